@@ -1,0 +1,77 @@
+"""The flow record: the names of its fields, and the ids of records and messages.
+
+Ids are positions: which blob, which generation of it (it goes up when a blob was rewritten), the
+byte offset of the entry, the tuple or message part in it. The same bytes therefore get the same
+id however often, in whatever pieces and by whatever version of this code they are read. Identical
+content at two positions is two records, because Azure does write identical tuples that are both
+genuine.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+FIELDS: tuple[str, ...] = (
+    "id",  # position in the blob, see `record_id`
+    # Of the tuple's first field: RFC 3339 UTC with milliseconds.
+    "time",
+    # Of the entry and the group that the tuple stands in, as written.
+    "log_time",  # the entry's `time`
+    "category",
+    "version",  # NSG: `properties.Version`; VNet: `flowLogVersion`
+    "resource_id",  # NSG: `resourceId`; VNet: `flowLogResourceID`
+    "target_resource_id",  # VNet: `targetResourceID`; NSG: null
+    "mac",  # the entry's `macAddress`; NSG: first the inner flow's `mac`
+    "rule",
+    "acl_id",  # VNet: `aclID`; NSG: null
+    # Of the tuple, in its own order.
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "protocol",  # IANA keyword in lower case, or the number as a string
+    "protocol_number",
+    "direction",  # inbound | outbound
+    "action",  # allow | deny; VNet: deny for state D, else allow
+    "state",  # begin | continue | end | deny (VNet); null in NSG version 1
+    "encryption",  # VNet, as written; NSG: null
+    # Since the flow's previous tuple, headers included; null where the tuple leaves them empty.
+    "packets_src_to_dst",
+    "bytes_src_to_dst",
+    "packets_dst_to_src",
+    "bytes_dst_to_src",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One generation of one blob. `generation` is 0 until the blob is found to be rewritten."""
+
+    account: str
+    container: str
+    blob: str
+    generation: int
+
+    @property
+    def digest(self) -> str:
+        """24 hexadecimal digits that stand for account, container and blob name."""
+        return _digest(self.account, self.container, self.blob)
+
+
+@lru_cache(maxsize=4096)
+def _digest(account: str, container: str, blob: str) -> str:
+    # A JSON array keeps the three apart whatever characters they hold.
+    return blake2b(json.dumps([account, container, blob]).encode(), digest_size=12).hexdigest()
+
+
+def record_id(source: Source, entry_offset: int, tuple_index: int) -> str:
+    """The id of one record: `entry_offset` in bytes, `tuple_index` counted over the entry."""
+    return f"{source.digest}.{source.generation}.{entry_offset}.{tuple_index}"
+
+
+def message_id(source: Source, entry_offset: int, part: int) -> str:
+    """The id of the `part`-th message (from 0) that one entry's records were put in."""
+    return f"{source.digest}.{source.generation}.{entry_offset}.p{part}"
