@@ -1,0 +1,63 @@
+# The usual road: make setup, make test, make run. PYTHON=python3.13 make setup picks another Python.
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?=
+# One file's tests stay in one process, so that few of them start a storage emulator of their own.
+PYTEST_JOBS ?= -n auto --maxprocesses 4 --dist loadfile
+
+BIN := .venv/bin
+PYTHON_READY := .venv/.ready
+AZURITE_READY := tools/azurite/node_modules/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test bench lint audit clean
+
+help: ## list what make can do here
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: $(PYTHON_READY) $(AZURITE_READY) ## install everything into this folder; free the second time
+
+run: setup ## the demo, without a cloud account; options in ARGS="..."
+	@$(BIN)/python -m flowlog_core demo $(ARGS)
+
+test: setup ## all tests; more for pytest in PYTEST_ARGS="..."
+	@$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
+
+bench: setup ## the measurements
+	@$(BIN)/python -m bench $(ARGS)
+
+lint: $(PYTHON_READY) ## style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs the internet)
+	@$(BIN)/pip-audit --requirement requirements.txt
+
+clean: ## remove all that setup and the tools made
+	rm -rf .venv tools/azurite/node_modules build *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "Flowlog needs Python 3.11 or newer; '$(PYTHON)' was not found." >&2; \
+	  echo "Install it, or name yours: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Flowlog needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." >&2; \
+	  echo "Name a newer one: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Installing the Python packages into .venv (a minute or so)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(AZURITE_READY): tools/azurite/package.json tools/azurite/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || { \
+	  echo "The tests and the demo run against Azurite, Microsoft's storage emulator, and that" >&2; \
+	  echo "needs Node.js with npm, which was not found. Install Node.js 20 or newer." >&2; exit 1; }
+	@echo "Installing Azurite into tools/azurite (a minute or so)"
+	@npm ci --prefix tools/azurite --no-audit --no-fund --loglevel=error
+	@touch $@
