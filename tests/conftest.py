@@ -1,0 +1,39 @@
+"""What several test files share: a storage emulator, names of one's own, hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import settings
+
+from flowlog_core.demo.azurite import Azurite, running_azurite
+
+# No deadline: how long an example takes says more of the machine than of the code.
+settings.register_profile("default", deadline=None, print_blob=True)
+# The same examples each time, so that what passed once passes again until something changes.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.environ else "default")
+)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A storage emulator of this test process's own; the tests in it share the account."""
+    with running_azurite() as started:
+        yield started
+
+
+@pytest.fixture
+def connection_string(azurite: Azurite) -> str:
+    """Leads to the emulator's blobs, queues and tables."""
+    return azurite.connection_string
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Makes names that no other test has: `unique("logs")` is valid for container, queue, table."""
+    return lambda prefix: f"{prefix}{uuid.uuid4().hex[:12]}"
