@@ -1,0 +1,1 @@
+"""What tests need, ours and yours: fakes, made-up flow logs, and writers of log blobs."""

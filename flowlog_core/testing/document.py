@@ -1,0 +1,67 @@
+"""Whole PT1H.json documents, the variants of them that a reader must bear, and a plain reader."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+HEAD = b'{"records":['
+TAIL = b"]}"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedEntry:
+    """One entry as its JSON bytes, and the tuples in it in the order of the file."""
+
+    raw: bytes
+    tuples: tuple[str, ...]
+
+
+def document(entries: Iterable[GeneratedEntry]) -> bytes:
+    """A whole PT1H.json as Azure writes it: compact, on one line."""
+    return HEAD + b",".join(entry.raw for entry in entries) + TAIL
+
+
+def pretty_printed(data: bytes, *, indent: int = 2) -> bytes:
+    """The same document with white space between all its parts, as some older blobs have it."""
+    return json.dumps(json.loads(data), indent=indent).encode()
+
+
+def with_byte_order_mark(data: bytes) -> bytes:
+    """The same document behind a UTF-8 byte order mark."""
+    return b"\xef\xbb\xbf" + data
+
+
+def with_keys_shuffled(data: bytes, seed: int) -> bytes:
+    """The same document, compact, with the keys of every object in another order."""
+    order = random.Random(seed)  # noqa: S311  # repeatable test data, no secret
+
+    def shuffled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        order.shuffle(pairs)
+        return dict(pairs)
+
+    value = json.loads(data, object_pairs_hook=shuffled)
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def tuples_in(data: bytes) -> list[str]:
+    """Every tuple of a whole document in file order, found by the plainest walk there is.
+
+    An answer to compare a cleverer reader's with. Raises ValueError where the data is not JSON.
+    """
+    found: list[str] = []
+
+    def walk(value: Any) -> None:
+        if isinstance(value, list):
+            for element in value:
+                walk(element)
+        elif isinstance(value, dict):
+            found.extend(value.get("flowTuples", ()))
+            for member in value.values():
+                walk(member)
+
+    walk(json.loads(data.decode("utf-8-sig")))
+    return found
