@@ -109,37 +109,34 @@ def running_azurite(
     """
     program = executable or find_azurite()
     node_options = f"{os.environ.get('NODE_OPTIONS', '')} {_EXIT_WITH_PARENT}".strip()
-    with tempfile.TemporaryDirectory(prefix="flowlog-azurite-") as folder:
-        said = Path(folder) / "azurite.log"
-        with (
-            said.open("wb") as log,
-            subprocess.Popen(  # noqa: S603 - the program is the user's own choice, without a shell
-                [program, *_OPTIONS],
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "NODE_OPTIONS": node_options},
-                # A Ctrl-C at the terminal is for us: whoever is using Azurite may tidy up first.
-                start_new_session=True,
-            ) as process,
-        ):
-            try:
-                yield _wait_until_ready(process, said, start_within_s)
-            finally:
-                # The group, as the program may be a wrapper; at once, as there is nothing to save.
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(  # noqa: S603 - the program is the user's own choice, without a shell
+            [program, *_OPTIONS],
+            cwd=tempfile.gettempdir(),  # should it ever write a file, then not in the user's folder
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "NODE_OPTIONS": node_options},
+            # A Ctrl-C at the terminal is for us: whoever is using Azurite may tidy up first.
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            yield _wait_until_ready(process, log.fileno(), start_within_s)
+        finally:
+            # The group, as the program may be a wrapper; at once, as there is nothing to save.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
-def _wait_until_ready(
-    process: subprocess.Popen[bytes], said: Path, start_within_s: float
-) -> Azurite:
+def _wait_until_ready(process: subprocess.Popen[bytes], log: int, start_within_s: float) -> Azurite:
     """Read from Azurite's output where each service listens; it says so once it does."""
     give_up_at = time.monotonic() + start_within_s
     while True:
         ended = process.poll() is not None  # looked at first, so that the last words are read
-        text = said.read_text(encoding="utf-8", errors="replace")
+        # pread, since Azurite writes where the position of the shared file is.
+        text = os.pread(log, 1 << 16, 0).decode(errors="replace")
         urls = {service: f"{url}/{ACCOUNT}" for service, url in _LISTENING.findall(text)}
         if len(urls) == 3:
             return Azurite(urls["Blob"], urls["Queue"], urls["Table"], process.pid)
