@@ -107,7 +107,7 @@ def running_azurite(
     Raises:
         AzuriteError: not found, ended at once, or not ready after `start_within_s` seconds.
     """
-    program = executable or find_azurite()
+    program = (executable or find_azurite()).absolute()
     node_options = f"{os.environ.get('NODE_OPTIONS', '')} {_EXIT_WITH_PARENT}".strip()
     with (
         tempfile.TemporaryFile() as log,
