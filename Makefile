@@ -33,7 +33,7 @@ lint: $(PYTHON_READY) ## style, format and types
 	@$(BIN)/mypy
 
 audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs the internet)
-	@$(BIN)/pip-audit --requirement requirements.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
 clean: ## remove all that setup and the tools made
 	rm -rf .venv tools/azurite/node_modules build *.egg-info
