@@ -1,0 +1,7 @@
+"""Flowlog: Azure network flow logs, forwarded as normalized records within seconds.
+
+The modules follow the data's path: `blob_name`, `checkpoint`, `claim`, `appended`, `framing`,
+`normalize`, `records`, `sinks`, `dead_letter`; `ingest` tells the whole story in one function.
+"""
+
+__version__ = "0.1.0"

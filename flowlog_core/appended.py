@@ -1,0 +1,91 @@
+"""The bytes that were appended to a blob since its checkpoint, in bounded chunks.
+
+The first read asks for the blob as it is now; every further one is pinned to the same ETag, so
+that all chunks of one reading come from one version of the blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from flowlog_core.checkpoint import SEAM_BYTES, BlobRef, Progress, seam_of
+from flowlog_core.errors import (
+    BlobDeleted,
+    BlobGrew,
+    BlobRewritten,
+    Conflict,
+    NotFound,
+    OutOfRange,
+)
+
+CHUNK_BYTES = 4 * 1024 * 1024
+
+
+class Slice(NamedTuple):
+    """A part of one version of a blob."""
+
+    data: bytes
+    etag: str
+    blob_bytes: int
+    """The length of the whole blob in this version."""
+
+
+class LogReader(Protocol):
+    """Reads parts of blobs."""
+
+    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        """Up to `most_bytes` from `start`; of the version `etag`, or of the present one if None.
+
+        Raises `OutOfRange` if the blob has no byte at `start`, `Conflict` if its ETag is not
+        `etag` any more, `NotFound` if there is no such blob, or another `StorageError`.
+        """
+        ...
+
+
+class Chunk(NamedTuple):
+    """A piece of what was appended."""
+
+    data: bytes
+    before: bytes
+    """In a reading's first chunk: the up to 64 bytes before the checkpoint's offset."""
+    etag: str
+    """The version that is being read; empty for a blob of no bytes."""
+    is_last: bool
+    """Whether that version ends here."""
+
+
+def read_appended(
+    reader: LogReader, blob: BlobRef, since: Progress, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Chunk]:
+    """The bytes from `since.offset` on; at least one chunk, which is empty if nothing is new.
+
+    Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
+    before the offset are not those of the checkpoint's seam, `BlobGrew` between chunks when
+    another version was committed, `BlobDeleted`.
+    """
+    seam_bytes = min(SEAM_BYTES, since.offset)
+    start = since.offset - seam_bytes
+    etag: str | None = None
+    first = True
+    while True:
+        try:
+            data, etag, blob_bytes = reader.read(blob, start, chunk_bytes, etag)
+        except OutOfRange:
+            if since.offset:
+                raise BlobRewritten(f"{blob} is shorter than its offset {since.offset}") from None
+            data, blob_bytes = b"", 0
+        except Conflict as error:
+            raise BlobGrew(f"{blob} was committed anew while it was read") from error
+        except NotFound as error:
+            raise BlobDeleted(f"{blob} is gone") from error
+        start += len(data)
+        before = b""
+        if first:
+            before, data = data[:seam_bytes], data[seam_bytes:]
+            if seam_of(before) != since.seam or len(before) != seam_bytes:
+                raise BlobRewritten(f"{blob} holds other bytes before its offset {since.offset}")
+        first = False
+        yield Chunk(data, before, etag or "", is_last=start >= blob_bytes)
+        if start >= blob_bytes:
+            return

@@ -1,0 +1,161 @@
+"""How far a blob has been forwarded, and who is forwarding it now.
+
+One entity a blob. It is only ever written on a condition: created where there is none, or replaced
+If-Match. The rules for taking, ringing, committing and releasing it are in `claim`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from flowlog_core.blob_name import LogBlob
+
+SEAM_BYTES = 64
+"""How many bytes before the offset are remembered, as a digest, to notice a rewritten blob."""
+
+_KEY_CHARACTERS = 480  # Azure allows 1 KiB a key, 512 UTF-16 units; the rest is for the digest
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """One flow log blob: where it is, and what its name says."""
+
+    account: str
+    container: str
+    log: LogBlob
+
+    @property
+    def name(self) -> str:
+        """The blob's name as the storage service knows it."""
+        return self.log.name
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.container}/{self.name}"
+
+
+class CheckpointKey(NamedTuple):
+    """Where a blob's checkpoint stands: both parts are legal, readable Azure Table keys."""
+
+    partition: str
+    row: str
+
+
+def checkpoint_key(blob: BlobRef) -> CheckpointKey:
+    """The key of a blob's checkpoint: `account|container|resource` and `hour|mac|digest`.
+
+    Rows sort by hour. The digest of the whole name keeps apart blobs whose names differ in letter
+    case only, or in what the readable part leaves out: two blobs never share a checkpoint.
+    """
+    digest = _digest(blob.name, digest_bytes=6)
+    partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
+    return CheckpointKey(
+        table_key(partition), table_key(f"{blob.log.hour:%Y-%m-%dT%HZ}|{blob.log.mac}|{digest}")
+    )
+
+
+def table_key(text: str) -> str:
+    """`text` as an Azure Table key: `/` becomes `|`, what a key may not hold becomes `!` and hex.
+
+    Keys that would be too long keep their beginning and end in a digest of the whole.
+    """
+    key = "".join(_KEY_ESCAPES.get(c, c) if c < "\x7f" else _escaped(c) for c in text)
+    if len(key) <= _KEY_CHARACTERS:
+        return key
+    return key[:_KEY_CHARACTERS] + _digest(text, digest_bytes=12)
+
+
+def _digest(text: str, digest_bytes: int) -> str:
+    data = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(data, digest_size=digest_bytes).hexdigest()
+
+
+def _escaped(character: str) -> str:
+    return f"!{ord(character):x}!"
+
+
+# Forbidden in keys: / \ # ? and control characters; % is kept out because URLs carry keys.
+_KEY_ESCAPES = {c: _escaped(c) for c in [*map(chr, range(0x20)), *"\\#?%!"]} | {"/": "|"}
+
+
+def seam_of(before_offset: bytes) -> str:
+    """The digest that marks the bytes just before an offset; empty where there are none."""
+    if not before_offset:
+        return ""
+    return hashlib.blake2b(before_offset[-SEAM_BYTES:], digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What has been forwarded of a blob: the part of a checkpoint that a commit moves."""
+
+    offset: int = 0
+    """The byte after the last entry that was sent or set aside; 0 before the first."""
+    seam: str = ""
+    """`seam_of` the bytes before `offset`."""
+    generation: int = 0
+    """How often the blob was found rewritten; a part of every id."""
+    etag: str = ""
+    """The version of the blob that was read to its end; empty while something is known to be new.
+    A listing that shows another ETag shows a blob that is ahead of its checkpoint."""
+    pending_bytes: int = 0
+    """How many bytes at the end of that version make no complete entry yet."""
+    entries: int = 0
+    records: int = 0
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The stored state of one blob. An empty `owner` means that nobody holds a claim."""
+
+    blob: str
+    progress: Progress = Progress()
+    owner: str = ""
+    owned_until: datetime | None = None
+    """When the claim runs out, in the storage service's time; None without an owner."""
+    rings: int = 0
+    """Counts the events that came while somebody else held the claim."""
+
+    def owned_by_another(self, me: str, now: datetime) -> bool:
+        """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""
+        return bool(
+            self.owner
+            and self.owner != me
+            and self.owned_until is not None
+            and now < self.owned_until
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the store said: the checkpoint (None: there is none), its ETag, and when it said so.
+
+    `at` is the `Date` of the service's answer, which has whole seconds and so lies up to one
+    second in the past.
+    """
+
+    checkpoint: Checkpoint | None
+    etag: str
+    at: datetime
+
+
+class CheckpointStore(Protocol):
+    """Where checkpoints are kept. Every write is conditional and every answer is timed.
+
+    All methods raise a `StorageError`; a write may then have happened all the same (a time-out).
+    """
+
+    def get(self, key: CheckpointKey) -> Answer:
+        """The checkpoint as it is now."""
+        ...
+
+    def create(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
+        """Store the first version; `Conflict` where one exists already."""
+        ...
+
+    def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
+        """Store the next version; `Conflict` unless the stored ETag is still `etag`."""
+        ...

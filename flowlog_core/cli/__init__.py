@@ -1,0 +1,64 @@
+"""The command line: what it can do, and which module does it.
+
+A command's module is imported when it is chosen, so that `parse` starts without any Azure package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from flowlog_core import __version__
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = {
+    "parse": "turn local PT1H.json files into flow records",
+    "run": "forward flows without the Functions host",
+    "tail": "take records from the queue and print them",
+    "demo": "see it work: Azurite, growing flow logs, and a check at the end",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code (0 done, 1 something failed, 2 wrong usage)."""
+    parser = argparse.ArgumentParser(
+        prog="flowlog",
+        description="Azure network flow logs (NSG v1, v2 and VNet v4) as normalized records.",
+        epilog="Help on a command: flowlog COMMAND --help",
+    )
+    parser.add_argument("--version", action="version", version=f"flowlog {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in _COMMANDS.items():
+        command = commands.add_parser(
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
+        )
+        command.set_defaults(command_parser=command)
+    # Which command it is must be known before its module may be imported for its options.
+    chosen, _ = parser.parse_known_args(_without_options(arguments))
+    module = importlib.import_module(f"flowlog_core.cli.{chosen.command}")
+    command = chosen.command_parser
+    command.add_argument("-h", "--help", action="help", help="show this help and exit")
+    command.description = module.__doc__
+    module.add_arguments(command)
+    options = parser.parse_args(arguments)
+    try:
+        return int(module.run(options))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what Python flushes at exit goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+
+
+def _without_options(arguments: Sequence[str] | None) -> list[str]:
+    """Up to and including the command's name: what stands behind it is for its own parser."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for position, argument in enumerate(given):
+        if not argument.startswith("-"):
+            return given[: position + 1]
+    return given

@@ -1,0 +1,130 @@
+"""Flow records on standard output: NDJSON, CSV or a table for the eye."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, TextIO
+
+import orjson
+
+from flowlog_core.records import FIELDS
+
+
+class Writer(Protocol):
+    """Writes finished records (one JSON object each) as they come."""
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Write some records."""
+        ...
+
+
+class NdjsonWriter:
+    """One JSON object a line, as it is."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, lines: Iterable[str]) -> None:
+        """See `Writer.write`."""
+        text = "\n".join(lines)
+        if text:
+            self._out.write(text + "\n")
+
+
+class CsvWriter:
+    """RFC 4180 with a header line; null is empty, and no cell can pass for a formula."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv.writerow(FIELDS)
+
+    def write(self, lines: Iterable[str]) -> None:
+        """See `Writer.write`."""
+        for line in lines:
+            record = orjson.loads(line)
+            self._csv.writerow(_harmless_cell(record[name]) for name in FIELDS)
+
+
+def _harmless_cell(value: Any) -> Any:
+    # Spreadsheets run what begins like this; a leading apostrophe makes them show it instead.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+class TableWriter:
+    """Aligned columns of the fields that people look at first."""
+
+    _COLUMNS = (
+        ("time", 24),
+        ("action", 6),
+        ("dir", 8),
+        ("state", 8),
+        ("proto", 9),
+        ("source", 27),
+        ("destination", 27),
+        ("packets", 11),
+        ("bytes", 15),
+        ("rule", 0),
+    )
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._row([name for name, _ in self._COLUMNS])
+
+    def write(self, lines: Iterable[str]) -> None:
+        """See `Writer.write`."""
+        for line in lines:
+            r = orjson.loads(line)
+            self._row(
+                [
+                    r["time"],
+                    r["action"],
+                    r["direction"],
+                    r["state"] or "-",
+                    r["protocol"],
+                    _endpoint(r["src_ip"], r["src_port"]),
+                    _endpoint(r["dst_ip"], r["dst_port"]),
+                    _both_ways(r["packets_src_to_dst"], r["packets_dst_to_src"]),
+                    _both_ways(r["bytes_src_to_dst"], r["bytes_dst_to_src"]),
+                    r["rule"] or "-",
+                ]
+            )
+
+    def _row(self, cells: list[str]) -> None:
+        padded = (
+            printable(cell).ljust(width)
+            for cell, (_, width) in zip(cells, self._COLUMNS, strict=True)
+        )
+        self._out.write("  ".join(padded).rstrip() + "\n")
+
+
+def _endpoint(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
+
+
+def _both_ways(there: int | None, back: int | None) -> str:
+    if there is None and back is None:
+        return "-"
+    return f"{'-' if there is None else there}/{'-' if back is None else back}"
+
+
+def printable(text: str) -> str:
+    """`text` with every character that could steer a terminal written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+WRITERS: dict[str, Callable[[TextIO], Writer]] = {
+    "ndjson": NdjsonWriter,
+    "csv": CsvWriter,
+    "table": TableWriter,
+}
+
+
+def writer_for(kind: str, out: TextIO | None = None) -> Writer:
+    """The writer named `kind`, on standard output if no other stream is given."""
+    return WRITERS[kind](sys.stdout if out is None else out)

@@ -1,0 +1,88 @@
+"""Turn local PT1H.json files into flow records on standard output.
+
+Records appear in the files' order. Whatever cannot be read is named on standard error with its
+file, byte and reason; the rest is printed all the same, and the exit code is 1. Memory does not
+grow with the size of a file.
+
+Examples:
+  flowlog parse PT1H.json
+  flowlog parse --output table */PT1H.json | less -S
+  zcat PT1H.json.gz | flowlog parse - --output csv > flows.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from flowlog_core.cli.output import WRITERS, Writer, printable, writer_for
+from flowlog_core.framing import Damaged, Entry, Framer
+from flowlog_core.normalize import UnreadableEntry, normalize
+from flowlog_core.records import Source, record_id
+
+_READ_BYTES = 1024 * 1024
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog parse`."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a PT1H.json, or - for standard input"
+    )
+    parser.add_argument(
+        "--output",
+        choices=sorted(WRITERS),
+        default="ndjson",
+        help="ndjson: a JSON object a line (default); csv: with a header; table: to look at",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Parse all files. Returns 1 if anything in them could not be read, else 0."""
+    writer = writer_for(options.output)
+    problems = 0
+    for name in options.files:
+        for problem in _parse(name, writer):
+            problems += 1
+            print(f"{printable(name)}: {printable(problem)}", file=sys.stderr)
+    sys.stdout.flush()
+    return 1 if problems else 0
+
+
+def _parse(name: str, writer: Writer) -> Iterator[str]:
+    """Write the records of one file; yields what could not be read, in words."""
+    try:
+        if name == "-":
+            yield from _parse_stream(name, sys.stdin.buffer, writer)
+        else:
+            with Path(name).open("rb") as file:
+                yield from _parse_stream(name, file, writer)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        yield f"cannot be read: {error.strerror or error}"
+
+
+def _parse_stream(name: str, file: BinaryIO, writer: Writer) -> Iterator[str]:
+    source = Source("", "", name, 0)
+    for item in _items(file):
+        if isinstance(item, Damaged):
+            yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
+            continue
+        try:
+            entry = normalize(item.value, record_id(source, item.start, 0).removesuffix("0"))
+        except UnreadableEntry as error:
+            yield f"byte {item.start}: {error.reason}"
+            continue
+        writer.write(entry.lines)
+        for bad in entry.bad:
+            yield f"byte {item.start}, tuple {bad.index}: {bad.reason}: {bad.raw}"
+
+
+def _items(file: BinaryIO) -> Iterator[Entry | Damaged]:
+    framer = Framer()
+    while data := file.read(_READ_BYTES):
+        yield from framer.feed(data)
+    yield from framer.end(final=True)

@@ -1,0 +1,78 @@
+"""Forward flows without the Functions host: look for changed blobs, ingest them, wait, repeat.
+
+It uses the same settings, checkpoints and code as the function app, so both may run at the same
+time without repeating anything. Settings come from the environment, see the README.
+
+Examples:
+  flowlog run --settings local.settings.json
+  flowlog run --once          # catch up, print a summary, exit
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from types import FrameType
+
+from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
+from flowlog_core.service import Service
+from flowlog_core.watch import Summary, Watch
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog run`."""
+    add_settings_argument(parser)
+    parser.add_argument(
+        "--once",
+        action="store_true",
+        help="one pass until nothing is behind, then exit: 0, or 1 where a blob failed",
+    )
+    parser.add_argument(
+        "--interval-s",
+        type=_positive,
+        default=5.0,
+        metavar="N",
+        help="seconds between two looks (default 5)",
+    )
+
+
+def _positive(text: str) -> float:
+    seconds = float(text)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("must be more than 0")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run until stopped, or once. Returns the exit code."""
+    settings = settings_of(options)
+    if settings is None:
+        return 2
+    log_to_stderr()
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    service = Service(settings)
+    total = Summary()
+    try:
+        watch = Watch(service, stop)
+        while not stop.is_set():
+            found = watch.look()
+            total += found
+            if options.once and not found.forwarded:
+                break
+            if not options.once:
+                stop.wait(options.interval_s)
+    finally:
+        service.close()
+    print(total, file=sys.stderr)
+    return 1 if options.once and total.failed else 0

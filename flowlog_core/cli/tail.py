@@ -1,0 +1,90 @@
+"""Take records from the queue and print them: a table on a terminal, NDJSON in a pipe.
+
+A message is removed from the queue once its records are printed. One that is no Flowlog message
+is named on standard error and left where it is. Settings come from the environment.
+
+Examples:
+  flowlog tail
+  flowlog tail --once > flows.ndjson
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import orjson
+from azure.storage.queue import QueueClient, QueueMessage
+
+from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
+from flowlog_core.cli.output import Writer, writer_for
+from flowlog_core.clients import Clients
+from flowlog_core.consume import decode
+from flowlog_core.errors import FlowlogError, NotFound, storage_errors
+
+_MESSAGES_A_CALL = 32  # the most that a queue gives
+_HIDDEN_FOR_S = 60
+_IDLE_S = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog tail`."""
+    add_settings_argument(parser)
+    parser.add_argument("--once", action="store_true", help="exit when the queue is empty")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print until stopped, or until the queue is empty. Returns the exit code."""
+    settings = settings_of(options)
+    if settings is None:
+        return 2
+    if settings.sink != "queue":
+        print("FLOWLOG_SINK is table: there is no queue to read from", file=sys.stderr)
+        return 2
+    log_to_stderr()
+    clients = Clients(settings)
+    queue = clients.queues(settings.sink_connection).get_queue_client(settings.queue)
+    writer = writer_for("table" if sys.stdout.isatty() else "ndjson")
+    unreadable = 0
+    try:
+        while True:
+            messages = _receive(queue)
+            for message in messages:
+                unreadable += not _print(message, queue, writer)
+            sys.stdout.flush()
+            if not messages:
+                if options.once:
+                    return 1 if unreadable else 0
+                time.sleep(_IDLE_S)
+    except FlowlogError as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        clients.close()
+
+
+def _receive(queue: QueueClient) -> list[QueueMessage]:
+    try:
+        with storage_errors(f"reading queue {queue.queue_name}"):
+            return list(
+                queue.receive_messages(
+                    max_messages=_MESSAGES_A_CALL, visibility_timeout=_HIDDEN_FOR_S
+                )
+            )
+    except NotFound:  # nothing was sent yet
+        return []
+
+
+def _print(message: QueueMessage, queue: QueueClient, writer: Writer) -> bool:
+    """Print and remove one message; False if it could not be read."""
+    try:
+        batch = decode(message.content)
+    except ValueError as error:
+        print(f"message {message.id}: {error}", file=sys.stderr)
+        return False
+    writer.write(orjson.dumps(record).decode() for record in batch.records)
+    sys.stdout.flush()
+    with storage_errors(f"removing a message from queue {queue.queue_name}"):
+        queue.delete_message(message)
+    return True

@@ -1,0 +1,92 @@
+"""Connection names, as the Functions host knows them: `X` stands for one storage account.
+
+Either the setting `X` holds a connection string, or `X__blobServiceUri`, `X__queueServiceUri` and
+`X__tableServiceUri` name the services and an identity opens them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+Service = Literal["blob", "queue", "table"]
+
+_DEVELOPMENT = "usedevelopmentstorage=true"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach one storage account. `repr` shows no secret."""
+
+    name: str
+    connection_string: str | None = field(default=None, repr=False)
+    uris: Mapping[Service, str] = field(default_factory=dict)
+    """Service addresses, where an identity is used."""
+    client_id: str | None = None
+    """Of a user-assigned identity; None: the app's own."""
+
+
+def parse_connection(
+    name: str, environment: Mapping[str, str], needed: Mapping[Service, str], faults: list[str]
+) -> Connection:
+    """Read the connection `name`; what is wrong with it is added to `faults`.
+
+    `needed` holds the services that must be reachable, each with what for.
+    """
+    text = environment.get(name, "").strip()
+    if text:
+        if _is_connection_string(text):
+            return Connection(name, connection_string=text)
+        faults.append(
+            f"{name}: not a storage connection string (its value is not shown here). Write "
+            "'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
+            "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or "
+            f"remove it and set {name}__blobServiceUri and so on to use an identity"
+        )
+        return Connection(name)
+    uris: dict[Service, str] = {}
+    for service, purpose in needed.items():
+        setting = f"{name}__{service}ServiceUri"
+        uri = environment.get(setting, "").strip().rstrip("/")
+        if uri and urlsplit(uri).scheme in ("http", "https") and urlsplit(uri).netloc:
+            uris[service] = uri
+        elif uri:
+            faults.append(f"{setting}: '{uri}' is not an address. Write {_example(service)}")
+        else:
+            faults.append(_missing(name, setting, service, purpose, environment))
+    credential = environment.get(f"{name}__credential", "").strip()
+    client_id = environment.get(f"{name}__clientId", "").strip() or None
+    if credential and credential.lower() != "managedidentity":
+        faults.append(f"{name}__credential: '{credential}' is unknown. Write managedidentity")
+    if client_id and not credential:
+        faults.append(f"{name}__credential: missing beside {name}__clientId. Write managedidentity")
+    return Connection(name, uris=uris, client_id=client_id)
+
+
+def _is_connection_string(text: str) -> bool:
+    if text.lower().rstrip(";") == _DEVELOPMENT:
+        return True
+    keys = {part.partition("=")[0].strip().lower() for part in text.split(";")}
+    return bool({"accountname", "blobendpoint", "queueendpoint", "tableendpoint"} & keys)
+
+
+def _missing(
+    name: str, setting: str, service: Service, purpose: str, environment: Mapping[str, str]
+) -> str:
+    if f"{name}__accountName" in environment:
+        return (
+            f"{setting}: missing, needed for {purpose}. {name}__accountName alone is not enough: "
+            f"the Python worker's blob binding cannot use it. Write {_example(service)}"
+        )
+    if any(key.startswith(f"{name}__") for key in environment):
+        return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
+    return (
+        f"{name}: there is no such connection, needed for {purpose}. Set {name} to a connection "
+        f"string, or {setting} to {_example(service)}"
+    )
+
+
+def _example(service: Service) -> str:
+    return f"https://ACCOUNT.{service}.core.windows.net"

@@ -1,0 +1,61 @@
+"""For consumers: from the text of a queue message back to flow records.
+
+    from flowlog_core.consume import decode
+
+    for message in queue.receive_messages():
+        batch = decode(message.content)
+        store(batch.records)            # keyed by record["id"], so that a repeat is harmless
+        queue.delete_message(message)
+
+A queue-triggered function gets the base64 already undone: `decode(msg.get_body())`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from flowlog_core.messages import SCHEMA
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A decoded message."""
+
+    id: str
+    """The same whenever this message is repeated."""
+    source: dict[str, Any]
+    """`account`, `container`, `blob`, `generation`, `offset`, `part`, `parts`."""
+    records: list[dict[str, Any]]
+    """Flow records, in the file's order; the fields are `flowlog_core.records.FIELDS`."""
+
+
+def decode(content: str | bytes) -> Batch:
+    """Decode a message: base64, gzip or plain JSON, whichever it is.
+
+    Raises `ValueError`, naming what is wrong, if it is not a Flowlog message of a known schema.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if not data.startswith((b"{", _GZIP_MAGIC)):
+            data = b64decode(data, validate=True)
+        if data.startswith(_GZIP_MAGIC):
+            data = gzip.decompress(data)
+        message = orjson.loads(data)
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"not a Flowlog message: {error}") from error
+    if not isinstance(message, dict) or message.get("schema") != SCHEMA:
+        raise ValueError(f"not a Flowlog message of schema {SCHEMA!r}")
+    if len(message["records"]) != message["count"]:
+        raise ValueError(
+            f"message {message['id']}: {message['count']} records announced, "
+            f"{len(message['records'])} found"
+        )
+    return Batch(message["id"], message["source"], message["records"])

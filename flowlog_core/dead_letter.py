@@ -1,0 +1,129 @@
+"""What could not be read, kept for a person: one JSON blob an item, named by its position.
+
+    2024-08-19T18Z/6045BDEC2532/<digest>.<generation>.<offset>[.<tuple index>].json
+
+The name and content follow from the position alone, so a repeat replaces the same item.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from azure.storage.blob import ContainerClient, ContentSettings
+
+from flowlog_core.checkpoint import BlobRef, table_key
+from flowlog_core.creation import created_when_absent
+from flowlog_core.errors import storage_errors
+from flowlog_core.normalize import BadTuple
+from flowlog_core.records import Source, record_id
+from flowlog_core.sinks.parallel import Parallel
+
+SCHEMA = "flowlog-dead-letter/1"
+MOST_ITEMS_PER_ENTRY = 16
+"""With more bad tuples than this in one entry, they are kept together in one item, so that a
+format that nobody knows yet does not cost a storage call a tuple."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Something that was not forwarded, whole, with where it stood and why."""
+
+    blob: BlobRef
+    source: Source
+    offset: int
+    """Where the entry, or the damaged span, begins in the blob."""
+    reason: str
+    raw: bytes
+    """As written: the damaged bytes, the entry, or the tuple."""
+    tuple_index: int | None = None
+    """Which tuple of the entry; None for a whole entry or span."""
+    tuples: Sequence[BadTuple] = ()
+    """The bad ones, where many of one entry are kept together."""
+
+    @property
+    def id(self) -> str:
+        """The position: the record id that the tuple would have had, or that of the entry."""
+        if self.tuple_index is None:
+            return record_id(self.source, self.offset, 0).rpartition(".")[0]
+        return record_id(self.source, self.offset, self.tuple_index)
+
+    @property
+    def name(self) -> str:
+        """The name of the item's blob."""
+        log = self.blob.log
+        return f"{log.hour:%Y-%m-%dT%HZ}/{table_key(log.mac)}/{self.id}.json"
+
+    def to_json(self) -> bytes:
+        """The item's content. Bytes that are not UTF-8 stand in `raw_base64` instead of `raw`."""
+        item: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": self.id,
+            "reason": self.reason,
+            "source": {
+                "account": self.source.account,
+                "container": self.source.container,
+                "blob": self.source.blob,
+                "generation": self.source.generation,
+                "offset": self.offset,
+                "tuple_index": self.tuple_index,
+            },
+        }
+        try:
+            item["raw"] = self.raw.decode()
+        except UnicodeDecodeError:
+            item["raw_base64"] = b64encode(self.raw).decode()
+        if self.tuples:
+            item["tuples"] = [
+                {"tuple_index": bad.index, "raw": bad.raw, "reason": bad.reason}
+                for bad in self.tuples
+            ]
+        return orjson.dumps(item)
+
+
+def dead_letters_of(
+    blob: BlobRef, source: Source, offset: int, raw: bytes, bad: Sequence[BadTuple]
+) -> list[DeadLetter]:
+    """One item for each bad tuple of an entry (`raw` at `offset`), or one for very many."""
+    if len(bad) > MOST_ITEMS_PER_ENTRY:
+        reason = f"{len(bad)} tuples could not be read; the first: {bad[0].reason}"
+        return [DeadLetter(blob, source, offset, reason, raw, tuples=tuple(bad))]
+    return [
+        DeadLetter(blob, source, offset, b.reason, b.raw.encode("utf-8", "surrogatepass"), b.index)
+        for b in bad
+    ]
+
+
+class DeadLetterStore(Protocol):
+    """Where dead letters are kept."""
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """Keep all; returns when all are kept. Raises a `StorageError`."""
+        ...
+
+
+class BlobDeadLetters:
+    """Keeps them in a blob container, which is created when it is absent."""
+
+    def __init__(self, container: ContainerClient, parallel: Parallel) -> None:
+        self._container, self._parallel = container, parallel
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """See `DeadLetterStore.put`."""
+        self._parallel(letters, self._put_one)
+
+    def _put_one(self, letter: DeadLetter) -> None:
+        content = letter.to_json()
+        with storage_errors(f"keeping dead letter {letter.name}"):
+            created_when_absent(
+                lambda: self._container.upload_blob(
+                    letter.name,
+                    content,
+                    overwrite=True,
+                    content_settings=ContentSettings(content_type="application/json"),
+                ),
+                self._container.create_container,
+            )

@@ -1,0 +1,162 @@
+"""Every error that Flowlog raises, and whether trying again can help.
+
+    FlowlogError                 try_again
+    |-- SettingsError            no       the configuration is wrong; all faults at once
+    |-- ClaimLost                no       another worker owns the blob now; it does the work
+    |-- Contention               yes      too many workers at one checkpoint; nothing was changed
+    |-- BlobChanged              yes      what reading found: begin anew from the checkpoint
+    |   |-- BlobGrew                      it was appended to while it was read
+    |   |-- BlobRewritten                 it does not hold any more what was read before
+    |   `-- BlobDeleted                   it is not there any more
+    `-- StorageError                      what a storage service answered
+        |-- Unavailable          yes      time-out, broken connection, 408, 429, 5xx
+        |-- Conflict             no       a conditional write came too late: read again, decide anew
+        |-- OutOfRange           no       416: the blob ends before the byte that was asked for
+        |-- NotFound             no       404: the blob, container, queue or table is not there
+        |-- NotAllowed           no       401, 403: a role or a firewall rule is missing
+        `-- Refused              no       any other answer: a fault in the request or in Flowlog
+
+`storage_errors()` is the one place where exceptions of the Azure SDK become these. Nothing that is
+unknown is taken for success: it becomes `Refused` and stops the work before an offset moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import ClassVar
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+
+class FlowlogError(Exception):
+    """The root of the tree; `try_again` says whether the same call may succeed later."""
+
+    try_again: ClassVar[bool] = False
+
+
+class SettingsError(FlowlogError):
+    """The configuration is wrong. `faults` holds one sentence for each thing to change."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"Flowlog cannot start, {len(faults)} setting(s) to correct:\n{lines}")
+
+
+class ClaimLost(FlowlogError):
+    """The claim ran out and somebody else has taken the blob: stop quietly."""
+
+
+class Contention(FlowlogError):
+    """A conditional write met a newer version of its entity again and again."""
+
+    try_again = True
+
+
+class BlobChanged(FlowlogError):
+    """The blob is not the one that the reading began with."""
+
+    try_again = True
+
+
+class BlobGrew(BlobChanged):
+    """Another version was committed during the reading; what was read before it is good."""
+
+
+class BlobRewritten(BlobChanged):
+    """The bytes before the offset are not those that were read there, or not there at all."""
+
+
+class BlobDeleted(BlobChanged):
+    """There is nothing left to read."""
+
+
+class StorageError(FlowlogError):
+    """A storage call did not succeed; the text names the call and what the service said."""
+
+
+class Unavailable(StorageError):
+    """The service did not answer, or asked to be left alone for a while."""
+
+    try_again = True
+
+
+class Conflict(StorageError):
+    """The entity or blob is no longer what the condition of the call named."""
+
+
+class OutOfRange(StorageError):
+    """The blob is not longer than the first byte that was asked for."""
+
+
+class NotFound(StorageError):
+    """The thing named in the call does not exist."""
+
+
+class NotAllowed(StorageError):
+    """The service knows the caller, or does not, and refuses."""
+
+
+class Refused(StorageError):
+    """An answer that no rule here expects."""
+
+
+_BY_STATUS: dict[int, type[StorageError]] = {
+    HTTPStatus.UNAUTHORIZED: NotAllowed,
+    HTTPStatus.FORBIDDEN: NotAllowed,
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.REQUEST_TIMEOUT: Unavailable,
+    HTTPStatus.CONFLICT: Conflict,
+    HTTPStatus.PRECONDITION_FAILED: Conflict,
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: OutOfRange,
+    HTTPStatus.TOO_MANY_REQUESTS: Unavailable,
+}
+
+
+def _kind_of(error: AzureError) -> type[StorageError]:
+    if isinstance(error, HttpResponseError) and error.status_code is not None:
+        status = error.status_code
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Unavailable
+        if status in _BY_STATUS:
+            return _BY_STATUS[status]
+    if isinstance(error, ClientAuthenticationError):
+        return NotAllowed
+    # A body that was cut off, or could not be decoded, is a broken connection in other words.
+    broken = (ServiceRequestError, ServiceResponseError, IncompleteReadError, DecodeError)
+    if isinstance(error, broken) or isinstance(error.__cause__, broken):
+        return Unavailable
+    return Refused
+
+
+def _in_one_line(error: AzureError) -> str:
+    """Status, error code and the first line of the message: what a person needs at night."""
+    status = getattr(error, "status_code", None)
+    code = getattr(error, "error_code", None)
+    code = getattr(code, "value", code)
+    message = str(error).strip().splitlines()
+    told = [str(part) for part in (status, code) if part]
+    told += message[:1] or [type(error).__name__]
+    return " ".join(told)
+
+
+@contextmanager
+def storage_errors(doing: str) -> Iterator[None]:
+    """Run storage calls; what the SDK raises comes out as a `StorageError`, its cause attached.
+
+    `doing` names the call in the message, for example "reading blob x of container y".
+    """
+    try:
+        yield
+    except AzureError as error:
+        raise _kind_of(error)(f"{doing}: {_in_one_line(error)}") from error

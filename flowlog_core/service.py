@@ -1,0 +1,89 @@
+"""The parts put together: from settings to something that ingests a blob by its name."""
+
+from __future__ import annotations
+
+import logging
+
+from flowlog_core import blob_name
+from flowlog_core.blob_source import AzureBlobs
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.clients import Clients
+from flowlog_core.dead_letter import BlobDeadLetters
+from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.settings import Settings
+from flowlog_core.sinks import Sink
+from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.queue import QueueSink
+from flowlog_core.sinks.table import TableSink
+from flowlog_core.table_checkpoints import TableCheckpoints
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """One process's service. Makes no storage call before it is asked to do something."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clients = Clients(settings)
+        self._parallel = Parallel(settings.sends_in_flight)
+        opened = {source.name: self.clients.blobs(source) for source in settings.sources}
+        self.accounts = {
+            name: str(client.account_name or client.primary_hostname)
+            for name, client in opened.items()
+        }
+        """The storage account behind each source connection."""
+        self.blobs = AzureBlobs({self.accounts[name]: opened[name] for name in opened})
+        state = settings.state
+        self.pipeline = Pipeline(
+            reader=self.blobs,
+            checkpoints=TableCheckpoints(
+                self.clients.tables(state).get_table_client(settings.checkpoint_table)
+            ),
+            sink=self._sink(),
+            dead_letters=BlobDeadLetters(
+                self.clients.blobs(state).get_container_client(settings.dead_letter_container),
+                self._parallel,
+            ),
+            owned_for_s=settings.claim_s,
+        )
+
+    def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
+        """Ingest the blob `name`; None, with one line in the log, if it is no flow log.
+
+        Raises as `ingest` does.
+        """
+        parsed = blob_name.parse(name)
+        if parsed is None:
+            log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
+            return None
+        return self.ingest(BlobRef(self.accounts[connection], container, parsed))
+
+    def ingest(self, blob: BlobRef) -> Outcome:
+        """Ingest one blob and say in the log what became of it."""
+        outcome = ingest(blob, self.pipeline)
+        log.info(
+            "%s %s: %d entries, %d records in %d sends, %d dead letters, %d new bytes",
+            outcome.how,
+            blob,
+            outcome.entries,
+            outcome.records,
+            outcome.parcels,
+            outcome.dead_letters,
+            outcome.new_bytes,
+        )
+        return outcome
+
+    def close(self) -> None:
+        """End the threads and close the connections."""
+        self._parallel.close()
+        self.clients.close()
+
+    def _sink(self) -> Sink:
+        settings, connection = self.settings, self.settings.sink_connection
+        if settings.sink == "table":
+            tables = self.clients.tables(connection)
+            return TableSink(tables.get_table_client(settings.table), self._parallel)
+        queues = self.clients.queues(connection)
+        queue = queues.get_queue_client(settings.queue)
+        return QueueSink(queue, settings.queue_encoding, self._parallel)

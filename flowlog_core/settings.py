@@ -1,0 +1,246 @@
+"""What can be configured: read once from the environment, every fault reported together.
+
+`TABLE` is the one list of settings; the README's table is held against it by a test.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+from flowlog_core.connections import Connection, Service, parse_connection
+from flowlog_core.errors import SettingsError
+from flowlog_core.messages import Encoding
+
+TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
+SinkKind = Literal["queue", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration without faults. Make it with `Settings.from_environment`."""
+
+    sources: tuple[Connection, ...]
+    nsg_container: str
+    vnet_container: str
+    trigger_source: TriggerSource
+    state: Connection
+    checkpoint_table: str
+    dead_letter_container: str
+    sink: SinkKind
+    sink_connection: Connection
+    queue: str
+    table: str
+    queue_encoding: Encoding
+    sends_in_flight: int
+    claim_s: int
+
+    @property
+    def containers(self) -> tuple[str, str]:
+        """The containers watched in every source account."""
+        return self.nsg_container, self.vnet_container
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings. Raises `SettingsError` with all faults."""
+        faults = _unknown(environment)
+        values = {row.field: _read(row, environment, faults) for row in TABLE}
+        source_names = cast("tuple[str, ...]", values.pop("sources"))
+        state_name = cast("str", values.pop("state"))
+        sink_name = cast("str", values.pop("sink_connection")) or state_name
+        # One account may serve several ends: each is asked for all that is needed of it.
+        needed: dict[str, dict[Service, str]] = {}
+        for name in source_names:
+            needed[name] = {"blob": "reading flow logs", "queue": "the host's blob trigger"}
+        needed.setdefault(state_name, {}).update({"table": "checkpoints", "blob": "dead letters"})
+        needed.setdefault(sink_name, {})[_service(values["sink"])] = "the records that are sent"
+        connections = {
+            name: parse_connection(name, environment, services, faults)
+            for name, services in needed.items()
+        }
+        if faults:
+            raise SettingsError(faults)
+        return cls(
+            sources=tuple(connections[name] for name in source_names),
+            state=connections[state_name],
+            sink_connection=connections[sink_name],
+            **values,
+        )
+
+
+def _service(sink: object) -> Service:
+    return "table" if sink == "table" else "queue"
+
+
+class Row(NamedTuple):
+    """One setting as a person sees it."""
+
+    name: str
+    field: str
+    default: str
+    meaning: str
+    parse: Callable[[str], Any]
+    """Raises `ValueError` saying what to write."""
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        for choice in choices:
+            if text.lower() == choice.lower():
+                return choice
+        raise ValueError(f"Write {' or '.join(choices)}")
+
+    return parse
+
+
+def _named(pattern: str, rule: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(rule)
+        return text
+
+    return parse
+
+
+def _whole_number(least: int, most: int, unit: str) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"Write a whole number of {unit} from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _connection_names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        _connection_name(name)
+    if not names:
+        raise ValueError("Write one or more connection names, separated by commas")
+    return names
+
+
+_connection_name = _named(
+    "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
+)
+_container = _named(
+    "(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*",
+    "Write 3 to 63 lower-case letters, digits and single hyphens",
+)
+_table = _named("[A-Za-z][A-Za-z0-9]{2,62}", "Write 3 to 63 letters and digits, a letter first")
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "FLOWLOG_SOURCES",
+        "sources",
+        "FlowLogs",
+        "connection names, separated by commas, of the accounts that hold flow logs",
+        _connection_names,
+    ),
+    Row(
+        "FLOWLOG_NSG_CONTAINER",
+        "nsg_container",
+        "insights-logs-networksecuritygroupflowevent",
+        "container of NSG flow logs, watched in every source",
+        _container,
+    ),
+    Row(
+        "FLOWLOG_VNET_CONTAINER",
+        "vnet_container",
+        "insights-logs-flowlogflowevent",
+        "container of VNet flow logs, watched in every source",
+        _container,
+    ),
+    Row(
+        "FLOWLOG_TRIGGER_SOURCE",
+        "trigger_source",
+        "EventGrid",
+        "how the host learns of changes: EventGrid, or LogsAndContainerScan (polling; the only "
+        "one that works with Azurite, and not available on Flex Consumption)",
+        _one_of("EventGrid", "LogsAndContainerScan"),
+    ),
+    Row(
+        "FLOWLOG_STATE",
+        "state",
+        "AzureWebJobsStorage",
+        "connection name of the account with checkpoints and dead letters",
+        _connection_name,
+    ),
+    Row(
+        "FLOWLOG_CHECKPOINT_TABLE",
+        "checkpoint_table",
+        "flowlogcheckpoints",
+        "table of the checkpoints",
+        _table,
+    ),
+    Row(
+        "FLOWLOG_DEAD_LETTER_CONTAINER",
+        "dead_letter_container",
+        "flowlog-dead-letters",
+        "container for what could not be read",
+        _container,
+    ),
+    Row(
+        "FLOWLOG_SINK",
+        "sink",
+        "queue",
+        "where records go: queue or table",
+        _one_of("queue", "table"),
+    ),
+    Row(
+        "FLOWLOG_SINK_CONNECTION",
+        "sink_connection",
+        "",
+        "connection name of the account with the sink; empty: the one of FLOWLOG_STATE",
+        lambda text: _connection_name(text) if text else "",
+    ),
+    Row("FLOWLOG_QUEUE", "queue", "flowlog-records", "queue of the queue sink", _container),
+    Row("FLOWLOG_TABLE", "table", "flowrecords", "table of the table sink", _table),
+    Row(
+        "FLOWLOG_QUEUE_ENCODING",
+        "queue_encoding",
+        "json",
+        "json, or gzip: fewer messages for more CPU time; `flowlog_core.consume` reads both",
+        _one_of("json", "gzip"),
+    ),
+    Row(
+        "FLOWLOG_SENDS_IN_FLIGHT",
+        "sends_in_flight",
+        "16",
+        "storage calls that send at the same time, for the whole process",
+        _whole_number(1, 256, "calls"),
+    ),
+    Row(
+        "FLOWLOG_CLAIM_S",
+        "claim_s",
+        "180",
+        "seconds after which a blob whose worker died may be taken by another",
+        _whole_number(180, 3600, "seconds"),
+    ),
+)
+
+NOT_OURS = frozenset({"FLOWLOG_AZURITE"})
+"""Read elsewhere: where `demo` finds Azurite."""
+
+
+def _read(row: Row, environment: Mapping[str, str], faults: list[str]) -> Any:
+    text = environment.get(row.name, "").strip() or row.default
+    try:
+        return row.parse(text)
+    except ValueError as error:
+        faults.append(f"{row.name}: '{text}' cannot be used. {error}")
+        return row.parse(row.default)
+
+
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = [row.name for row in TABLE]
+    faults = []
+    for name in sorted(environment):
+        if name.upper().startswith("FLOWLOG_") and name not in known and name not in NOT_OURS:
+            near = difflib.get_close_matches(name.upper(), known, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            faults.append(f"{name}: there is no such setting.{hint}")
+    return faults

@@ -1,0 +1,66 @@
+"""Where flow records go. A sink knows its own limits: it packs first, then sends.
+
+`pack` is pure and depends on the entry alone, so whoever forwards the same entry again, after a
+crash, makes the same parcels with the same ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.records import Source
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRecords:
+    """The flow records of one entry."""
+
+    blob: BlobRef
+    source: Source
+    offset: int
+    """Where the entry begins in the blob."""
+    lines: Sequence[str]
+    """One finished JSON object a record, in the file's order."""
+
+
+class TooLarge(NamedTuple):
+    """A record that does not fit the sink even alone."""
+
+    line: str
+    reason: str
+
+
+class Packed(NamedTuple):
+    """An entry made ready for a sink."""
+
+    parcels: Sequence[Any]
+    """Each goes out in one call; what it is, only its sink knows."""
+    too_large: Sequence[TooLarge]
+
+
+def tuple_index_of(line: str) -> int:
+    """The tuple's index in its entry, from the id in a finished record."""
+    record_id: str = orjson.loads(line)["id"]
+    return int(record_id.rpartition(".")[2])
+
+
+class Sink(Protocol):
+    """One kind of destination."""
+
+    def pack(self, entry: EntryRecords) -> Packed:
+        """The parcels that carry the entry's records; what fits none is given back."""
+        ...
+
+    def send(self, parcels: Iterable[Any]) -> int:
+        """Send all; returns how many, once every one is accepted. Several at a time.
+
+        Parcels are drawn one by one, each when there is room to send it. Whatever drawing one
+        raises, and the first `StorageError` of a sending, comes out after the last sending that
+        was under way has ended; some parcels were sent then.
+        """
+        ...

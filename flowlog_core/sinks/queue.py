@@ -1,0 +1,37 @@
+"""The Storage queue sink: one queue, messages of at most 64 KiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from azure.storage.queue import QueueClient
+
+from flowlog_core.creation import created_when_absent
+from flowlog_core.errors import storage_errors
+from flowlog_core.messages import Encoding, Message, messages_of
+from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.sinks.parallel import Parallel
+
+_NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days
+
+
+class QueueSink:
+    """Puts messages into a Storage queue, which is created when it is absent."""
+
+    def __init__(self, queue: QueueClient, encoding: Encoding, parallel: Parallel) -> None:
+        self._queue, self._encoding, self._parallel = queue, encoding, parallel
+
+    def pack(self, entry: EntryRecords) -> Packed:
+        """See `Sink.pack`; the parcels are `Message`s."""
+        return Packed(*messages_of(entry, self._encoding))
+
+    def send(self, parcels: Iterable[Message]) -> int:
+        """See `Sink.send`."""
+        return self._parallel(parcels, self._send_one)
+
+    def _send_one(self, message: Message) -> None:
+        with storage_errors(f"sending message {message.id} to queue {self._queue.queue_name}"):
+            created_when_absent(
+                lambda: self._queue.send_message(message.text, time_to_live=_NEVER_EXPIRES_S),
+                self._queue.create_queue,
+            )

@@ -1,0 +1,100 @@
+"""The Table sink: one row a record, exact because a repeated row replaces itself.
+
+PartitionKey is the resource and hour, RowKey the MAC, the entry's offset and the tuple's index,
+and the blob's digest and generation, which keep apart logs of one interface in two accounts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
+
+from flowlog_core.checkpoint import table_key
+from flowlog_core.creation import created_when_absent
+from flowlog_core.errors import storage_errors
+from flowlog_core.sinks import EntryRecords, Packed, TooLarge
+from flowlog_core.sinks.parallel import Parallel
+
+MAX_BATCH_ROWS = 100
+MAX_BATCH_BYTES = 3 * 1024 * 1024
+"""Azure allows 4 MiB, counted with the multipart text around every row."""
+MAX_STRING_UTF16 = 32 * 1024
+"""A string property holds 64 KiB of UTF-16."""
+_ROW_OVERHEAD_BYTES = 2048  # keys, type annotations, the part's own headers
+
+_COUNTERS = (
+    "packets_src_to_dst",
+    "bytes_src_to_dst",
+    "packets_dst_to_src",
+    "bytes_dst_to_src",
+)
+_REPLACE = {"mode": UpdateMode.REPLACE}
+
+
+class Batch(NamedTuple):
+    """Rows of one partition that go out in one transaction."""
+
+    first_id: str
+    rows: list[dict[str, Any]]
+
+
+class TableSink:
+    """Upserts rows into a Storage table, which is created when it is absent."""
+
+    def __init__(self, table: TableClient, parallel: Parallel) -> None:
+        self._table, self._parallel = table, parallel
+
+    def pack(self, entry: EntryRecords) -> Packed:
+        """See `Sink.pack`; the parcels are `Batch`es."""
+        too_large: list[TooLarge] = []
+        return Packed(list(_batches(entry, too_large)), too_large)
+
+    def send(self, parcels: Iterable[Batch]) -> int:
+        """See `Sink.send`."""
+        return self._parallel(parcels, self._send_one)
+
+    def _send_one(self, batch: Batch) -> None:
+        with storage_errors(
+            f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
+        ):
+            created_when_absent(
+                lambda: self._table.submit_transaction(
+                    [("upsert", row, _REPLACE) for row in batch.rows]
+                ),
+                self._table.create_table,
+            )
+
+
+def _batches(entry: EntryRecords, too_large: list[TooLarge]) -> Iterator[Batch]:
+    log, source = entry.blob.log, entry.source
+    partition = table_key(f"{log.resource_id.strip('/')}|{log.hour:%Y-%m-%dT%HZ}")
+    mac, suffix = table_key(log.mac), f"{source.digest}.{source.generation}"
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for line in entry.lines:
+        record: dict[str, Any] = orjson.loads(line)
+        if any(_utf16_units(v) > MAX_STRING_UTF16 for v in record.values() if isinstance(v, str)):
+            too_large.append(TooLarge(line, "a field is longer than a table property may be"))
+            continue
+        index = int(record["id"].rpartition(".")[2])
+        row = {name: value for name, value in record.items() if value is not None}
+        for name in _COUNTERS:
+            if name in row:
+                row[name] = EntityProperty(row[name], EdmType.INT64)
+        row["PartitionKey"] = partition
+        row["RowKey"] = f"{mac}|{entry.offset:012d}|{index:07d}|{suffix}"
+        row_bytes = 2 * len(line) + _ROW_OVERHEAD_BYTES
+        if rows and (len(rows) == MAX_BATCH_ROWS or size + row_bytes > MAX_BATCH_BYTES):
+            yield Batch(rows[0]["id"], rows)
+            rows, size = [], 0
+        rows.append(row)
+        size += row_bytes
+    if rows:
+        yield Batch(rows[0]["id"], rows)
+
+
+def _utf16_units(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2

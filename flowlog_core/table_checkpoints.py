@@ -1,0 +1,137 @@
+"""Checkpoints in an Azure Storage table: created, or replaced If-Match; nothing unconditional.
+
+The entity's properties are listed in `_entity`; `format` is raised when their meaning changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from azure.core import MatchConditions
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline import PipelineResponse
+from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
+
+from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Progress
+from flowlog_core.creation import created_when_absent, is_absent
+from flowlog_core.errors import Refused, storage_errors
+
+FORMAT = 1
+
+
+class TableCheckpoints:
+    """A `CheckpointStore` on one table, which is created when it is absent."""
+
+    def __init__(self, table: TableClient) -> None:
+        self._table = table
+
+    def get(self, key: CheckpointKey) -> Answer:
+        """See `CheckpointStore.get`."""
+        date = _Date()
+        with storage_errors(f"reading the checkpoint {key.partition} {key.row}"):
+            try:
+                entity = self._table.get_entity(*key, raw_response_hook=date)
+            except ResourceNotFoundError:
+                return Answer(None, "", date.read())
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
+                return Answer(None, "", date.read())
+        return Answer(_checkpoint(entity), str(entity.metadata["etag"]), date.read())
+
+    def create(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
+        """See `CheckpointStore.create`."""
+        date = _Date()
+        entity = _entity(key, checkpoint)
+        with storage_errors(f"creating the checkpoint {key.partition} {key.row}"):
+            said = created_when_absent(
+                lambda: self._table.create_entity(entity, raw_response_hook=date),
+                self._table.create_table,
+            )
+        return Answer(checkpoint, said["etag"], date.read())
+
+    def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
+        """See `CheckpointStore.replace`."""
+        date = _Date()
+        with storage_errors(f"updating the checkpoint {key.partition} {key.row}"):
+            said = self._table.update_entity(
+                _entity(key, checkpoint),
+                mode=UpdateMode.REPLACE,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+                raw_response_hook=date,
+            )
+        return Answer(checkpoint, said["etag"], date.read())
+
+
+class _Date:
+    """Catches the `Date` of an answer, whether the call succeeds or not."""
+
+    def __init__(self) -> None:
+        self._date: str | None = None
+
+    def __call__(self, response: PipelineResponse[Any, Any]) -> None:
+        self._date = response.http_response.headers.get("Date")
+
+    def read(self) -> datetime:
+        if self._date is None:
+            raise Refused("the table service answered without a Date, so no claim can be timed")
+        return parsedate_to_datetime(self._date).astimezone(UTC)
+
+
+def _entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:
+    progress = checkpoint.progress
+    entity: dict[str, Any] = {
+        "PartitionKey": key.partition,
+        "RowKey": key.row,
+        "format": FORMAT,
+        "blob": checkpoint.blob,
+        "offset": _int64(progress.offset),
+        "seam": progress.seam,
+        "generation": progress.generation,
+        "blob_etag": progress.etag,
+        "pending_bytes": _int64(progress.pending_bytes),
+        "entries": _int64(progress.entries),
+        "records": _int64(progress.records),
+        "dead_letters": _int64(progress.dead_letters),
+        "owner": checkpoint.owner,
+        "rings": _int64(checkpoint.rings),
+    }
+    if checkpoint.owned_until is not None:
+        entity["owned_until"] = checkpoint.owned_until
+    return entity
+
+
+def _checkpoint(entity: Mapping[str, Any]) -> Checkpoint:
+    if entity.get("format") != FORMAT:
+        raise Refused(
+            f"the checkpoint of {entity.get('blob')} has format {entity.get('format')}, this "
+            f"version of Flowlog reads format {FORMAT}: was it written by a newer one?"
+        )
+    return Checkpoint(
+        blob=entity["blob"],
+        progress=Progress(
+            offset=_plain(entity["offset"]),
+            seam=entity["seam"],
+            generation=_plain(entity["generation"]),
+            etag=entity["blob_etag"],
+            pending_bytes=_plain(entity["pending_bytes"]),
+            entries=_plain(entity["entries"]),
+            records=_plain(entity["records"]),
+            dead_letters=_plain(entity["dead_letters"]),
+        ),
+        owner=entity["owner"],
+        owned_until=entity.get("owned_until"),
+        rings=_plain(entity["rings"]),
+    )
+
+
+def _int64(value: int) -> EntityProperty:
+    return EntityProperty(value, EdmType.INT64)
+
+
+def _plain(value: Any) -> int:
+    return int(value.value) if isinstance(value, EntityProperty) else int(value)

@@ -1,0 +1,44 @@
+"""The triggers of the function app, and nothing else: one for each source account and container."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import azure.functions as func
+import azurefunctions.extensions.bindings.blob as bindings
+
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
+
+# Read while the host indexes the functions, so that a wrong setting is the host's first message.
+SETTINGS = Settings.from_environment(os.environ)
+SOURCE = {
+    "EventGrid": func.BlobSource.EVENT_GRID,
+    "LogsAndContainerScan": func.BlobSource.LOGS_AND_CONTAINER_SCAN,
+}[SETTINGS.trigger_source]
+
+app = func.FunctionApp()
+
+
+@functools.cache
+def service() -> Service:
+    """The one service of this process, made at the first event."""
+    return Service(SETTINGS)
+
+
+def watch(kind: str, connection: str, container: str) -> None:
+    """Register the function `{kind}_{connection}` for the blobs of one container."""
+
+    @app.function_name(f"{kind}_{connection}")
+    @app.blob_trigger(
+        arg_name="blob", path=f"{container}/{{name}}", connection=connection, source=SOURCE
+    )
+    def forward(blob: bindings.BlobClient) -> None:
+        # Only the name is taken from the bound client, see `flowlog_core.clients`.
+        service().ingest_named(connection, blob.container_name, blob.blob_name)
+
+
+for source in SETTINGS.sources:
+    watch("nsg", source.name, SETTINGS.nsg_container)
+    watch("vnet", source.name, SETTINGS.vnet_container)

@@ -1,0 +1,146 @@
+"""One contract for every checkpoint store: in memory, and on a real table of Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.data.tables import TableServiceClient
+
+from flowlog_core.checkpoint import (
+    Checkpoint,
+    CheckpointKey,
+    CheckpointStore,
+    Progress,
+    checkpoint_key,
+)
+from flowlog_core.errors import Conflict, NotFound, Refused
+from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.testing.memory import MemoryCheckpoints, some_blob
+
+KEY = checkpoint_key(some_blob())
+FULL = Checkpoint(
+    blob="account/container/name",
+    progress=Progress(
+        offset=5_000_000_000,
+        seam="ab12",
+        generation=3,
+        etag='"0x8D"',
+        pending_bytes=17,
+        entries=6_000_000_000,
+        records=7_000_000_000,
+        dead_letters=8,
+    ),
+    owner="worker",
+    owned_until=datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
+    rings=9,
+)
+
+
+@pytest.fixture(params=["memory", "azurite"])
+def store(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> CheckpointStore:
+    if request.param == "memory":
+        return MemoryCheckpoints()
+    connection_string = request.getfixturevalue("connection_string")
+    service = TableServiceClient.from_connection_string(connection_string)
+    return TableCheckpoints(service.get_table_client(unique("checkpoints")))
+
+
+def test_there_is_nothing_before_the_first_create(store: CheckpointStore) -> None:
+    answer = store.get(KEY)
+    assert (answer.checkpoint, answer.etag) == (None, "")
+
+
+def test_what_is_created_comes_back_whole(store: CheckpointStore) -> None:
+    created = store.create(KEY, FULL)
+    found = store.get(KEY)
+    assert found.checkpoint == created.checkpoint == FULL
+    assert found.etag == created.etag
+
+
+def test_a_replaced_checkpoint_loses_what_it_no_longer_has(store: CheckpointStore) -> None:
+    etag = store.create(KEY, FULL).etag
+    released = replace(FULL, owner="", owned_until=None)
+    replaced = store.replace(KEY, released, etag)
+    found = store.get(KEY)
+    assert (found.checkpoint, found.etag) == (released, replaced.etag)
+    assert replaced.etag != etag
+
+
+def test_a_second_create_is_a_conflict_and_changes_nothing(store: CheckpointStore) -> None:
+    store.create(KEY, FULL)
+    with pytest.raises(Conflict):
+        store.create(KEY, Checkpoint("another"))
+    assert store.get(KEY).checkpoint == FULL
+
+
+def test_a_replacement_of_an_older_version_is_a_conflict(store: CheckpointStore) -> None:
+    old = store.create(KEY, FULL).etag
+    newer = replace(FULL, rings=10)
+    store.replace(KEY, newer, old)
+    with pytest.raises(Conflict):
+        store.replace(KEY, FULL, old)
+    assert store.get(KEY).checkpoint == newer
+
+
+def test_what_does_not_exist_cannot_be_replaced(store: CheckpointStore) -> None:
+    store.create(CheckpointKey("another", "key"), FULL)
+    with pytest.raises(NotFound):
+        store.replace(KEY, FULL, "W/\"datetime'2026-01-01T00%3A00%3A00.0000000Z'\"")
+
+
+def test_keys_are_apart(store: CheckpointStore) -> None:
+    other = checkpoint_key(some_blob(hour=1))
+    store.create(KEY, FULL)
+    store.create(other, Checkpoint("other"))
+    assert store.get(KEY).checkpoint == FULL
+    assert store.get(other).checkpoint == Checkpoint("other")
+
+
+def test_every_answer_says_when(store: CheckpointStore) -> None:
+    absent = store.get(KEY)
+    created = store.create(KEY, FULL)
+    replaced = store.replace(KEY, FULL, created.etag)
+    moments = [absent.at, created.at, replaced.at, store.get(KEY).at]
+    assert moments == sorted(moments)
+    assert moments[-1] - moments[0] < timedelta(minutes=1)
+    assert {moment.utcoffset() for moment in moments} == {timedelta(0)}
+
+
+def test_a_checkpoint_of_an_unknown_format_stops_the_work(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    service = TableServiceClient.from_connection_string(connection_string)
+    table = service.create_table(unique("checkpoints"))
+    table.create_entity({"PartitionKey": KEY.partition, "RowKey": KEY.row, "format": 2})
+    with pytest.raises(Refused, match=r"format 2.*reads format 1"):
+        TableCheckpoints(table).get(KEY)
+
+
+def test_a_stored_checkpoint_reads_the_same_for_ever(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    """The golden form: what is stored today must be understood by every later version."""
+    service = TableServiceClient.from_connection_string(connection_string)
+    table = service.create_table(unique("checkpoints"))
+    TableCheckpoints(table).create(KEY, FULL)
+    entity = table.get_entity(*KEY)
+    assert {name: getattr(value, "value", value) for name, value in entity.items()} == {
+        "PartitionKey": KEY.partition,
+        "RowKey": KEY.row,
+        "format": 1,
+        "blob": "account/container/name",
+        "offset": 5_000_000_000,
+        "seam": "ab12",
+        "generation": 3,
+        "blob_etag": '"0x8D"',
+        "pending_bytes": 17,
+        "entries": 6_000_000_000,
+        "records": 7_000_000_000,
+        "dead_letters": 8,
+        "owner": "worker",
+        "owned_until": FULL.owned_until,
+        "rings": 9,
+    }

@@ -1,0 +1,195 @@
+"""Settings: parsed once, all faults together, secrets hidden, documented as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from flowlog_core.clients import WORST_CALL_S
+from flowlog_core.connections import Connection
+from flowlog_core.errors import SettingsError
+from flowlog_core.settings import TABLE, Settings
+
+PROJECT = Path(__file__).parents[1]
+LOCAL = {
+    "FlowLogs": "UseDevelopmentStorage=true",
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+}
+SECRET = "c2VjcmV0c2VjcmV0"
+KEYED = (
+    f"DefaultEndpointsProtocol=https;AccountName=logs;AccountKey={SECRET};"
+    "EndpointSuffix=core.windows.net"
+)
+
+
+def faults_of(environment: dict[str, str]) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_environment(environment)
+    assert all(f"  - {fault}" in str(caught.value) for fault in caught.value.faults)
+    return list(caught.value.faults)
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    storage = Connection("AzureWebJobsStorage", "UseDevelopmentStorage=true")
+    assert Settings.from_environment(LOCAL) == Settings(
+        sources=(Connection("FlowLogs", "UseDevelopmentStorage=true"),),
+        nsg_container="insights-logs-networksecuritygroupflowevent",
+        vnet_container="insights-logs-flowlogflowevent",
+        trigger_source="EventGrid",
+        state=storage,
+        checkpoint_table="flowlogcheckpoints",
+        dead_letter_container="flowlog-dead-letters",
+        sink="queue",
+        sink_connection=storage,
+        queue="flowlog-records",
+        table="flowrecords",
+        queue_encoding="json",
+        sends_in_flight=16,
+        claim_s=180,
+    )
+
+
+def test_everything_can_be_set() -> None:
+    settings = Settings.from_environment(
+        {
+            "FLOWLOG_SOURCES": "eastus, westeurope",
+            "eastus": KEYED,
+            "westeurope__blobServiceUri": "https://west.blob.core.windows.net/",
+            "westeurope__queueServiceUri": "https://west.queue.core.windows.net",
+            "westeurope__credential": "managedidentity",
+            "westeurope__clientId": "11111111-2222-3333-4444-555555555555",
+            "FLOWLOG_NSG_CONTAINER": "nsg",
+            "FLOWLOG_VNET_CONTAINER": "vnet",
+            "FLOWLOG_TRIGGER_SOURCE": "logsandcontainerscan",
+            "FLOWLOG_STATE": "eastus",
+            "FLOWLOG_CHECKPOINT_TABLE": "checks",
+            "FLOWLOG_DEAD_LETTER_CONTAINER": "dead",
+            "FLOWLOG_SINK": "table",
+            "FLOWLOG_SINK_CONNECTION": "sink",
+            "sink__tableServiceUri": "https://sink.table.core.windows.net",
+            "FLOWLOG_QUEUE": "records",
+            "FLOWLOG_TABLE": "records",
+            "FLOWLOG_QUEUE_ENCODING": "gzip",
+            "FLOWLOG_SENDS_IN_FLIGHT": "4",
+            "FLOWLOG_CLAIM_S": "600",
+        }
+    )
+    eastus = Connection("eastus", KEYED)
+    westeurope = Connection(
+        "westeurope",
+        uris={
+            "blob": "https://west.blob.core.windows.net",
+            "queue": "https://west.queue.core.windows.net",
+        },
+        client_id="11111111-2222-3333-4444-555555555555",
+    )
+    assert settings == Settings(
+        sources=(eastus, westeurope),
+        nsg_container="nsg",
+        vnet_container="vnet",
+        trigger_source="LogsAndContainerScan",
+        state=eastus,
+        checkpoint_table="checks",
+        dead_letter_container="dead",
+        sink="table",
+        sink_connection=Connection("sink", uris={"table": "https://sink.table.core.windows.net"}),
+        queue="records",
+        table="records",
+        queue_encoding="gzip",
+        sends_in_flight=4,
+        claim_s=600,
+    )
+
+
+def test_all_faults_are_reported_together_in_the_users_words() -> None:
+    assert faults_of(
+        {
+            "FLOWLOG_QEUE": "x",
+            "FLOWLOG_SOURCES": "east us",
+            "FLOWLOG_NSG_CONTAINER": "Insights--Logs",
+            "FLOWLOG_TRIGGER_SOURCE": "polling",
+            "FLOWLOG_TABLE": "flow-records",
+            "FLOWLOG_SENDS_IN_FLIGHT": "many",
+            "AzureWebJobsStorage": "hello",
+        }
+    ) == [
+        "FLOWLOG_QEUE: there is no such setting. Did you mean FLOWLOG_QUEUE?",
+        "FLOWLOG_SOURCES: 'east us' cannot be used. Write the name of a connection setting: "
+        "letters, digits and _",
+        "FLOWLOG_NSG_CONTAINER: 'Insights--Logs' cannot be used. Write 3 to 63 lower-case "
+        "letters, digits and single hyphens",
+        "FLOWLOG_TRIGGER_SOURCE: 'polling' cannot be used. Write EventGrid or LogsAndContainerScan",
+        "FLOWLOG_TABLE: 'flow-records' cannot be used. Write 3 to 63 letters and digits, a "
+        "letter first",
+        "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
+        "to 256",
+        "FlowLogs: there is no such connection, needed for reading flow logs. Set FlowLogs to a "
+        "connection string, or FlowLogs__blobServiceUri to https://ACCOUNT.blob.core.windows.net",
+        "FlowLogs: there is no such connection, needed for the host's blob trigger. Set FlowLogs "
+        "to a connection string, or FlowLogs__queueServiceUri to "
+        "https://ACCOUNT.queue.core.windows.net",
+        "AzureWebJobsStorage: not a storage connection string (its value is not shown here). "
+        "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
+        "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or remove "
+        "it and set AzureWebJobsStorage__blobServiceUri and so on to use an identity",
+    ]
+
+
+def test_an_account_name_alone_is_said_not_to_be_enough() -> None:
+    assert faults_of({**LOCAL, "FlowLogs": "", "FlowLogs__accountName": "logs"}) == [
+        "FlowLogs__blobServiceUri: missing, needed for reading flow logs. FlowLogs__accountName "
+        "alone is not enough: the Python worker's blob binding cannot use it. Write "
+        "https://ACCOUNT.blob.core.windows.net",
+        "FlowLogs__queueServiceUri: missing, needed for the host's blob trigger. "
+        "FlowLogs__accountName alone is not enough: the Python worker's blob binding cannot use "
+        "it. Write https://ACCOUNT.queue.core.windows.net",
+    ]
+
+
+def test_a_half_written_identity_is_completed_in_words() -> None:
+    assert faults_of(
+        {
+            **LOCAL,
+            "FLOWLOG_SINK_CONNECTION": "sink",
+            "sink__queueServiceUri": "sinkaccount",
+            "sink__clientId": "11111111-2222-3333-4444-555555555555",
+        }
+    ) == [
+        "sink__queueServiceUri: 'sinkaccount' is not an address. Write "
+        "https://ACCOUNT.queue.core.windows.net",
+        "sink__credential: missing beside sink__clientId. Write managedidentity",
+    ]
+
+
+def test_no_secret_shows_in_repr_or_faults() -> None:
+    settings = Settings.from_environment({**LOCAL, "FlowLogs": KEYED})
+    assert settings.sources[0].connection_string == KEYED
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(faults_of({**LOCAL, "FlowLogs": f"AccountKey={SECRET}"}))
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings.from_environment(LOCAL)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.queue = "other"  # type: ignore[misc]  # that it is refused is the point
+
+
+def test_a_send_cannot_outlive_the_claim_it_was_made_under() -> None:
+    """`Claim.keep` leaves at least a third of the time; one call must end within it."""
+    assert Settings.from_environment(LOCAL).claim_s / 3 >= WORST_CALL_S
+    assert faults_of({**LOCAL, "FLOWLOG_CLAIM_S": str(WORST_CALL_S * 3 - 10)}) == [
+        f"FLOWLOG_CLAIM_S: '{WORST_CALL_S * 3 - 10}' cannot be used. Write a whole number of "
+        "seconds from 180 to 3600"
+    ]
+
+
+def test_the_readme_documents_every_setting_as_it_is() -> None:
+    written = re.findall(
+        r"^\| `(FLOWLOG_\w+)` \| (?:`([^`]*)`)? ?\| (.*) \|$",
+        (PROJECT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert written == [(row.name, row.default, row.meaning) for row in TABLE]
