@@ -51,4 +51,6 @@ class AzureBlobs:
             for found in client.list_blobs(name_starts_with=prefix or None):
                 log = blob_name.parse(found.name)
                 if log is not None:
-                    yield Listed(BlobRef(account, container, log), str(found.etag), int(found.size))
+                    # A listing leaves out the quotes that stand in every other answer.
+                    etag = f'"{str(found.etag).strip(chr(34))}"'
+                    yield Listed(BlobRef(account, container, log), etag, int(found.size))

@@ -1,0 +1,126 @@
+"""One contract for every source of blobs: in memory, and on real containers of Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import pytest
+from azure.storage.blob import BlobServiceClient, BlobType
+
+from flowlog_core.appended import Slice
+from flowlog_core.blob_source import AzureBlobs
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.errors import Conflict, NotFound, OutOfRange
+from flowlog_core.testing.memory import MemoryBlobs, some_blob
+
+
+class Storage(Protocol):
+    """A source, and how to put something there."""
+
+    source: AzureBlobs | MemoryBlobs
+    container: str
+
+    def put(self, blob: BlobRef, content: bytes) -> None: ...
+
+
+class InMemory:
+    def __init__(self, container: str) -> None:
+        self.source = MemoryBlobs()
+        self.container = container
+
+    def put(self, blob: BlobRef, content: bytes) -> None:
+        self.source.put(blob, content)
+
+
+class InAzurite:
+    def __init__(self, connection_string: str, container: str, blob_type: BlobType) -> None:
+        service = BlobServiceClient.from_connection_string(connection_string)
+        self._client = service.create_container(container)
+        self._type = blob_type
+        self.container = container
+        self.source = AzureBlobs({"exampleaccount": service})
+
+    def put(self, blob: BlobRef, content: bytes) -> None:
+        client = self._client.get_blob_client(blob.name)
+        if self._type is BlobType.BLOCKBLOB:
+            client.upload_blob(content, overwrite=True)
+        else:
+            client.create_append_blob()
+            if content:
+                client.append_block(content)
+
+
+@pytest.fixture(params=["memory", "block blob", "append blob"])
+def storage(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> Storage:
+    if request.param == "memory":
+        return InMemory(unique("logs"))
+    kind = BlobType.BLOCKBLOB if request.param == "block blob" else BlobType.APPENDBLOB
+    return InAzurite(request.getfixturevalue("connection_string"), unique("logs"), kind)
+
+
+def test_a_part_comes_with_the_version_and_the_whole_length(storage: Storage) -> None:
+    blob = some_blob(container=storage.container)
+    storage.put(blob, b"0123456789")
+    first = storage.source.read(blob, 2, 5, None)
+    rest = storage.source.read(blob, 7, 100, first.etag)
+    assert first == Slice(b"23456", first.etag, 10)
+    assert rest == Slice(b"789", first.etag, 10)
+    assert first.etag
+
+
+def test_a_read_pinned_to_an_older_version_is_a_conflict(storage: Storage) -> None:
+    blob = some_blob(container=storage.container)
+    storage.put(blob, b"0123456789")
+    etag = storage.source.read(blob, 0, 5, None).etag
+    storage.put(blob, b"0123456789more")
+    with pytest.raises(Conflict):
+        storage.source.read(blob, 5, 5, etag)
+    assert storage.source.read(blob, 5, 5, None).data == b"56789"
+
+
+def test_there_is_nothing_behind_the_end(storage: Storage) -> None:
+    blob = some_blob(container=storage.container)
+    storage.put(blob, b"")
+    with pytest.raises(OutOfRange):
+        storage.source.read(blob, 0, 5, None)
+    storage.put(blob, b"01234")
+    with pytest.raises(OutOfRange):
+        storage.source.read(blob, 6, 5, None)
+
+
+def test_what_is_not_there_is_not_found(storage: Storage) -> None:
+    storage.put(some_blob(container=storage.container), b"x")
+    with pytest.raises(NotFound):
+        storage.source.read(some_blob(hour=5, container=storage.container), 0, 5, None)
+
+
+def test_a_listing_shows_the_flow_logs_with_version_and_length(storage: Storage) -> None:
+    blobs = [some_blob(hour=hour, container=storage.container) for hour in (1, 2, 3)]
+    for number, blob in enumerate(blobs):
+        storage.put(blob, b"x" * number)
+    listed = list(storage.source.flow_logs("exampleaccount", storage.container))
+    assert [(found.blob, found.blob_bytes) for found in listed] == list(
+        zip(blobs, range(3), strict=True)
+    )
+    prefix = blobs[1].name.partition("/m=00")[0]
+    assert [
+        found.blob
+        for found in storage.source.flow_logs("exampleaccount", storage.container, prefix)
+    ] == [blobs[1]]
+    assert listed[2].etag == storage.source.read(blobs[2], 0, 5, None).etag
+
+
+def test_other_blobs_are_not_listed(connection_string: str, unique: Callable[[str], str]) -> None:
+    storage = InAzurite(connection_string, unique("logs"), BlobType.BLOCKBLOB)
+    storage.put(some_blob(container=storage.container), b"")
+    service = BlobServiceClient.from_connection_string(connection_string)
+    service.get_blob_client(storage.container, "readme.txt").upload_blob(b"hello")
+    listed = storage.source.flow_logs("exampleaccount", storage.container)
+    assert [found.blob for found in listed] == [some_blob(container=storage.container)]
+
+
+def test_a_container_that_is_not_there_is_not_found(connection_string: str) -> None:
+    service = BlobServiceClient.from_connection_string(connection_string)
+    with pytest.raises(NotFound):
+        list(AzureBlobs({"a": service}).flow_logs("a", "no-such-container"))

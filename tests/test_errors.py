@@ -1,0 +1,114 @@
+"""What the SDK raises comes out as one of our errors, which says whether trying again helps."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    IncompleteReadError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from flowlog_core import errors
+from flowlog_core.errors import (
+    Conflict,
+    FlowlogError,
+    NotAllowed,
+    NotFound,
+    OutOfRange,
+    Refused,
+    StorageError,
+    Unavailable,
+    storage_errors,
+)
+
+
+def answer(status: int) -> Any:
+    return SimpleNamespace(status_code=status, reason="reason", headers={}, internal_response=None)
+
+
+def http(status: int, kind: type[HttpResponseError] = HttpResponseError) -> HttpResponseError:
+    return kind("said the service\nErrorCode:Whatever", response=answer(status))
+
+
+def mapped(error: AzureError) -> StorageError:
+    with pytest.raises(StorageError) as caught, storage_errors("doing it"):
+        raise error
+    assert caught.value.__cause__ is error
+    return caught.value
+
+
+def body_cut_off() -> HttpResponseError:
+    """As the blob client wraps a body that ended early, after its own tries."""
+    error = HttpResponseError("cut off")
+    error.__cause__ = IncompleteReadError("cut off")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "try_again"),
+    [
+        (http(500), Unavailable, True),
+        (http(503), Unavailable, True),
+        (http(429), Unavailable, True),
+        (http(408), Unavailable, True),
+        (http(409, ResourceExistsError), Conflict, False),
+        (http(412, ResourceModifiedError), Conflict, False),
+        (http(416), OutOfRange, False),
+        (http(404, ResourceNotFoundError), NotFound, False),
+        (http(401, ClientAuthenticationError), NotAllowed, False),
+        (http(403), NotAllowed, False),
+        (http(400), Refused, False),
+        (http(302), Refused, False),
+        (ClientAuthenticationError("no identity here"), NotAllowed, False),
+        (ServiceRequestError("connection refused"), Unavailable, True),
+        (ServiceResponseError("no answer"), Unavailable, True),
+        (IncompleteReadError("cut off"), Unavailable, True),
+        (body_cut_off(), Unavailable, True),
+        (DecodeError("no XML"), Unavailable, True),
+        (AzureError("something new"), Refused, False),
+    ],
+    ids=str,
+)
+def test_every_error_of_the_sdk_has_its_place(
+    error: AzureError, kind: type[StorageError], try_again: bool
+) -> None:
+    found = mapped(error)
+    assert (type(found), found.try_again) == (kind, try_again)
+
+
+def test_the_message_names_the_call_the_status_and_the_reason_in_one_line() -> None:
+    assert str(mapped(http(503))) == "doing it: 503 said the service"
+    assert str(mapped(AzureError(""))) == "doing it: AzureError"
+
+
+def test_what_is_not_the_sdks_passes_through() -> None:
+    with pytest.raises(KeyError), storage_errors("doing it"):
+        raise KeyError
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = set(re.findall(r"(?:\|-- |`-- |^    )(\w+)", errors.__doc__ or "", re.MULTILINE))
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, FlowlogError)
+    }
+    assert drawn == defined
+    again = set(re.findall(r"(\w+) +yes ", errors.__doc__ or ""))
+    assert again == {
+        name
+        for name in defined
+        if "try_again" in vars(getattr(errors, name)) and getattr(errors, name).try_again
+    }
