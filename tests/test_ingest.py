@@ -1,0 +1,390 @@
+"""The whole story on fakes: what is appended is forwarded, once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import in_order_of_position, records_in, tuple_of
+
+from flowlog_core.appended import CHUNK_BYTES
+from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.errors import NotAllowed, Unavailable
+from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.records import Source
+from flowlog_core.testing.generate import (
+    FlowLogGenerator,
+    Format,
+    GeneratedEntry,
+    Interface,
+    document,
+)
+from flowlog_core.testing.memory import (
+    ManualClock,
+    MemoryBlobs,
+    MemoryCheckpoints,
+    MemoryDeadLetters,
+    MemorySink,
+    some_blob,
+)
+
+BLOB = some_blob()
+HOUR = datetime(2026, 1, 1, tzinfo=UTC)
+NSG, VNET = Interface.nsg(), Interface.vnet()
+
+
+def entries_of(seed: int, formats: list[Format], tuples: int = 5) -> list[GeneratedEntry]:
+    generator = FlowLogGenerator(seed)
+    return [
+        generator.entry(form, VNET if form == "vnet4" else NSG, HOUR, tuples) for form in formats
+    ]
+
+
+@dataclass
+class World:
+    """Everything that `ingest` touches, and the truth about what was written."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    blobs: MemoryBlobs = field(default_factory=MemoryBlobs)
+    sink: MemorySink = field(default_factory=MemorySink)
+    letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
+    entries: list[GeneratedEntry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.checkpoints = MemoryCheckpoints(self.clock)
+
+    def append(self, *entries: GeneratedEntry) -> None:
+        self.entries += entries
+        self.blobs.put(BLOB, document(self.entries))
+
+    def ingest(self, **options: Any) -> Outcome:
+        return ingest(BLOB, self.pipeline(), **options)
+
+    def pipeline(self) -> Pipeline:
+        return Pipeline(self.blobs, self.checkpoints, self.sink, self.letters, 180, self.clock)
+
+    def checkpoint(self) -> Checkpoint:
+        found = self.checkpoints.get(checkpoint_key(BLOB)).checkpoint
+        assert found is not None
+        return found
+
+    def written(self) -> list[str]:
+        return [text for entry in self.entries for text in entry.tuples]
+
+    def received(self) -> list[str]:
+        return [tuple_of(record) for record in records_in(self.sink.messages)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+FORMATS = st.lists(st.sampled_from(["nsg1", "nsg2", "vnet4"]), max_size=3)
+
+
+@given(st.lists(FORMATS, min_size=1, max_size=8), st.integers(0, 2**32))
+def test_each_append_is_forwarded_once_and_read_once(
+    appends: list[list[Format]], seed: int
+) -> None:
+    world = World()
+    for number, formats in enumerate(appends):
+        world.append(*entries_of(seed + number, formats))
+        outcome = world.ingest()
+        assert world.received() == world.written()
+        assert (outcome.how, outcome.records) == ("forwarded", 5 * len(formats))
+    assert world.blobs.read_bytes <= len(document(world.entries)) + len(appends) * (64 + 2)
+    assert world.checkpoint().owner == ""
+    assert world.checkpoint().progress.records == len(world.written())
+    assert world.letters.letters == {}
+
+
+def test_an_ordinary_append_costs_four_calls_and_the_sends(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+    world.ingest()
+    world.checkpoints.calls.clear()
+    world.blobs.calls.clear()
+    world.append(*entries_of(2, ["nsg2"]))
+    outcome = world.ingest()
+    assert outcome.parcels == 1
+    assert world.checkpoints.calls == {"get": 1, "replace": 2}
+    assert world.blobs.calls == {"read": 1}
+
+
+def test_an_event_without_anything_new_sends_nothing(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+    world.ingest()
+    assert world.ingest() == Outcome(new_bytes=2)  # the tail
+    assert world.received() == world.written()
+
+
+def test_ids_are_positions_in_the_blob(world: World) -> None:
+    world.append(*entries_of(1, ["nsg1"], tuples=2))
+    world.append(*entries_of(2, ["vnet4"], tuples=1))
+    world.ingest()
+    digest = Source(BLOB.account, BLOB.container, BLOB.name, 0).digest
+    second = 12 + len(world.entries[0].raw) + 1
+    assert [record["id"] for record in records_in(world.sink.messages)] == [
+        f"{digest}.0.12.0",
+        f"{digest}.0.12.1",
+        f"{digest}.0.{second}.0",
+    ]
+
+
+def test_a_large_gap_is_committed_piece_by_piece(world: World) -> None:
+    stream = FlowLogGenerator(1).stream("nsg2", NSG, HOUR, 3 * CHUNK_BYTES)
+    world.blobs.put(BLOB, b"".join(stream))
+    world.ingest()
+    reads = world.blobs.calls["read"]
+    assert reads == 4
+    # The claim with the first read, a commit after each piece but the last, the release.
+    assert world.checkpoints.calls == {"get": 1, "create": 1, "replace": reads}
+    ids = [record["id"] for record in records_in(world.sink.messages)]
+    assert len(ids) == len(set(ids)) == world.checkpoint().progress.records
+
+
+def bad(entry: GeneratedEntry, instead: bytes) -> bytes:
+    """The entry with its first tuple written as `instead`."""
+    return entry.raw.replace(entry.tuples[0].encode(), instead, 1)
+
+
+def test_a_bad_tuple_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> None:
+    first, second = entries_of(1, ["nsg2", "nsg2"], tuples=3)
+    world.blobs.put(
+        BLOB, document([]).replace(b"[", b"[" + bad(first, b"1,2,3") + b"," + second.raw)
+    )
+    outcome = world.ingest()
+    assert world.received() == [*first.tuples[1:], *second.tuples]
+    digest = Source(BLOB.account, BLOB.container, BLOB.name, 0).digest
+    (letter,) = world.letters.letters.values()
+    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{digest}.0.12.0.json"
+    assert orjson.loads(letter.to_json()) == {
+        "schema": "flowlog-dead-letter/1",
+        "id": f"{digest}.0.12.0",
+        "reason": letter.reason,
+        "source": {
+            "account": BLOB.account,
+            "container": BLOB.container,
+            "blob": BLOB.name,
+            "generation": 0,
+            "offset": 12,
+            "tuple_index": 0,
+        },
+        "raw": "1,2,3",
+    }
+    assert "13" in letter.reason
+    assert (outcome.records, outcome.dead_letters) == (5, 1)
+    assert world.checkpoint().progress.dead_letters == 1
+
+
+def test_many_bad_tuples_of_one_entry_are_kept_together(world: World) -> None:
+    (entry,) = entries_of(1, ["nsg2"], tuples=20)
+    raw = entry.raw.replace(b",T,", b",Q,").replace(b",U,", b",Q,")
+    world.blobs.put(BLOB, b'{"records":[%b]}' % raw)
+    world.ingest()
+    (letter,) = world.letters.letters.values()
+    assert (letter.raw, len(letter.tuples), letter.tuple_index) == (raw, 20, None)
+    assert orjson.loads(letter.to_json())["tuples"][3]["tuple_index"] == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b'{"time":tru}', "not valid JSON"),
+        (b'{"category":"Other","properties":{}}', "unknown"),
+        (b'{"time":"\xff"}', "not valid JSON"),
+    ],
+)
+def test_an_unreadable_entry_is_set_aside_whole(world: World, damage: bytes, reason: str) -> None:
+    before, after = entries_of(1, ["nsg2", "vnet4"])
+    world.blobs.put(BLOB, b'{"records":[%b,%b,%b]}' % (before.raw, damage, after.raw))
+    world.ingest()
+    assert world.received() == [*before.tuples, *after.tuples]
+    (letter,) = world.letters.letters.values()
+    assert (letter.raw, letter.offset) == (damage, 12 + len(before.raw) + 1)
+    assert reason in letter.reason
+
+
+def test_an_incomplete_end_waits_until_it_is_final(world: World) -> None:
+    entry, cut = entries_of(1, ["nsg2", "nsg2"])
+    world.blobs.put(BLOB, b'{"records":[%b,%b' % (entry.raw, cut.raw[:100]))
+    world.ingest()
+    assert world.received() == list(entry.tuples)
+    assert world.checkpoint().progress.pending_bytes == 100
+    assert world.letters.letters == {}
+    world.ingest(final=True)
+    (letter,) = world.letters.letters.values()
+    assert letter.raw == cut.raw[:100]
+    assert world.checkpoint().progress.pending_bytes == 0
+
+
+def test_a_rewritten_blob_is_read_again_as_a_new_generation(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2", "nsg2"]))
+    world.ingest()
+    world.sink.messages.clear()
+    world.entries.clear()
+    world.append(*entries_of(2, ["nsg2", "nsg2", "nsg2"]))
+    outcome = world.ingest()
+    assert outcome.rewrites == 1
+    assert world.received() == world.written()
+    generations = {record["id"].split(".")[1] for record in records_in(world.sink.messages)}
+    assert generations == {"1"}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"records":[]}'])
+def test_a_shrunken_blob_starts_again_from_nothing(world: World, content: bytes) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+    world.ingest()
+    world.blobs.put(BLOB, content)
+    world.ingest()
+    assert (world.checkpoint().progress.offset, world.checkpoint().progress.generation) == (0, 1)
+    world.entries.clear()
+    world.sink.messages.clear()
+    world.append(*entries_of(2, ["nsg2"]))
+    world.ingest()
+    assert world.received() == world.written()
+
+
+def test_a_deleted_blob_is_done(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+    world.ingest()
+    before = world.checkpoint()
+    world.blobs.delete(BLOB)
+    assert world.ingest() == Outcome(how="deleted")
+    assert world.checkpoint() == before
+
+
+@dataclass
+class FailingSink(MemorySink):
+    """Takes some messages, then raises."""
+
+    takes: int = 0
+    error: BaseException = field(default_factory=lambda: Unavailable("busy"))
+
+    def send(self, parcels: Iterable[Any]) -> int:
+        for count, parcel in enumerate(parcels):
+            if count == self.takes:
+                raise self.error
+            self.messages.append(parcel)
+        return self.takes
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("busy"), NotAllowed("no"), KeyboardInterrupt(), MemoryError()]
+)
+def test_after_a_failure_the_same_messages_come_again_and_nothing_is_lost(
+    error: BaseException,
+) -> None:
+    world = World(sink=FailingSink(takes=1, error=error))
+    world.append(*entries_of(1, ["nsg2", "vnet4"]))
+    with pytest.raises(type(error)):
+        world.ingest()
+    assert world.checkpoint().progress.offset == 0
+    assert world.checkpoint().owner == ""  # so that the retry is not turned away
+    (repeated,) = world.sink.messages
+    world.sink = MemorySink()
+    world.ingest()
+    assert world.sink.messages[0] == repeated
+    assert world.received() == world.written()
+
+
+def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+
+    class Offline(MemorySink):
+        def send(self, parcels: Iterable[Any]) -> int:
+            next(iter(parcels))
+
+            def unreachable(*_: object) -> Any:
+                raise Unavailable("the table is gone too")
+
+            world.checkpoints.replace = unreachable  # type: ignore[method-assign]
+            raise Unavailable("the queue is gone")
+
+    world.sink = Offline()
+    with pytest.raises(Unavailable, match="the queue is gone") as caught:
+        world.ingest()
+    assert caught.value.__notes__ == [
+        "The claim could not be given back and has to run out: the table is gone too"
+    ]
+
+
+def test_a_worker_that_lost_its_claim_stops_sending_and_stops_quietly(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2", "nsg2", "nsg2"]))
+
+    class Slow(MemorySink):
+        def send(self, parcels: Iterable[Any]) -> int:
+            for parcel in parcels:
+                self.messages.append(parcel)
+                world.clock.sleep(200)
+                world.sink = MemorySink(messages=self.messages)
+                assert world.ingest().how == "forwarded"
+            return 1
+
+    world.sink = Slow()
+    assert world.ingest().how == "lost"
+    # The first message was sent before the claim was lost, and comes again with the same id.
+    assert [message.id.rpartition(".")[0] for message in world.sink.messages].count(
+        world.sink.messages[0].id.rpartition(".")[0]
+    ) == 2
+    assert len(world.sink.messages) == 4
+    unique = {record["id"]: record for record in records_in(world.sink.messages)}
+    assert [tuple_of(r) for r in in_order_of_position(unique.values())] == world.written()
+
+
+def test_a_record_too_large_for_the_sink_is_a_dead_letter(world: World) -> None:
+    (entry,) = entries_of(1, ["nsg2"], tuples=2)
+    rule = b'"rule":"' + b"x" * 70_000 + b'"'
+    raw = entry.raw.replace(b'"rule":"', b'"rule":"' + b"x" * 70_000)
+    assert rule[:-1] in raw
+    world.blobs.put(BLOB, b'{"records":[%b]}' % raw)
+    outcome = world.ingest()
+    assert (outcome.records, outcome.dead_letters) == (0, 2)
+    assert {letter.tuple_index for letter in world.letters.letters.values()} == {0, 1}
+
+
+def test_workers_at_the_same_time_lose_and_double_nothing() -> None:
+    world = World()
+    appends = [entries_of(seed, ["nsg2", "vnet4"], tuples=3) for seed in range(60)]
+    start, outcomes = threading.Barrier(5), []
+
+    def write() -> None:
+        start.wait()
+        for entries in appends:
+            world.append(*entries)
+            outcomes.append(world.ingest())
+
+    def work() -> None:
+        start.wait()
+        outcomes.extend(world.ingest() for _ in range(80))
+
+    world.blobs.put(BLOB, document([]))
+    threads = [threading.Thread(target=t) for t in (write, work, work, work, work)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    records = records_in(world.sink.messages)
+    assert len({record["id"] for record in records}) == len(records)
+    assert [tuple_of(record) for record in in_order_of_position(records)] == world.written()
+    assert {outcome.how for outcome in outcomes} <= {"forwarded", "rung"}
+
+
+def other_blob() -> BlobRef:
+    return some_blob(hour=1)
+
+
+def test_blobs_do_not_share_anything(world: World) -> None:
+    (entry,) = entries_of(1, ["nsg2"])
+    for blob in (BLOB, other_blob()):
+        world.blobs.put(blob, document([entry]))
+        ingest(blob, world.pipeline())
+    assert world.received() == [*entry.tuples, *entry.tuples]
+    assert len({record["id"] for record in records_in(world.sink.messages)}) == 10
