@@ -1,0 +1,174 @@
+"""Both sinks on Azurite: what is sent can be read, exactly; what is absent is created."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from azure.data.tables import TableServiceClient
+from azure.storage.queue import QueueServiceClient
+from support import tuple_of
+
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.consume import decode
+from flowlog_core.errors import NotFound
+from flowlog_core.messages import Encoding
+from flowlog_core.normalize import normalize
+from flowlog_core.records import FIELDS, Source, record_id
+from flowlog_core.sinks import EntryRecords, TooLarge, tuple_index_of
+from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.queue import QueueSink
+from flowlog_core.sinks.table import MAX_BATCH_ROWS, TableSink
+from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
+from flowlog_core.testing.memory import some_blob
+
+BLOB = some_blob()
+HOUR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def parallel() -> Iterator[Parallel]:
+    pool = Parallel(4)
+    yield pool
+    pool.close()
+
+
+def generated(form: Format, tuples: int, seed: int = 1) -> GeneratedEntry:
+    interface = Interface.vnet() if form == "vnet4" else Interface.nsg()
+    return FlowLogGenerator(seed).entry(form, interface, HOUR, tuples)
+
+
+def entry_records(
+    entry: GeneratedEntry, offset: int = 12, blob: BlobRef = BLOB, generation: int = 0
+) -> EntryRecords:
+    source = Source(blob.account, blob.container, blob.name, generation)
+    prefix = record_id(source, offset, 0).removesuffix("0")
+    return EntryRecords(blob, source, offset, normalize(orjson.loads(entry.raw), prefix).lines)
+
+
+@pytest.mark.parametrize("encoding", ["json", "gzip"])
+def test_the_queue_holds_every_record_and_comes_into_being_by_itself(
+    connection_string: str, unique: Callable[[str], str], parallel: Parallel, encoding: Encoding
+) -> None:
+    queue = QueueServiceClient.from_connection_string(connection_string).get_queue_client(
+        unique("records")
+    )
+    sink = QueueSink(queue, encoding, parallel)
+    entry = generated("nsg2", 700)
+    packed = sink.pack(entry_records(entry))
+    assert packed.too_large == []
+    assert sink.send(iter(packed.parcels)) == len(packed.parcels) > 1
+    received = [decode(message.content) for message in queue.receive_messages()]
+    received.sort(key=lambda batch: int(batch.source["part"]))
+    assert [tuple_of(r) for batch in received for r in batch.records] == list(entry.tuples)
+
+
+def test_a_message_waits_for_its_consumer_for_ever(
+    connection_string: str, unique: Callable[[str], str], parallel: Parallel
+) -> None:
+    """By default a queue throws a message away after seven days."""
+    queue = QueueServiceClient.from_connection_string(connection_string).get_queue_client(
+        unique("records")
+    )
+    sink = QueueSink(queue, "json", parallel)
+    sink.send(sink.pack(entry_records(generated("nsg1", 1))).parcels)
+    (message,) = queue.peek_messages()
+    assert message.expires_on is not None
+    assert message.expires_on.year == 9999
+
+
+@pytest.fixture
+def table(connection_string: str, unique: Callable[[str], str]) -> Any:
+    service = TableServiceClient.from_connection_string(connection_string)
+    return service.get_table_client(unique("records"))
+
+
+def rows_of(table: Any) -> list[dict[str, Any]]:
+    """The rows as flow records, in the order of their keys."""
+    return [
+        {name: getattr(row.get(name), "value", row.get(name)) for name in FIELDS}
+        for row in table.list_entities()
+    ]
+
+
+@pytest.mark.parametrize("form", ["nsg1", "nsg2", "vnet4"])
+def test_the_table_holds_every_record_in_the_files_order(
+    table: Any, parallel: Parallel, form: Format
+) -> None:
+    sink = TableSink(table, parallel)
+    entry = entry_records(generated(form, 250))
+    packed = sink.pack(entry)
+    assert [len(batch.rows) for batch in packed.parcels] == [MAX_BATCH_ROWS, MAX_BATCH_ROWS, 50]
+    sink.send(packed.parcels)
+    assert rows_of(table) == [orjson.loads(line) for line in entry.lines]
+
+
+def test_a_repeated_send_leaves_the_table_as_it_was(table: Any, parallel: Parallel) -> None:
+    sink = TableSink(table, parallel)
+    entry = entry_records(generated("nsg2", 30))
+    for _ in range(2):
+        sink.send(sink.pack(entry).parcels)
+    assert rows_of(table) == [orjson.loads(line) for line in entry.lines]
+
+
+def test_rows_of_other_accounts_generations_and_offsets_stay_apart(
+    table: Any, parallel: Parallel
+) -> None:
+    sink = TableSink(table, parallel)
+    entry = generated("nsg2", 2)
+    elsewhere = BlobRef("otheraccount", BLOB.container, BLOB.log)
+    for records in (
+        entry_records(entry),
+        entry_records(entry, offset=500),
+        entry_records(entry, generation=1),
+        entry_records(entry, blob=elsewhere),
+    ):
+        sink.send(sink.pack(records).parcels)
+    assert len({row["id"] for row in rows_of(table)}) == 8
+
+
+def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parallel) -> None:
+    entry = entry_records(generated("nsg2", 2))
+    line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 33_000)
+    packed = TableSink(table, parallel).pack(
+        EntryRecords(entry.blob, entry.source, entry.offset, [line, entry.lines[1]])
+    )
+    assert packed.too_large == [TooLarge(line, "a field is longer than a table property may be")]
+    assert [len(batch.rows) for batch in packed.parcels] == [1]
+    assert tuple_index_of(line) == 0
+
+
+def test_batches_stay_below_the_size_that_a_transaction_may_have(
+    table: Any, parallel: Parallel
+) -> None:
+    entry = entry_records(generated("nsg2", 100))
+    long = [line.replace('"rule":"', '"rule":"' + "x" * 30_000) for line in entry.lines]
+    sink = TableSink(table, parallel)
+    packed = sink.pack(EntryRecords(entry.blob, entry.source, entry.offset, long))
+    assert packed.too_large == []
+    assert len(packed.parcels) > 1
+    sink.send(packed.parcels)
+    assert rows_of(table) == [orjson.loads(line) for line in long]
+
+
+def test_a_queue_that_cannot_be_created_either_is_an_error(
+    connection_string: str, parallel: Parallel
+) -> None:
+    class Gone:
+        queue_name = "gone"
+
+        def __init__(self) -> None:
+            self._real = QueueServiceClient.from_connection_string(
+                connection_string
+            ).get_queue_client("never-created")
+            self.send_message = self._real.send_message
+
+        def create_queue(self) -> None:
+            """Pretends; the queue stays absent."""
+
+    sink = QueueSink(Gone(), "json", parallel)  # type: ignore[arg-type]  # a stand-in
+    with pytest.raises(NotFound, match="to queue gone: 404 QueueNotFound"):
+        sink.send(sink.pack(entry_records(generated("nsg1", 1))).parcels)
