@@ -1,0 +1,294 @@
+"""End to end on Azurite: real blobs grow, and real queues, tables and containers receive."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from support import in_order_of_position, tuple_of
+
+from flowlog_core.consume import decode
+from flowlog_core.errors import NotAllowed, Unavailable
+from flowlog_core.ingest import Outcome
+from flowlog_core.records import FIELDS
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
+from flowlog_core.testing.generate import FlowLogGenerator, Interface, tuples_in
+from flowlog_core.testing.network_watcher import (
+    AppendBlobWriter,
+    LogWriter,
+    NetworkWatcherWriter,
+    ReblockedWriter,
+    WholeBlobWriter,
+)
+
+HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
+SHARED = Path(__file__).parents[2] / "shared"
+TUTORIAL = SHARED / "seed-nsg-flow-log-tutorial.md"
+
+
+class Account:
+    """A service with containers, tables and a queue of its own in a shared Azurite."""
+
+    def __init__(self, connection_string: str, unique: Callable[[str], str], sink: str) -> None:
+        self.connection_string = connection_string
+        self.nsg, self.vnet = unique("nsg"), unique("vnet")
+        self.environment = {
+            "FlowLogs": connection_string,
+            "AzureWebJobsStorage": connection_string,
+            "FLOWLOG_NSG_CONTAINER": self.nsg,
+            "FLOWLOG_VNET_CONTAINER": self.vnet,
+            "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+            "FLOWLOG_DEAD_LETTER_CONTAINER": unique("dead"),
+            "FLOWLOG_QUEUE": unique("queue"),
+            "FLOWLOG_TABLE": unique("table"),
+            "FLOWLOG_SINK": sink,
+            "FLOWLOG_SENDS_IN_FLIGHT": "4",
+        }
+        self.blobs = BlobServiceClient.from_connection_string(connection_string)
+        for container in (self.nsg, self.vnet):
+            self.blobs.create_container(container)
+        self.services = [self.service(), self.service()]
+
+    def service(self) -> Service:
+        """Another worker: its own clients, the same settings."""
+        return Service(Settings.from_environment(self.environment))
+
+    def container_of(self, interface: Interface) -> str:
+        return self.nsg if interface.kind == "nsg" else self.vnet
+
+    def writer(self, kind: type[LogWriter], interface: Interface, seed: int = 0) -> LogWriter:
+        name = interface.blob_name(HOUR)
+        return kind(self.blobs.get_blob_client(self.container_of(interface), name), seed=seed)
+
+    def ingest(self, interface: Interface, worker: int = 0) -> Outcome:
+        container, name = self.container_of(interface), interface.blob_name(HOUR)
+        outcome = self.services[worker].ingest_named("FlowLogs", container, name)
+        assert outcome is not None
+        return outcome
+
+    def received(self) -> list[dict[str, Any]]:
+        """All records at the sink, which are taken from it, by their position."""
+        if self.environment["FLOWLOG_SINK"] == "table":
+            tables = TableServiceClient.from_connection_string(self.connection_string)
+            rows = tables.get_table_client(self.environment["FLOWLOG_TABLE"]).list_entities()
+            return in_order_of_position(
+                {name: getattr(row.get(name), "value", row.get(name)) for name in FIELDS}
+                for row in rows
+            )
+        queues = QueueServiceClient.from_connection_string(self.connection_string)
+        queue = queues.get_queue_client(self.environment["FLOWLOG_QUEUE"])
+        records = []
+        while messages := list(queue.receive_messages(max_messages=32)):
+            for message in messages:
+                records += decode(message.content).records
+                queue.delete_message(message)
+        return in_order_of_position(records)
+
+    def close(self) -> None:
+        for service in self.services:
+            service.close()
+
+
+@pytest.fixture
+def make_account(
+    connection_string: str, unique: Callable[[str], str]
+) -> Iterator[Callable[..., Account]]:
+    made: list[Account] = []
+
+    def make(sink: str = "queue") -> Account:
+        made.append(Account(connection_string, unique, sink))
+        return made[-1]
+
+    yield make
+    for account in made:
+        account.close()
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account()
+
+
+WRITERS = [NetworkWatcherWriter, ReblockedWriter, WholeBlobWriter, AppendBlobWriter]
+
+
+@pytest.mark.parametrize("sink", ["queue", "table"])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_growing_blob_arrives_whole_however_it_is_written(
+    make_account: Callable[..., Account], kind: type[LogWriter], sink: str
+) -> None:
+    account, interface = make_account(sink), Interface.nsg()
+    writer, generator = account.writer(kind, interface), FlowLogGenerator(1)
+    writer.append()  # 14 bytes: head and tail, or a head alone
+    account.ingest(interface)
+    for minute in range(5):
+        formats = ("nsg1", "nsg2") if minute == 2 else ("nsg2",)
+        writer.append(*(generator.entry(form, interface, HOUR, 7) for form in formats))
+        assert account.ingest(interface).how == "forwarded"
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+@hypothesis_settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.integers(1, 6))
+def test_growth_in_blocks_cut_anywhere_arrives_whole(
+    make_account: Callable[..., Account], seed: int, appends: int
+) -> None:
+    account, interface = make_account(), Interface.vnet()
+    writer, generator = account.writer(ReblockedWriter, interface, seed), FlowLogGenerator(seed)
+    for _ in range(appends):
+        writer.append(generator.entry("vnet4", interface, HOUR, 5))
+        account.ingest(interface)
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_two_workers_on_one_growing_blob_lose_and_double_nothing(account: Account) -> None:
+    interface = Interface.nsg()
+    writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(2)
+    writer.append()
+    outcomes: list[Outcome] = []
+    written = threading.Event()
+
+    def work(worker: int) -> None:
+        while not written.is_set():
+            outcomes.append(account.ingest(interface, worker))
+
+    workers = [threading.Thread(target=work, args=(worker,)) for worker in (0, 1, 0, 1)]
+    for thread in workers:
+        thread.start()
+    for _ in range(15):
+        writer.append(generator.entry("nsg2", interface, HOUR, 20))
+    written.set()
+    for thread in workers:
+        thread.join()
+    account.ingest(interface)
+    records = account.received()
+    assert len({record["id"] for record in records}) == len(records)
+    assert [tuple_of(record) for record in records] == writer.written
+    assert {outcome.how for outcome in outcomes} <= {"forwarded", "rung"}
+
+
+def test_sixteen_events_at_once_give_every_tuple_once(account: Account) -> None:
+    interface = Interface.vnet()
+    writer = account.writer(NetworkWatcherWriter, interface)
+    writer.append(*(FlowLogGenerator(3).entry("vnet4", interface, HOUR, 50) for _ in range(4)))
+    threads = [
+        threading.Thread(target=account.ingest, args=(interface, number % 2))
+        for number in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_what_cannot_be_read_is_in_the_container_of_dead_letters(account: Account) -> None:
+    interface = Interface.nsg()
+    client = account.blobs.get_blob_client(account.nsg, interface.blob_name(HOUR))
+    entry = FlowLogGenerator(4).entry("nsg2", interface, HOUR, 3)
+    raw = entry.raw.replace(entry.tuples[1].encode(), b"not,a,tuple")
+    client.upload_blob(b'{"records":[%b,{"broken":tru},%b]}' % (raw, entry.raw))
+    outcome = account.ingest(interface)
+    assert (outcome.records, outcome.dead_letters) == (5, 2)
+    assert [tuple_of(record) for record in account.received()] == [
+        entry.tuples[0],
+        entry.tuples[2],
+        *entry.tuples,
+    ]
+    dead = account.blobs.get_container_client(account.environment["FLOWLOG_DEAD_LETTER_CONTAINER"])
+    items = [json.loads(dead.download_blob(b.name).readall()) for b in dead.list_blobs()]
+    assert sorted(item["raw"] for item in items) == ["not,a,tuple", '{"broken":tru}']
+
+
+def test_other_blobs_are_skipped_with_one_clear_line(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flowlog_core")
+    assert account.services[0].ingest_named("FlowLogs", account.nsg, "readme.txt") is None
+    assert caplog.messages == [
+        f"skipped {account.nsg}/readme.txt: not the name of a PT1H.json flow log"
+    ]
+
+
+def test_an_unreachable_storage_moves_nothing(account: Account) -> None:
+    interface = Interface.nsg()
+    writer = account.writer(NetworkWatcherWriter, interface)
+    writer.append(FlowLogGenerator(5).entry("nsg2", interface, HOUR, 3))
+    nowhere = re.sub(
+        r"QueueEndpoint=[^;]*", "QueueEndpoint=http://127.0.0.1:9/x", account.connection_string
+    )
+    broken = Service(
+        Settings.from_environment(
+            {**account.environment, "FLOWLOG_SINK_CONNECTION": "sink", "sink": nowhere}
+        )
+    )
+    with pytest.raises(Unavailable, match=r"sending message .* to queue"):
+        broken.ingest_named("FlowLogs", account.nsg, interface.blob_name(HOUR))
+    broken.close()
+    account.ingest(interface)
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_no_secret_is_in_the_error_of_a_wrong_key(account: Account) -> None:
+    interface = Interface.nsg()
+    account.writer(NetworkWatcherWriter, interface).append()
+    key = "d3Jvbmd3cm9uZ3dyb25n"
+    wrong = re.sub(r"AccountKey=[^;]*", f"AccountKey={key}", account.connection_string)
+    service = Service(
+        Settings.from_environment({**account.environment, "AzureWebJobsStorage": wrong})
+    )
+    with pytest.raises(NotAllowed) as caught:
+        service.ingest_named("FlowLogs", account.nsg, interface.blob_name(HOUR))
+    service.close()
+    assert key not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
+
+
+@pytest.mark.parametrize(
+    ("capture", "tuples"),
+    [
+        ("nsg-v2.json", 153),
+        ("vnet-v4-virtualnetwork.json", 166),
+        ("vnet-v4-subnet.json", 68),
+        ("vnet-v4-networkinterface.json", 61),
+    ],
+)
+def test_every_capture_arrives_whole(account: Account, capture: str, tuples: int) -> None:
+    file = SHARED / "samples" / capture
+    if not file.exists():
+        pytest.skip("the captures are not in ../shared/samples")
+    interface = Interface.nsg() if capture.startswith("nsg") else Interface.vnet()
+    data = file.read_bytes()
+    name = interface.blob_name(HOUR)
+    account.blobs.get_blob_client(account.container_of(interface), name).upload_blob(data)
+    account.ingest(interface)
+    received = [tuple_of(record) for record in account.received()]
+    assert received == tuples_in(data)
+    assert len(received) == tuples
+
+
+def test_both_examples_of_the_tutorial_arrive_whole(account: Account) -> None:
+    if not TUTORIAL.exists():
+        pytest.skip("the tutorial is not in ../shared")
+    examples = re.findall(r"```json\n(.*?)```", TUTORIAL.read_text(), re.DOTALL)
+    assert len(examples) == 2
+    data = ('{"records":[' + ",".join(examples) + "]}").encode()
+    interface = Interface.nsg()
+    account.blobs.get_blob_client(account.nsg, interface.blob_name(HOUR)).upload_blob(data)
+    account.ingest(interface)
+    records = account.received()
+    assert [tuple_of(record) for record in records] == tuples_in(data)
+    assert [record["version"] for record in records] == [1] + [2] * 7
