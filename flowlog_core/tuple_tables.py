@@ -114,7 +114,7 @@ def _protocol(number: int) -> str:
 
 _SECONDS = Table(_second, limit=16384)
 _MILLISECONDS = Choice(
-    "millisecond", {f"{ms:03}": f"{ms:03}Z" for ms in range(1000)}, "three decimal digits"
+    "time: milliseconds", {f"{ms:03}": f"{ms:03}Z" for ms in range(1000)}, "three decimal digits"
 )
 
 

@@ -242,7 +242,7 @@ def test_nsg_takes_the_mac_of_the_flow_before_that_of_the_entry() -> None:
     [
         (2, 0, "1e9", "time '1e9' is not in Unix seconds or milliseconds up to year 9999"),
         (4, 0, "253402300800000", "time '253402300800' is not in Unix seconds or milliseconds "),
-        (4, 0, "17356362590４4", "millisecond '0４4' is not three decimal digits"),
+        (4, 0, "17356362590４4", "time: milliseconds '0４4' is not three decimal digits"),
         (2, 1, "10.0.0.256", "source address '10.0.0.256' is not an IP address"),
         (4, 2, "fe80::1%eth0", "destination address 'fe80::1%eth0' is not an IP address"),
         (1, 3, "65536", "source port '65536' is not a decimal number from 0 to 65535"),
