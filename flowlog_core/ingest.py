@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import uuid4
 
-from flowlog_core.appended import Chunk, LogReader, read_appended
+from flowlog_core.appended import CHUNK_BYTES, Chunk, LogReader, read_appended
 from flowlog_core.checkpoint import (
     BlobRef,
     CheckpointStore,
@@ -45,6 +45,8 @@ class Pipeline:
     owned_for_s: float = 180
     clock: Clock = field(default_factory=SystemClock)
     new_owner: Callable[[], str] = lambda: uuid4().hex
+    chunk_bytes: int = CHUNK_BYTES
+    """How much is read and committed at a time; must be more than a seam's 64 bytes."""
 
 
 @dataclass(slots=True)
@@ -101,7 +103,8 @@ def _forward_what_is_new(
     claim.look()
     framer: Framer | None = None
     try:
-        for chunk in read_appended(pipeline.reader, blob, claim.progress):
+        since = claim.progress
+        for chunk in read_appended(pipeline.reader, blob, since, pipeline.chunk_bytes):
             framer = framer or Framer(claim.progress.offset, chunk.before)
             work = _Piece(blob, claim, pipeline, framer, chunk)
             progress = work.forward(outcome, final=final)
