@@ -46,6 +46,9 @@ def parse_connection(
             f"remove it and set {name}__blobServiceUri and so on to use an identity"
         )
         return Connection(name)
+    if not any(key.startswith(f"{name}__") for key in environment):
+        faults.append(_absent(name, needed))
+        return Connection(name)
     uris: dict[Service, str] = {}
     for service, purpose in needed.items():
         setting = f"{name}__{service}ServiceUri"
@@ -72,6 +75,16 @@ def _is_connection_string(text: str) -> bool:
     return bool({"accountname", "blobendpoint", "queueendpoint", "tableendpoint"} & keys)
 
 
+def _absent(name: str, needed: Mapping[Service, str]) -> str:
+    addresses = " and ".join(
+        f"{name}__{service}ServiceUri to {_example(service)}" for service in needed
+    )
+    return (
+        f"{name}: there is no such connection, needed for {', '.join(needed.values())}. Set "
+        f"{name} to a connection string, or, to use an identity, {addresses}"
+    )
+
+
 def _missing(
     name: str, setting: str, service: Service, purpose: str, environment: Mapping[str, str]
 ) -> str:
@@ -80,12 +93,7 @@ def _missing(
             f"{setting}: missing, needed for {purpose}. {name}__accountName alone is not enough: "
             f"the Python worker's blob binding cannot use it. Write {_example(service)}"
         )
-    if any(key.startswith(f"{name}__") for key in environment):
-        return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
-    return (
-        f"{name}: there is no such connection, needed for {purpose}. Set {name} to a connection "
-        f"string, or {setting} to {_example(service)}"
-    )
+    return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
 
 
 def _example(service: Service) -> str:

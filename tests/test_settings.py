@@ -126,11 +126,10 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "letter first",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
         "to 256",
-        "FlowLogs: there is no such connection, needed for reading flow logs. Set FlowLogs to a "
-        "connection string, or FlowLogs__blobServiceUri to https://ACCOUNT.blob.core.windows.net",
-        "FlowLogs: there is no such connection, needed for the host's blob trigger. Set FlowLogs "
-        "to a connection string, or FlowLogs__queueServiceUri to "
-        "https://ACCOUNT.queue.core.windows.net",
+        "FlowLogs: there is no such connection, needed for reading flow logs, the host's blob "
+        "trigger. Set FlowLogs to a connection string, or, to use an identity, "
+        "FlowLogs__blobServiceUri to https://ACCOUNT.blob.core.windows.net and "
+        "FlowLogs__queueServiceUri to https://ACCOUNT.queue.core.windows.net",
         "AzureWebJobsStorage: not a storage connection string (its value is not shown here). "
         "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
         "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or remove "

@@ -35,8 +35,11 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 
 def _values(file: Path) -> dict[str, str]:
-    values = json.loads(file.read_text())["Values"]
-    return {str(name): str(value) for name, value in values.items()}
+    content = json.loads(file.read_text())
+    if not isinstance(content, dict) or not isinstance(content.get("Values"), dict):
+        fault = f"{file} is no local.settings.json: it has no object named Values"
+        raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
+    return {str(name): str(value) for name, value in content["Values"].items()}
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:

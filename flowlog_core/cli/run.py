@@ -68,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
         while not stop.is_set():
             found = watch.look()
             total += found
+            total.failed = found.failed  # what failed before and went well now, has not failed
             if options.once and not found.forwarded:
                 break
             if not options.once:

@@ -1,0 +1,277 @@
+"""The command line as a person meets it: output, complaints and exit codes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+from support import in_order_of_position, tuple_of
+
+from flowlog_core.cli import main
+from flowlog_core.cli.output import printable, writer_for
+from flowlog_core.records import FIELDS
+from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
+COMMANDS = ["parse", "run", "tail", "demo"]
+
+
+def flowlog(
+    *arguments: str, stdin: bytes = b"", folder: Path | None = None, **environment: str
+) -> tuple[int, str, str]:
+    """Run the command in a process of its own: exit code, standard output, standard error."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLOG_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flowlog_core", *arguments],
+        input=stdin,
+        cwd=folder,
+        capture_output=True,
+        env={**clean, **environment},
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: flowlog {command}")
+    assert "\nExamples:\n  flowlog " in shown
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["parse"], ["run", "--interval-s", "0"]])
+def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+
+
+def three_formats() -> tuple[bytes, list[str]]:
+    generator = FlowLogGenerator(1)
+    entries = [
+        generator.entry("nsg1", Interface.nsg(), HOUR, 4),
+        generator.entry("nsg2", Interface.nsg(), HOUR, 4),
+        generator.entry("vnet4", Interface.vnet(), HOUR, 4),
+    ]
+    return document(entries), [text for entry in entries for text in entry.tuples]
+
+
+def test_parse_prints_records_and_nothing_else(tmp_path: Path) -> None:
+    data, written = three_formats()
+    (tmp_path / "one.json").write_bytes(data)
+    code, out, err = flowlog("parse", str(tmp_path / "one.json"), "-", stdin=data)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [tuple_of(record) for record in records] == written * 2
+    assert [tuple(record) for record in records] == [FIELDS] * 24
+    assert (code, err) == (0, "")
+
+
+def test_parse_names_what_it_could_not_read_and_prints_the_rest(tmp_path: Path) -> None:
+    data, written = three_formats()
+    broken = data.replace(written[0].encode(), b"1,2", 1)[:-2] + b',{"time":tru},nul'
+    (tmp_path / "broken.json").write_bytes(broken)
+    code, out, err = flowlog("parse", "missing.json", "broken.json", folder=tmp_path)
+    assert [tuple_of(json.loads(line)) for line in out.splitlines()] == written[1:]
+    complaints = err.splitlines()
+    assert len(complaints) == 4
+    assert complaints[0] == "missing.json: cannot be read: No such file or directory"
+    assert complaints[1].startswith("broken.json: byte 12, tuple 0: ")
+    assert complaints[1].endswith(": 1,2")
+    assert complaints[2].startswith(f"broken.json: byte {len(broken) - 16}: not valid JSON")
+    assert complaints[3].startswith(f"broken.json: byte {len(broken) - 3}: not an entry")
+    assert code == 1
+
+
+def test_parse_does_not_need_any_azure_package(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(three_formats()[0])
+    script = (
+        "import sys; from flowlog_core.cli import main; main(sys.argv[1:]); "
+        "sys.exit(any(name.partition('.')[0] == 'azure' for name in sys.modules))"
+    )
+    arguments = [sys.executable, "-c", script, "parse", str(tmp_path / "one.json")]
+    done = subprocess.run(arguments, stdout=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0
+
+
+def test_parse_stops_quietly_when_nobody_reads_on(tmp_path: Path) -> None:
+    data, _ = three_formats()
+    (tmp_path / "one.json").write_bytes(data)
+    files = [str(tmp_path / "one.json")] * 200
+    with subprocess.Popen(
+        [sys.executable, "-m", "flowlog_core", "parse", *files],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 1
+
+
+def test_csv_has_a_header_and_no_cell_that_a_spreadsheet_would_run() -> None:
+    out = io.StringIO()
+    writer = writer_for("csv", out)
+    record = dict.fromkeys(FIELDS) | {"rule": "=1+1", "src_ip": "10.0.0.1", "acl_id": 'a,"b"'}
+    writer.write([json.dumps(record)])
+    header, row = csv.reader(io.StringIO(out.getvalue()))
+    assert tuple(header) == FIELDS
+    assert dict(zip(header, row, strict=True)) == dict.fromkeys(FIELDS, "") | {
+        "rule": "'=1+1",
+        "src_ip": "10.0.0.1",
+        "acl_id": 'a,"b"',
+    }
+
+
+def test_a_table_lines_up_and_steers_no_terminal() -> None:
+    out = io.StringIO()
+    writer = writer_for("table", out)
+    code, lines, _ = flowlog("parse", "-", stdin=three_formats()[0])
+    assert code == 0
+    record = json.loads(lines.splitlines()[0])
+    writer.write([json.dumps(record | {"rule": "a\x1b[2Jb\n", "src_ip": "2001:db8::1"})])
+    header, row = out.getvalue().splitlines()
+    assert header.index("action") == row.index(record["action"])
+    assert f"[2001:db8::1]:{record['src_port']}" in row
+    assert row.endswith(r"a\x1b[2Jb\n")
+    assert printable("ü 1") == "ü 1"
+
+
+class Local:
+    """Containers with one growing NSG blob, and the settings that name them."""
+
+    def __init__(self, connection_string: str, unique: Callable[[str], str]) -> None:
+        container = unique("nsg")
+        self.queue_name = unique("queue")
+        self.environment = {
+            "FlowLogs": connection_string,
+            "AzureWebJobsStorage": connection_string,
+            "FLOWLOG_NSG_CONTAINER": container,
+            "FLOWLOG_VNET_CONTAINER": unique("vnet"),  # and nothing in it: it does not exist
+            "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+            "FLOWLOG_DEAD_LETTER_CONTAINER": unique("dead"),
+            "FLOWLOG_QUEUE": self.queue_name,
+        }
+        blobs = BlobServiceClient.from_connection_string(connection_string)
+        self.container = blobs.create_container(container)
+        self.writer = NetworkWatcherWriter(
+            self.container.get_blob_client(Interface.nsg().blob_name(HOUR))
+        )
+        self.queue = QueueServiceClient.from_connection_string(connection_string).get_queue_client(
+            self.queue_name
+        )
+        self._generator = FlowLogGenerator(1)
+
+    def append(self) -> None:
+        self.writer.append(self._generator.entry("nsg2", Interface.nsg(), HOUR, 6))
+
+
+@pytest.fixture
+def local(connection_string: str, unique: Callable[[str], str]) -> Local:
+    return Local(connection_string, unique)
+
+
+def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) -> None:
+    local.append()
+    values = tmp_path / "local.settings.json"
+    values.write_text(json.dumps({"IsEncrypted": False, "Values": local.environment}))
+    code, out, err = flowlog("run", "--once", "--settings", str(values))
+    assert (code, out) == (0, "")
+    assert err.splitlines()[-1].startswith(
+        "1 changed blobs forwarded, 0 failed: 1 entries, 6 records, 0 dead letters, "
+    )
+    local.container.upload_blob("readme.txt", b"not a flow log")
+    local.append()
+    assert flowlog("run", "--once", **local.environment)[0] == 0
+    code, out, err = flowlog("tail", "--once", **local.environment)
+    records = in_order_of_position(json.loads(line) for line in out.splitlines())
+    assert [tuple_of(record) for record in records] == local.writer.written
+    assert (code, err) == (0, "")
+    assert flowlog("tail", "--once", **local.environment) == (0, "", "")
+
+
+def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
+    local.append()
+    nowhere = {"FLOWLOG_SINK": "table", "FLOWLOG_TABLE": "xx"}
+    code, _, err = flowlog("run", "--once", **local.environment, **nowhere)
+    assert (code, "FLOWLOG_TABLE: 'xx' cannot be used" in err) == (2, True)
+    local.environment["FLOWLOG_SINK_CONNECTION"] = "Sink"
+    local.environment["Sink"] = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x;"
+    code, _, err = flowlog("run", "--once", **local.environment)
+    assert code == 1
+    assert "0 changed blobs forwarded, 1 failed" in err.splitlines()[-1]
+
+
+def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "flowlog_core", "run", "--interval-s", "0.1"],
+        env={**os.environ, **local.environment},
+        stderr=subprocess.PIPE,
+    ) as process:
+        for _ in range(3):
+            local.append()
+            time.sleep(0.3)
+        give_up_at = time.monotonic() + 20
+        while time.monotonic() < give_up_at and received(local) < 3:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        last = process.stderr.read().decode().splitlines()[-1]
+        assert process.wait(10) == 0
+    assert ", 0 failed: 3 entries, 18 records, 0 dead letters, " in last
+
+
+def received(local: Local) -> int:
+    """How many entries are in the queue: each fits one message."""
+    try:
+        return len(local.queue.peek_messages(max_messages=32))
+    except ResourceNotFoundError:  # the queue comes into being with the first message
+        return 0
+
+
+def test_tail_names_a_message_that_is_not_flowlogs_and_leaves_it(local: Local) -> None:
+    local.queue.create_queue()
+    local.queue.send_message("hello")
+    code, out, err = flowlog("tail", "--once", **local.environment)
+    assert (code, out) == (1, "")
+    assert ": not a Flowlog message: " in err
+    assert local.queue.get_queue_properties().approximate_message_count == 1
+
+
+def test_tail_needs_the_queue_sink(local: Local) -> None:
+    code, _, err = flowlog("tail", "--once", **local.environment, FLOWLOG_SINK="table")
+    assert (code, err) == (2, "FLOWLOG_SINK is table: there is no queue to read from\n")
+
+
+def test_a_faulty_configuration_prints_every_fault() -> None:
+    environment = {"FLOWLOG_SINK": "kafka", "FLOWLOG_QEUE": "x", "FlowLogs": ""}
+    code, out, err = flowlog("run", **environment, AzureWebJobsStorage="")
+    assert (code, out) == (2, "")
+    assert err.startswith("Flowlog cannot start, 4 setting(s) to correct:\n  - FLOWLOG_QEUE: ")
+
+
+def test_a_settings_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
+    code, _, err = flowlog("run", "--settings", str(tmp_path / "none.json"))
+    assert (code, "none.json" in err) == (2, True)
+    (tmp_path / "empty.json").write_text("{}")
+    code, _, err = flowlog("run", "--settings", str(tmp_path / "empty.json"))
+    assert (code, "Values" in err, "Traceback" in err) == (2, True, False)
