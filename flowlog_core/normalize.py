@@ -244,9 +244,10 @@ def _counters(name: str, column: Sequence[str]) -> Sequence[str]:
 
 def _columns(width: int, texts: list[Any]) -> list[tuple[str, ...]]:
     try:
-        columns = list(zip(*[text.split(",") for text in texts], strict=True))
+        # At most one field too many, so that a text of commas alone takes no memory to speak of.
+        columns = list(zip(*[text.split(",", width) for text in texts], strict=True))
     except (AttributeError, TypeError, ValueError):
         raise BadField("not a string") from None  # or several of different widths
     if len(columns) != width:
-        raise BadField(f"{len(columns)} fields instead of {width}")
+        raise BadField(f"number of fields is {texts[0].count(',') + 1} instead of {width}")
     return columns

@@ -116,7 +116,7 @@ def _read(fields: list[str], record: Record) -> list[str]:  # noqa: PLR0912 - as
     version = record["version"]
     width = 8 if version == 1 else 13
     if len(fields) != width:
-        return ["fields instead of"]
+        return ["number of fields"]
     wrong = []
 
     record["time"] = _time(fields[0])

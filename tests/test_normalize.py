@@ -272,12 +272,13 @@ def test_a_bad_field_is_named_and_its_neighbours_pass(
 
 
 def test_a_tuple_of_another_version_is_bad() -> None:
-    entry = nsg(2, GOOD[1], GOOD[2], 5, None, {"a": [1]})
+    entry = nsg(2, GOOD[1], GOOD[2], 5, None, {"a": [1]}, "," * 20)
     assert normalize(entry, PREFIX).bad == [
-        BadTuple(0, GOOD[1], "8 fields instead of 13"),
+        BadTuple(0, GOOD[1], "number of fields is 8 instead of 13"),
         BadTuple(2, "5", "not a string"),
         BadTuple(3, "null", "not a string"),
         BadTuple(4, '{"a":[1]}', "not a string"),
+        BadTuple(5, "," * 20, "number of fields is 21 instead of 13"),
     ]
 
 
@@ -286,7 +287,7 @@ def test_a_malformed_group_takes_one_index_and_the_others_pass() -> None:
     entry["properties"]["flows"] = [
         7,
         {"rule": 5, "flows": []},
-        {"rule": "r", "flows": [{"flowTuples": "x"}, {"flowTuples": [GOOD[1]]}, {"mac": "m"}]},
+        {"rule": "r", "flows": [{"flowTuples": "x"}, {"flowTuples": [GOOD[1], "?"]}, {"mac": "m"}]},
         {"rule": "r"},
     ]
     result = normalize(entry, PREFIX)
@@ -294,8 +295,9 @@ def test_a_malformed_group_takes_one_index_and_the_others_pass() -> None:
         BadTuple(0, "7", "expected an object with flows: 7"),
         BadTuple(1, '{"rule":5,"flows":[]}', "rule is not a string: 5"),
         BadTuple(2, '{"flowTuples":"x"}', "flowTuples is not a list: 'x'"),
-        BadTuple(4, '{"mac":"m"}', "flowTuples is not a list: None"),
-        BadTuple(5, '{"rule":"r"}', "flows is not a list: None"),
+        BadTuple(4, "?", "number of fields is 1 instead of 8"),
+        BadTuple(5, '{"mac":"m"}', "flowTuples is not a list: None"),
+        BadTuple(6, '{"rule":"r"}', "flows is not a list: None"),
     ]
     assert [orjson.loads(line)["id"] for line in result.lines] == [PREFIX + "3"]
 
@@ -427,12 +429,12 @@ def entries(draw: st.DrawFn, version: int, tuples: st.SearchStrategy[Any]) -> Js
     keys = ("aclID", "flowGroups", "rule") if version == 4 else ("rule", "flows", "mac")
     outer_name, groups_name, inner_name = keys
     inner = st.fixed_dictionaries(
-        {"flowTuples": st.lists(tuples, max_size=5)}, optional={inner_name: names}
+        {"flowTuples": st.lists(tuples, max_size=4)}, optional={inner_name: names}
     )
     outer = st.fixed_dictionaries(
-        {groups_name: st.lists(inner, max_size=3)}, optional={outer_name: names}
+        {groups_name: st.lists(inner, max_size=2)}, optional={outer_name: names}
     )
-    flows = draw(st.lists(outer, max_size=3))
+    flows = draw(st.lists(outer, max_size=2))
     entry = with_version(version)
     entry["flowRecords" if version == 4 else "properties"]["flows"] = flows
     for key in ("time", "macAddress", "resourceId", "flowLogResourceID", "targetResourceID"):
@@ -485,6 +487,13 @@ def test_any_value_is_met(value: object) -> None:
 
 
 @versions
+def test_every_odd_field_in_every_place_comes_out_as_the_reference_says(version: int) -> None:
+    places = range(GOOD[version].count(",") + 1)
+    texts = [changed(GOOD[version], at, odd) for at in places for odd in ODD_FIELDS]
+    assert assert_is_reference(with_version(version, *texts)) is not None
+
+
+@versions
 def test_large_entries_with_a_few_bad_tuples_keep_order_and_ids(version: int) -> None:
     """More tuples than one block, and bad ones at the edges of blocks and halves."""
     texts: list[object] = [changed(GOOD[version], 3, str(port)) for port in range(1000)]
@@ -496,8 +505,8 @@ def test_large_entries_with_a_few_bad_tuples_keep_order_and_ids(version: int) ->
 
 
 def test_a_full_memory_of_addresses_changes_nothing() -> None:
-    """More distinct addresses than are remembered, then the first again."""
-    numbers = [*range(20_000), 0]
+    """More distinct addresses than are remembered, then some of them again."""
+    numbers = [*range(20_000), *range(300), *range(300)]
     texts = [changed(GOOD[1], 1, f"10.0.{n // 256}.{n % 256}") for n in numbers]
     assert_is_reference(nsg(1, *texts))
 
