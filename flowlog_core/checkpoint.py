@@ -105,6 +105,19 @@ class Progress:
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
+    note: str = ""
+    """What a sweep remembers in its own checkpoint (see `sweep`); empty for a blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """That forwarding failed, again and again perhaps, since it last went well."""
+
+    attempts: int
+    at: datetime
+    """Of the last one, in the storage service's time."""
+    error: str
+    """What the last one raised, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +131,8 @@ class Checkpoint:
     """When the claim runs out, in the storage service's time; None without an owner."""
     rings: int = 0
     """Counts the events that came while somebody else held the claim."""
+    failure: Failure | None = None
+    """None once it went well."""
 
     def owned_by_another(self, me: str, now: datetime) -> bool:
         """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""
@@ -158,4 +173,8 @@ class CheckpointStore(Protocol):
 
     def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
         """Store the next version; `Conflict` unless the stored ETag is still `etag`."""
+        ...
+
+    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
+        """The checkpoints of a partition by row, from row `first` to row `last` inclusive."""
         ...

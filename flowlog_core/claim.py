@@ -25,12 +25,14 @@ from flowlog_core.checkpoint import (
     Checkpoint,
     CheckpointKey,
     CheckpointStore,
+    Failure,
     Progress,
 )
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, Contention
 
 _DATE_RESOLUTION_S = 1.0
+_MOST_ERROR_CHARACTERS = 1000
 _MOST_TRIES = 64
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
@@ -108,24 +110,31 @@ class Claim:
         False: somebody rang since the last look; `progress` is stored, the claim is still held,
         and the blob must be read again.
         """
-        if self._let_go(progress):
+        if self._let_go(lambda now: replace(now, progress=progress, failure=None)):
             return True
         self.commit(progress)
         return False
 
-    def abandon(self) -> None:
-        """Let go without getting further, so that whoever tries again is not turned away."""
+    def abandon(self, error: str) -> Failure:
+        """Let go without getting further, so that whoever tries again is not turned away.
+
+        Counts and keeps the failure; returns it. What was committed stays.
+        """
         with suppress(ClaimLost):
             self.look()
-            while not self._let_go(None):
+            while not self._let_go(lambda now: replace(now, failure=self._failure(error))):
                 self.look()
+        return self._failure(error)
 
-    def _let_go(self, progress: Progress | None) -> bool:
-        """Release, unless somebody rang since the last look. None: with what is stored by then."""
+    def _failure(self, error: str) -> Failure:
+        before = self._checkpoint.failure
+        attempts = 1 if before is None else before.attempts + 1
+        return Failure(attempts, self._seen.answer.at, error[:_MOST_ERROR_CHARACTERS])
+
+    def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
+        """Change and release in one write, unless somebody rang since the last look: False."""
         while self._checkpoint.rings == self._rings_at_look:
-            released = replace(
-                self._checkpoint, progress=progress or self.progress, owner="", owned_until=None
-            )
+            released = replace(change(self._checkpoint), owner="", owned_until=None)
             try:
                 self._store.replace(released, self._seen.answer.etag)
             except Conflict:

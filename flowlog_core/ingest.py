@@ -91,7 +91,7 @@ def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome
     except ClaimLost:
         outcome.how = "lost"
     except BaseException as error:
-        _give_back(claim, error)
+        _give_back(blob, claim, error)
         raise
     return outcome
 
@@ -130,11 +130,20 @@ def _begin_anew(progress: Progress) -> Progress:
     )
 
 
-def _give_back(claim: Claim, error: BaseException) -> None:
+def _give_back(blob: BlobRef, claim: Claim, error: BaseException) -> None:
+    told = str(error) or type(error).__name__
     try:
-        claim.abandon()
+        attempts = claim.abandon(told).attempts
     except FlowlogError as second:
         error.add_note(f"The claim could not be given back and has to run out: {second}")
+        attempts = 0
+    log.error(
+        "failed %s at offset %d, attempt %s: %s",
+        blob,
+        claim.progress.offset,
+        attempts or "unknown",
+        told,
+    )
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
-from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Progress
+from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Failure, Progress
 from flowlog_core.creation import created_when_absent, is_absent
 from flowlog_core.errors import Refused, storage_errors
 
@@ -66,6 +66,19 @@ class TableCheckpoints:
             )
         return Answer(checkpoint, said["etag"], date.read())
 
+    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
+        """See `CheckpointStore.between`."""
+        parameters = {"partition": partition, "first": first, "last": last}
+        query = "PartitionKey eq @partition and RowKey ge @first and RowKey le @last"
+        with storage_errors(f"reading the checkpoints {partition} from {first} to {last}"):
+            try:
+                entities = list(self._table.query_entities(query, parameters=parameters))
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
+                return {}
+        return {entity["RowKey"]: _checkpoint(entity) for entity in entities}
+
 
 class _Date:
     """Catches the `Date` of an answer, whether the call succeeds or not."""
@@ -100,8 +113,14 @@ def _entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:
         "owner": checkpoint.owner,
         "rings": _int64(checkpoint.rings),
     }
+    if progress.note:
+        entity["note"] = progress.note
     if checkpoint.owned_until is not None:
         entity["owned_until"] = checkpoint.owned_until
+    if checkpoint.failure is not None:
+        entity["failed_attempts"] = checkpoint.failure.attempts
+        entity["failed_at"] = checkpoint.failure.at
+        entity["error"] = checkpoint.failure.error
     return entity
 
 
@@ -122,10 +141,14 @@ def _checkpoint(entity: Mapping[str, Any]) -> Checkpoint:
             entries=_plain(entity["entries"]),
             records=_plain(entity["records"]),
             dead_letters=_plain(entity["dead_letters"]),
+            note=entity.get("note", ""),
         ),
         owner=entity["owner"],
         owned_until=entity.get("owned_until"),
         rings=_plain(entity["rings"]),
+        failure=Failure(entity["failed_attempts"], entity["failed_at"], entity["error"])
+        if "failed_at" in entity
+        else None,
     )
 
 

@@ -13,6 +13,7 @@ from flowlog_core.checkpoint import (
     Checkpoint,
     CheckpointKey,
     CheckpointStore,
+    Failure,
     Progress,
     checkpoint_key,
 )
@@ -32,10 +33,12 @@ FULL = Checkpoint(
         entries=6_000_000_000,
         records=7_000_000_000,
         dead_letters=8,
+        note="of a sweep",
     ),
     owner="worker",
     owned_until=datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
     rings=9,
+    failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
 )
 
 
@@ -62,7 +65,7 @@ def test_what_is_created_comes_back_whole(store: CheckpointStore) -> None:
 
 def test_a_replaced_checkpoint_loses_what_it_no_longer_has(store: CheckpointStore) -> None:
     etag = store.create(KEY, FULL).etag
-    released = replace(FULL, owner="", owned_until=None)
+    released = replace(FULL, owner="", owned_until=None, failure=None)
     replaced = store.replace(KEY, released, etag)
     found = store.get(KEY)
     assert (found.checkpoint, found.etag) == (released, replaced.etag)
@@ -97,6 +100,17 @@ def test_keys_are_apart(store: CheckpointStore) -> None:
     store.create(other, Checkpoint("other"))
     assert store.get(KEY).checkpoint == FULL
     assert store.get(other).checkpoint == Checkpoint("other")
+
+
+def test_the_checkpoints_of_some_hours_come_together(store: CheckpointStore) -> None:
+    keys = [checkpoint_key(some_blob(hour=hour)) for hour in range(5)]
+    assert store.between(keys[0].partition, keys[0].row, keys[4].row) == {}
+    for number, key in enumerate(keys):
+        store.create(key, replace(FULL, rings=number))
+    store.create(CheckpointKey("another", keys[2].row), FULL)
+    assert store.between(keys[0].partition, keys[1].row, keys[3].row) == {
+        key.row: replace(FULL, rings=number) for number, key in enumerate(keys) if 1 <= number <= 3
+    }
 
 
 def test_every_answer_says_when(store: CheckpointStore) -> None:
@@ -143,4 +157,8 @@ def test_a_stored_checkpoint_reads_the_same_for_ever(
         "owner": "worker",
         "owned_until": FULL.owned_until,
         "rings": 9,
+        "note": "of a sweep",
+        "failed_attempts": 4,
+        "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
+        "error": "no answer",
     }

@@ -11,6 +11,7 @@ from flowlog_core.checkpoint import (
     Answer,
     Checkpoint,
     CheckpointKey,
+    Failure,
     Progress,
     checkpoint_key,
 )
@@ -197,8 +198,17 @@ def test_abandoning_lets_go_and_moves_nothing(store: Store) -> None:
     claim = taken(store, "a")
     claim.commit(SOME)
     take(store, "b")
-    claim.abandon()
+    claim.abandon("why")
     assert (store.stored().owner, store.stored().progress) == ("", SOME)
+
+
+def test_failures_are_counted_until_it_goes_well(store: Store) -> None:
+    for attempts in (1, 2):
+        at = store.get(KEY).at
+        assert taken(store, "a").abandon("why") == Failure(attempts, at, "why")
+        assert store.stored().failure == Failure(attempts, at, "why")
+    assert taken(store, "b").finish(SOME) is True
+    assert store.stored().failure is None
 
 
 def test_abandoning_after_a_commit_with_a_lost_answer_never_moves_the_offset_back(
@@ -207,7 +217,7 @@ def test_abandoning_after_a_commit_with_a_lost_answer_never_moves_the_offset_bac
     claim = taken(store, "a")
     landed = replace(store.stored(), progress=SOME)
     store.replace(KEY, landed, store.get(KEY).etag)  # our own commit, whose answer never came
-    claim.abandon()
+    claim.abandon("why")
     assert (store.stored().owner, store.stored().progress) == ("", SOME)
 
 
@@ -215,7 +225,7 @@ def test_abandoning_what_another_has_taken_leaves_it_alone(store: Store) -> None
     claim = taken(store, "a")
     store.clock.sleep(OWNED_FOR_S + 1)
     taken(store, "b")
-    claim.abandon()
+    claim.abandon("why")
     assert store.stored().owner == "b"
 
 

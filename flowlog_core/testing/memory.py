@@ -75,6 +75,16 @@ class MemoryCheckpoints:
                 raise Conflict(f"{key} is not {etag} any more")
             return self._store(key, checkpoint)
 
+    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
+        """See `CheckpointStore.between`."""
+        with self._lock:
+            self.calls["between"] += 1
+            return {
+                key.row: checkpoint
+                for key, (checkpoint, _) in sorted(self._stored.items())
+                if key.partition == partition and first <= key.row <= last
+            }
+
     def _store(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
         self._versions += 1
         self._stored[key] = checkpoint, f"etag-{self._versions}"
