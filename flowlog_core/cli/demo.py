@@ -1,0 +1,187 @@
+"""See it work without a cloud account: flow logs grow, Flowlog forwards, every tuple is checked.
+
+Starts Azurite, Microsoft's storage emulator. Made-up network interfaces write their flow logs to it
+as Azure's Network Watcher does, only faster: each append, about every second, holds a minute of
+traffic. Each append raises an event; now and then one comes twice at the same time, or late. The
+service that runs in Azure Functions forwards what is new to a queue, and a consumer takes it.
+
+It runs until Ctrl-C, or for the time given. Then it waits for what is under way and compares, tuple
+by tuple and field by field, what was written with what was received. The exit code is 0 if each
+tuple was received exactly once, else 1. Nothing remains of it: Azurite keeps all in memory.
+
+Examples:
+  flowlog demo
+  flowlog demo --for-s 20 --interfaces 8 --appends-per-s 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import FrameType
+
+from azure.core.exceptions import AzureError
+
+from flowlog_core.demo.azurite import running_azurite
+from flowlog_core.demo.display import FRAME_S, Display
+from flowlog_core.demo.running import Running
+from flowlog_core.demo.scenario import Pace, flow_logs
+from flowlog_core.demo.screen import Line, counts, facts
+from flowlog_core.errors import FlowlogError
+
+_FINISH_WITHIN_S = 30.0
+_WARNINGS_PRINTED = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog demo`."""
+    parser.add_argument(
+        "--for-s",
+        type=_number(float, 0.1, 1e6),
+        metavar="N",
+        help="stop after N seconds (default: at Ctrl-C)",
+    )
+    parser.add_argument(
+        "--appends-per-s",
+        type=_number(float, 0.01, 50),
+        default=1.0,
+        metavar="N",
+        help="appends to each log in a second (default 1)",
+    )
+    parser.add_argument(
+        "--interfaces",
+        type=_number(int, 1, 32),
+        default=4,
+        metavar="N",
+        help="network interfaces, each with a log of its own (default 4)",
+    )
+    parser.add_argument(
+        "--tuples",
+        type=_number(int, 1, 400),
+        default=20,
+        metavar="N",
+        help="the most tuples in one entry; an append holds one to three entries (default 20)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=_number(int, 0, 1e9),
+        default=1,
+        metavar="N",
+        help="another number, other traffic (default 1)",
+    )
+
+
+def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        number = kind(text)
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"must be between {least:g} and {most:g}")
+        return number
+
+    return parse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the demo. Returns 0 if every tuple was received exactly once, else 1."""
+    pace = Pace(
+        first_hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0),
+        appends_per_s=options.appends_per_s,
+        most_tuples=options.tuples,
+        seed=options.seed,
+    )
+    with _stopped_by_signals() as stop, _collected_warnings() as warnings:
+        print("Starting Azurite, Microsoft's storage emulator ...", flush=True)
+        try:
+            with (
+                running_azurite() as azurite,
+                Running(azurite.connection_string, flow_logs(options.interfaces), pace) as running,
+            ):
+                finished = _watch(running, options, stop, warnings)
+                ok = _report(running, warnings)
+                if not finished:
+                    print(f"{_FINISH_WITHIN_S:g} s after the stop something was still under way.")
+                return 0 if ok and finished else 1
+        except (FlowlogError, AzureError) as error:
+            print(f"flowlog demo: {error}", file=sys.stderr)
+            return 1
+        finally:
+            for warning in warnings[-_WARNINGS_PRINTED:]:
+                print(f"warning: {warning}", file=sys.stderr)
+
+
+def _watch(
+    running: Running, options: argparse.Namespace, stop: threading.Event, warnings: list[str]
+) -> bool:
+    """Show it until it is stopped, and while it finishes. False: it did not finish in time."""
+    plural = "s" if options.appends_per_s != 1 else ""
+    doing = (
+        f"{options.appends_per_s:g} append{plural} a second to each log. "
+        "Ctrl-C stops it and checks every tuple."
+    )
+    until_s = running.elapsed_s + (options.for_s or float("inf"))
+    with Display() as display:
+        while not stop.is_set() and running.elapsed_s < until_s:
+            running.raise_if_broken()
+            display.show(running.view(doing, warnings))
+            stop.wait(min(FRAME_S, max(0.0, until_s - running.elapsed_s)))
+        doing = "Stopped writing. Waiting until everything is received ..."
+        return running.finish(_FINISH_WITHIN_S, lambda: display.show(running.view(doing, warnings)))
+
+
+def _report(running: Running, warnings: list[str]) -> bool:
+    """Print the end of the story; the last line is the check's, whose result is returned."""
+    view = running.view("", warnings)
+    for line in [*counts(view, len(view.logs)), Line(""), *facts(view)]:
+        print(line.text)
+    verdict, stored = running.check(), running.blob_bytes()
+    times = view.tally.new_bytes / stored if stored else 0.0
+    print(f"stored     {stored:,} bytes of logs: read {times:.2f} times, besides 64 at each look")
+    print()
+    print(*verdict.lines(), sep="\n")
+    return verdict.ok
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """The first Ctrl-C or SIGTERM sets the event; one more is a KeyboardInterrupt."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def _collected_warnings() -> Iterator[list[str]]:
+    """Warnings of this process go into a list: on standard error they would tear the screen."""
+    collector, root = _Collector(), logging.getLogger()
+    root.addHandler(collector)
+    try:
+        yield collector.messages
+    finally:
+        root.removeHandler(collector)

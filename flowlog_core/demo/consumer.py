@@ -1,0 +1,67 @@
+"""The consumer of the demo: receives from the queue, writes into the ledger, deletes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from azure.storage.queue import QueueClient, QueueMessage
+
+from flowlog_core.consume import decode
+from flowlog_core.creation import created_when_absent
+from flowlog_core.demo.ledger import Ledger
+
+_MESSAGES_A_CALL = 32  # the most that a queue gives
+_HIDDEN_FOR_S = 60
+_IDLE_S = 0.03
+_LATEST_KEPT = 100
+
+
+class Consumer:
+    """Takes all that comes."""
+
+    def __init__(self, queue: QueueClient, ledger: Ledger) -> None:
+        self._queue, self._ledger = queue, ledger
+        self._lock = threading.Lock()
+        self._latest: deque[dict[str, Any]] = deque(maxlen=_LATEST_KEPT)
+
+    def latest(self) -> list[dict[str, Any]]:
+        """The most recent records, the newest last."""
+        with self._lock:
+            return list(self._latest)
+
+    def run(self, finish: threading.Event) -> None:
+        """Receive; once `finish` is set, only until the queue is empty.
+
+        Raises what the Azure SDK raises, and ValueError for what is no Flowlog message.
+        """
+        while True:
+            finishing = finish.is_set()  # looked at first, so that what was sent by then is taken
+            messages = self._receive()
+            at_s = time.monotonic()
+            for message in messages:
+                records = decode(message.content).records
+                self._ledger.received(records, at_s)
+                with self._lock:
+                    self._latest.extend(records)
+            for message in messages:
+                self._queue.delete_message(message)
+            if not messages:
+                if finishing:
+                    return
+                time.sleep(_IDLE_S)
+
+    def _receive(self) -> list[QueueMessage]:
+        return created_when_absent(
+            lambda: list(
+                self._queue.receive_messages(
+                    # The first alone would be taken in calls for one message each.
+                    max_messages=_MESSAGES_A_CALL,
+                    messages_per_page=_MESSAGES_A_CALL,
+                    visibility_timeout=_HIDDEN_FOR_S,
+                )
+            ),
+            self._queue.create_queue,
+        )

@@ -1,0 +1,158 @@
+"""The network interfaces of the demo, each with a thread that writes its log as Azure does.
+
+An append holds a minute of traffic and comes about every second, so an hour's blob is full after
+sixty appends and the next one begins: the demo's clock runs sixty times as fast as Azure's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain, islice, repeat
+from typing import Any, NamedTuple
+
+from azure.storage.blob import BlobServiceClient
+
+from flowlog_core.demo.events import BlobCreated, Events
+from flowlog_core.demo.ledger import Ledger
+from flowlog_core.records import Source
+from flowlog_core.testing.generate import (
+    HEAD,
+    FlowLogGenerator,
+    Format,
+    GeneratedEntry,
+    Interface,
+)
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+# Azurite is near: what does not work soon will not work later. By default it takes a minute or two.
+_RETRIES: dict[str, Any] = {"retry_total": 1, "initial_backoff": 1, "increment_base": 1}
+_MINUTES = 60
+_MINUTES_BEFORE_CHANGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FlowLog:
+    """One interface and the formats that its log has, one after the other, in every hour."""
+
+    label: str
+    interface: Interface
+    formats: tuple[Format, ...]
+
+    @property
+    def format(self) -> str:
+        """For a person, such as `NSG v2, then v1`."""
+        kind = "VNet" if self.interface.kind == "vnet" else "NSG"
+        return f"{kind} {', then '.join(f'v{name[-1]}' for name in self.formats)}"
+
+    def appends(
+        self, generator: FlowLogGenerator, hour: datetime, most_tuples: int
+    ) -> Iterator[tuple[Format, tuple[GeneratedEntry, ...]]]:
+        """What is appended in one hour; no entry holds more than `most_tuples` tuples."""
+        spans = []
+        start = hour
+        for log_format in self.formats:
+            minutes = generator.minutes(log_format, self.interface, start, tuples=most_tuples)
+            is_last = log_format == self.formats[-1]
+            count = _MINUTES if is_last else _MINUTES_BEFORE_CHANGE
+            spans.append(zip(repeat(log_format), islice(minutes, count), strict=False))
+            start += timedelta(minutes=_MINUTES_BEFORE_CHANGE)
+        return islice(chain.from_iterable(spans), _MINUTES)
+
+
+def flow_logs(count: int) -> list[FlowLog]:
+    """The first `count` interfaces: all formats and forms of blob name take turns."""
+    made = []
+    for number in range(1, count + 1):
+        variants: tuple[tuple[Interface, tuple[Format, ...]], ...] = (
+            (Interface.nsg(number), ("nsg2", "nsg1")),  # a change that was seen in a capture
+            (Interface.vnet(number, "watcher"), ("vnet4",)),
+            (Interface.nsg(number), ("nsg2",)),
+            (Interface.vnet(number, "resource-id"), ("vnet4",)),
+            (Interface.vnet(number, "watcher-flowlogs"), ("vnet4",)),
+        )
+        made.append(FlowLog(f"web-{number}", *variants[(number - 1) % len(variants)]))
+    return made
+
+
+class Pace(NamedTuple):
+    """How the logs grow."""
+
+    first_hour: datetime
+    appends_per_s: float
+    most_tuples: int
+    seed: int
+
+
+class Network:
+    """What the interfaces write to: the storage account, the ledger, and the events it raises."""
+
+    def __init__(
+        self, connection_string: str, account: str, ledger: Ledger, events: Events, pace: Pace
+    ) -> None:
+        self._connection_string, self._account = connection_string, account
+        self._ledger, self._events, self._pace = ledger, events, pace
+
+    def create_containers(self, logs: list[FlowLog]) -> None:
+        """As Network Watcher does before it writes the first log."""
+        with self._open() as blobs:
+            for container in sorted({log.interface.container for log in logs}):
+                blobs.create_container(container)
+
+    def _open(self) -> BlobServiceClient:
+        return BlobServiceClient.from_connection_string(self._connection_string, **_RETRIES)
+
+    def write(self, log: FlowLog, number: int, stop: threading.Event) -> None:
+        """Write the log until `stop` is set; `number` sets apart its seed and its beat.
+
+        Raises what the Azure SDK raises.
+        """
+        generator = FlowLogGenerator(self._pace.seed * 1000 + number)
+        beat = _Beat(1 / self._pace.appends_per_s, begin_after_s=0.23 * number % 1, stop=stop)
+        hour = self._pace.first_hour
+        with self._open() as blobs:
+            while not stop.is_set():
+                self._write_hour(log, hour, generator, beat, blobs)
+                hour += timedelta(hours=1)
+
+    def _write_hour(
+        self,
+        log: FlowLog,
+        hour: datetime,
+        generator: FlowLogGenerator,
+        beat: _Beat,
+        blobs: BlobServiceClient,
+    ) -> None:
+        container, name = log.interface.container, log.interface.blob_name(hour)
+        source = Source(self._account, container, name, generation=0)
+        writer = NetworkWatcherWriter(blobs.get_blob_client(container, name), seed=self._pace.seed)
+        offset = len(HEAD)
+        for log_format, entries in log.appends(generator, hour, self._pace.most_tuples):
+            if not beat.wait():
+                return
+            writer.append(*entries)
+            committed_at_s = time.monotonic()
+            for entry in entries:
+                self._ledger.wrote(
+                    log.label, source, log_format, offset, entry.tuples, committed_at_s
+                )
+                offset += len(entry.raw) + len(b",")
+            self._events.raised(BlobCreated(log.label, container, name, len(writer.content)))
+
+
+class _Beat:
+    """Waits for the next append; one that comes too late does not make the next ones hurry."""
+
+    def __init__(self, every_s: float, begin_after_s: float, stop: threading.Event) -> None:
+        self._every_s, self._stop = every_s, stop
+        self._next_at = time.monotonic() + every_s * begin_after_s
+
+    def wait(self) -> bool:
+        """False: stopped."""
+        now = time.monotonic()
+        stopped = self._stop.wait(max(0.0, self._next_at - now))
+        self._next_at = max(self._next_at, now) + self._every_s
+        return not stopped

@@ -1,0 +1,196 @@
+"""What the demo shows: from its state to the lines of a screen of any size. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from flowlog_core.cli.output import printable
+from flowlog_core.demo.events import Tally
+from flowlog_core.demo.ledger import Delays
+
+Style = Literal["plain", "title", "dim", "strong", "bad"]
+_LEAST_COLUMNS = 20  # below that, lines may wrap
+_ROOMY_COLUMNS = 90
+_MOST_LATEST = 16
+
+
+class Line(NamedTuple):
+    """One line, without any control character, and how it should look."""
+
+    text: str
+    style: Style = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One interface's log."""
+
+    label: str
+    mac: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The state of the demo at one moment."""
+
+    doing: str
+    """What is going on now, in a sentence."""
+    elapsed_s: float
+    logs: Sequence[LogRow]
+    written: Counter[str]
+    """Tuples, by the log's label."""
+    received: Counter[str]
+    tally: Tally
+    delays: Delays | None = None
+    latest: Sequence[Mapping[str, Any]] = ()
+    """Records, the newest last."""
+    warnings: Sequence[str] = field(default_factory=tuple)
+
+
+def screen(view: View, columns: int, rows: int) -> list[Line]:
+    """At most `rows` lines of at most `columns` characters; what matters least is left out."""
+    columns = max(columns, _LEAST_COLUMNS)
+    top = [*_header(view, columns), Line("")]
+    below = [Line(""), *facts(view)]
+    if view.warnings:
+        count = len(view.warnings)
+        below.append(Line(f"warnings   {count}, the last: {printable(view.warnings[-1])}", "bad"))
+    # Many interfaces: as many as fit above the facts, and the total all the same.
+    room = rows - len(top) - len(below) - 3
+    lines = [*top, *counts(view, room), *below]
+    lines += _latest(view, columns, min(rows - len(lines), _MOST_LATEST + 2))
+    return [Line(_clipped(line.text, columns), line.style) for line in lines[:rows]]
+
+
+def progress(view: View) -> str:
+    """The same in one line, for a log file."""
+    delays = view.delays
+    return (
+        f"{view.elapsed_s:5.0f} s  {view.written.total():,} tuples written, "
+        f"{view.tally.forwarded.total():,} forwarded, {view.received.total():,} received"
+        + (f"; delay p50 {delays.p50:,} ms, p99 {delays.p99:,} ms" if delays else "")
+        + f"; {view.tally.rings:,} rings, {view.tally.dead_letters:,} dead letters"
+        + (f", {len(view.warnings):,} warnings" if view.warnings else "")
+    )
+
+
+def counts(view: View, most_logs: int) -> list[Line]:
+    """The table of interfaces: what each appended, and how far that came."""
+    forwarded = view.tally.forwarded
+    shown = view.logs if len(view.logs) <= most_logs else view.logs[: max(0, most_logs - 1)]
+    lines = [Line(_count_row("interface", "log format", "written", "forwarded", "received"), "dim")]
+    for log in shown:
+        name = log.label
+        figures = (view.written[name], forwarded[name], view.received[name])
+        lines.append(Line(_count_row(name, log.format, *(f"{figure:,}" for figure in figures))))
+    if len(shown) < len(view.logs):
+        lines.append(Line(f"... and {len(view.logs) - len(shown)} more", "dim"))
+    totals = (view.written.total(), forwarded.total(), view.received.total())
+    lines.append(Line(_count_row("all", "", *(f"{total:,}" for total in totals)), "strong"))
+    return lines
+
+
+def _count_row(label: str, log_format: str, *figures: str) -> str:
+    return f"{label:<10} {log_format:<18}" + "".join(f"{figure:>12}" for figure in figures)
+
+
+def facts(view: View) -> list[Line]:
+    """Delay, events, bytes and dead letters, a line each."""
+    tally, delays = view.tally, view.delays
+    delay = "nothing received yet"
+    if delays:
+        delay = f"p50 {delays.p50:,} ms   p99 {delays.p99:,} ms   max {delays.most:,} ms"
+        delay += "   (commit to receipt)"
+    lines = [
+        Line(f"delay      {delay}"),
+        Line(
+            f"events     {tally.appends:,} appends, {tally.doubled:,} announced twice, "
+            f"{tally.late:,} late; {tally.rings:,} met a busy worker (rings)"
+        ),
+        Line(
+            f"read       {tally.new_bytes:,} bytes; whole blobs at each append would be "
+            f"{tally.whole_bytes:,}"
+        ),
+        Line(
+            f"set aside  {tally.dead_letters:,} dead letters",
+            "bad" if tally.dead_letters else "plain",
+        ),
+    ]
+    if tally.failed:
+        failed = f"{tally.failed:,} tries, {tally.given_up:,} events given up"
+        lines.append(Line(f"failed     {failed}", "bad"))
+    return lines
+
+
+def _header(view: View, columns: int) -> list[Line]:
+    seconds = int(view.elapsed_s)
+    clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    title = "Flowlog demo: network flow logs, forwarded while they grow"
+    room = max(0, columns - len(clock) - 1)
+    return [
+        Line(f"{title:<{room}} {clock}", "title"),
+        Line("Interfaces log to Azurite; Flowlog forwards what is new to a queue.", "dim"),
+        Line(view.doing, "dim"),
+    ]
+
+
+class _Column(NamedTuple):
+    title: str
+    width: int
+    shown_from: int = 0
+    """How many columns the screen must have."""
+
+
+_COLUMNS = (
+    _Column("time", 8),
+    _Column("from", 6),
+    _Column("action", 6),
+    _Column("direction", 9, 95),
+    _Column("state", 8, 105),
+    _Column("proto", 9),
+    _Column("source", 19),
+    _Column("destination", 19),
+    _Column("port", 5),
+    _Column("bytes ->", 9, 127),
+    _Column("bytes <-", 9, 127),
+    _Column("rule", 0, 150),
+)
+
+
+def _latest(view: View, columns: int, most_lines: int) -> list[Line]:
+    """A blank line, a heading and the newest records, newest first; nothing if none fits."""
+    if most_lines < 3 or not view.latest:
+        return []
+    labels = {log.mac: log.label for log in view.logs}
+    lines = [Line(""), Line(_row([column.title for column in _COLUMNS], columns), "dim")]
+    newest = list(view.latest)[: -(most_lines - 1) : -1]
+    lines += [Line(_row(_cells(record, labels), columns)) for record in newest]
+    return lines
+
+
+def _cells(record: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    cells = [
+        record["time"][11:19],
+        labels.get(record["mac"], "?"),
+        *(record[name] for name in ("action", "direction", "state", "protocol")),
+        *(record[name] for name in ("src_ip", "dst_ip", "dst_port")),
+        *(record[name] for name in ("bytes_src_to_dst", "bytes_dst_to_src", "rule")),
+    ]
+    return ["-" if cell is None else printable(str(cell)) for cell in cells]
+
+
+def _row(cells: Sequence[str], columns: int) -> str:
+    shown = (
+        cell.ljust(column.width)
+        for cell, column in zip(cells, _COLUMNS, strict=True)
+        if columns >= column.shown_from
+    )
+    return ("  " if columns >= _ROOMY_COLUMNS else " ").join(shown).rstrip()
+
+
+def _clipped(text: str, columns: int) -> str:
+    return text if len(text) <= columns else text[: columns - 3] + "..."
