@@ -111,13 +111,8 @@ class Running:
         return self._ledger.check()
 
     def blob_bytes(self) -> int:
-        """How long the log blobs are now, all together."""
-        account = self._service.accounts[_SOURCE]
-        return sum(
-            found.blob_bytes
-            for container in sorted({log.interface.container for log in self._logs})
-            for found in self._service.blobs.flow_logs(account, container)
-        )
+        """How long the log blobs are now, all together, says the storage account."""
+        return self._network.blob_bytes(self._logs)
 
     @property
     def elapsed_s(self) -> float:

@@ -99,8 +99,17 @@ class Network:
     def create_containers(self, logs: list[FlowLog]) -> None:
         """As Network Watcher does before it writes the first log."""
         with self._open() as blobs:
-            for container in sorted({log.interface.container for log in logs}):
+            for container in _containers(logs):
                 blobs.create_container(container)
+
+    def blob_bytes(self, logs: list[FlowLog]) -> int:
+        """How long the log blobs are, all together, as the storage service lists them."""
+        with self._open() as blobs:
+            return sum(
+                found.size
+                for container in _containers(logs)
+                for found in blobs.get_container_client(container).list_blobs()
+            )
 
     def _open(self) -> BlobServiceClient:
         return BlobServiceClient.from_connection_string(self._connection_string, **_RETRIES)
@@ -141,6 +150,10 @@ class Network:
                 )
                 offset += len(entry.raw) + len(b",")
             self._events.raised(BlobCreated(log.label, container, name, len(writer.content)))
+
+
+def _containers(logs: list[FlowLog]) -> list[str]:
+    return sorted({log.interface.container for log in logs})
 
 
 class _Beat:
