@@ -1,0 +1,245 @@
+"""Bytes of a PT1H.json blob to its entries with their byte positions. Pure and incremental.
+
+The blob is `{"records":[entry,entry,...]}`. Azure puts new entries in front of the tail `]}` and
+writes the tail anew, so the bytes right after the last entry change from `]}` to `,{...}]}`.
+That is why `Framer.offset` never passes a separator or a tail. And an entry cut short after
+`{"flows":[` would be closed by that tail, with the next append then behind the offset: so the brace
+of a `]}` at the end of the bytes read so far closes nothing until something follows it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from flowlog_core.json_scan import (
+    ENTRY_START,
+    ENTRY_START_BYTES,
+    Closed,
+    NextEntry,
+    Scan,
+    find_head,
+    parse_object,
+    quick_end,
+)
+
+_BEFORE_BYTES = 64
+_BOM = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+_STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One JSON object of the records array; `raw` is exactly the blob's bytes [start, end)."""
+
+    start: int
+    end: int
+    raw: bytes
+    value: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Bytes [start, end) of the blob that hold no entry, and why, in words for a person."""
+
+    start: int
+    end: int
+    raw: bytes
+    reason: str
+
+
+class Framer:
+    """Finds the entries of a blob in its bytes from `offset` on.
+
+    `offset` is 0 or what an earlier Framer's `offset` was; `before` the up to 64 bytes in front
+    of it, which only the property of that name needs. Guarantees:
+
+    - The items depend on the bytes alone: not on the chunks, nor on where reading was resumed.
+    - Items ascend and do not overlap. What lies between them is a head (`{"records":[`, a byte
+      order mark, scalars beside `records`), white space, commas or closing brackets.
+    - A valid entry beside damage is found, and no input raises. Any JSON object counts as an
+      entry; only in looking for the end of damage must it look like a flow log's
+      (`category`, and `properties` or `flowRecords`).
+    - A Damaged never covers the blob's final `]}`.
+    - Memory stays near `max_entry_bytes` and one chunk, time linear in the input. Of what is
+      larger than `max_entry_bytes`, consecutive pieces are Damaged, up to the next entry.
+
+    Raises ValueError where `max_entry_bytes` is not positive.
+    """
+
+    offset: int
+    """The byte after the last item yielded: where a later Framer goes on."""
+
+    before: bytes
+    """The last up to 64 bytes before `offset`."""
+
+    def __init__(
+        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024
+    ) -> None:
+        if max_entry_bytes < 1:
+            raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
+        self.offset = offset
+        self.before = before[-_BEFORE_BYTES:]
+        self._max_entry_bytes = max_entry_bytes
+        self._buffer = bytearray()  # the bytes from _position on
+        self._position = offset
+        self._lead = self.before  # the bytes in front of _position, as `before` to `offset`
+        self._proven = offset  # up to here no closing brace can be the final tail's
+        self._guessed = 0  # up to here quick_end has guessed wrong; guesses again only after it
+        self._scan: Scan | None = None  # of the element at _position
+
+    def feed(self, data: bytes) -> Iterator[Entry | Damaged]:
+        """Take the next bytes of the blob; the iterator yields what they complete, lazily.
+
+        `data` is taken by the call itself. Items left in the iterator come out of the next one.
+        """
+        self._buffer += data
+        tail = _tail(self._buffer)
+        self._proven = self._position + (tail[1] if tail else len(self._buffer))
+        return self._items(final=False)
+
+    def end(self, *, final: bool = False) -> Iterator[Entry | Damaged]:
+        """Say that the blob, as committed now, ends here; feed nothing to this Framer afterwards.
+
+        An element that has not ended stays pending, as the next append may complete it: a new
+        Framer at `offset` will see it again. With `final` (nothing will ever follow) it is
+        Damaged, up to the blob's tail.
+        """
+        return self._items(final=final)
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes at the end of what was fed make no item yet; 0 once all is told.
+
+        Separators and a tail do not count, unless they follow something unfinished.
+        """
+        return len(self._buffer)
+
+    def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
+        while self._skip_structure():
+            item = self._quick() or self._careful(final=final)
+            if item is None:
+                return
+            yield item
+
+    def _skip_structure(self) -> bool:
+        """Pass what stands between elements; False: nothing else is there (yet)."""
+        if self._position == 0 and self._buffer.startswith(_BOM):
+            self._scan = None
+            self._pass(len(_BOM))
+        while True:
+            if structure := _STRUCTURE.match(self._buffer):
+                self._pass(structure.end())
+            head = find_head(self._buffer)
+            if head is None:
+                return bool(self._buffer)
+            self._scan = None
+            self._pass(head)
+
+    def _quick(self) -> Entry | None:
+        """The entry at hand, if it is complete and one look suffices."""
+        is_object = self._buffer.startswith(b"{")
+        if self._scan or self._position < self._guessed or not is_object:
+            return None
+        limit = self._limit()
+        end = quick_end(self._buffer, limit)
+        if end is not None and not ENTRY_START.search(self._buffer, 1, end):
+            raw = bytes(self._buffer[:end])
+            try:
+                return self._entry(raw, parse_object(raw))
+            except orjson.JSONDecodeError:
+                pass  # braces in strings or damage: the scan tells
+        self._guessed = self._position + (limit if end is None else end)
+        return None
+
+    def _careful(self, *, final: bool) -> Entry | Damaged | None:
+        """The entry or damage at hand; None: the bytes that will tell are still to come."""
+        buffer = self._buffer
+        is_object = buffer.startswith(b"{")
+        scan = self._scan = self._scan or Scan(is_object=is_object)
+        found = scan.advance(buffer, self._limit(final=final))
+        if isinstance(found, NextEntry):
+            reason = "not closed before the next entry" if is_object else "not an entry"
+            return self._damaged(found.start, reason)
+        if isinstance(found, Closed):
+            raw = bytes(buffer[: found.end])
+            try:
+                return self._entry(raw, parse_object(raw))
+            except orjson.JSONDecodeError as error:
+                if self._position + found.end <= self._proven:
+                    return self._damaged_to_open_entry(scan, found.end, f"not valid JSON: {error}")
+        unread = ENTRY_START_BYTES if not final else 0  # so that open_entry sees whole starts
+        if len(buffer) > self._max_entry_bytes + unread:
+            cut = _cut(bytes(buffer[: self._max_entry_bytes]))
+            reason = f"larger than {self._max_entry_bytes} bytes"
+            return self._damaged_to_open_entry(scan, cut, reason)
+        if final:
+            reason = "the blob ends before the entry does" if is_object else "not an entry"
+            tail = _tail(buffer)
+            return self._damaged(tail[0] if tail else len(buffer), reason)
+        return None
+
+    def _limit(self, *, final: bool = False) -> int:
+        """The index in the buffer before which the element at hand must be decided."""
+        readable = len(self._buffer) if final else self._proven - self._position
+        return min(readable, self._max_entry_bytes)
+
+    def _entry(self, raw: bytes, value: dict[str, Any]) -> Entry:
+        start = self._position
+        self._yielded(len(raw))
+        return Entry(start, self.offset, raw, value)
+
+    def _damaged(self, end: int, reason: str) -> Damaged:
+        start = self._position
+        raw = bytes(self._buffer[:end]).rstrip(_SPACE + b",")
+        self._yielded(len(raw))
+        return Damaged(start, self.offset, raw, reason)
+
+    def _damaged_to_open_entry(self, scan: Scan, end: int, reason: str) -> Damaged:
+        """Damaged to `end`, or to what may be a neighbour's beginning: it gets its own chance."""
+        neighbour = scan.open_entry(self._buffer)
+        if neighbour is None:
+            return self._damaged(end, reason)
+        damaged = self._damaged(neighbour, reason)
+        scan.restart(neighbour)
+        self._scan = scan
+        return damaged
+
+    def _yielded(self, count: int) -> None:
+        self._scan = None
+        self._pass(count)
+        self.offset = self._position
+        self.before = self._lead
+
+    def _pass(self, count: int) -> None:
+        recent = bytes(self._buffer[max(0, count - _BEFORE_BYTES) : count])
+        self._lead = (self._lead + recent)[-_BEFORE_BYTES:]
+        del self._buffer[:count]
+        self._position += count
+
+
+def _tail(buffer: bytearray) -> tuple[int, int] | None:
+    """The indices of the `]` and the `}` with which `buffer` ends, white space aside."""
+    if not buffer or buffer[-1] not in _SPACE + b"}":
+        return None
+    text = bytes(buffer).rstrip(_SPACE)
+    before_brace = text[:-1].rstrip(_SPACE)
+    if text.endswith(b"}") and before_brace.endswith(b"]"):
+        return len(before_brace) - 1, len(text) - 1
+    return None
+
+
+def _cut(oversize: bytes) -> int:
+    """Where to end a piece of damage that is too large to wait for its end.
+
+    In front of its last byte that is neither structure nor `{`: whoever starts there, this
+    Framer or one after a crash, sees damage and looks for the next entry. If there is no such
+    byte but the first, behind all that is not structure. Never within a possible tail.
+    """
+    last = len(oversize.rstrip(_SPACE + b",]}{")) - 1
+    return last if last > 0 else len(oversize.rstrip(_SPACE + b",]}"))
