@@ -164,6 +164,50 @@ def test_a_claim_that_ran_out_untaken_is_won_again_by_keeping_it(store: Store) -
     assert take(store, "b") is None
 
 
+@dataclass
+class SlowAnswers(Store):
+    """Each write is answered so many seconds after it took effect."""
+
+    answers_after_s: list[float] = field(default_factory=list)
+    then: Callable[[], object] = lambda: None
+
+    def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
+        answer = super().replace(key, checkpoint, etag)
+        if self.answers_after_s:
+            self.clock.sleep(self.answers_after_s.pop(0))
+            self.then()
+        return answer
+
+
+def test_a_renewal_whose_answer_comes_after_its_end_is_repeated_before_sending() -> None:
+    store = SlowAnswers()
+    claim = taken(store, "a")
+    store.clock.sleep(OWNED_FOR_S)
+    store.answers_after_s = [OWNED_FOR_S + 1, 0]
+    claim.keep()
+    assert store.answers_after_s == []
+    assert store.stored().owned_by_another("b", store.get(KEY).at)
+
+
+def test_a_renewal_whose_answer_comes_after_another_has_taken_the_blob_is_no_renewal() -> None:
+    store = SlowAnswers()
+    claim = taken(store, "a")
+    store.clock.sleep(OWNED_FOR_S)
+    store.answers_after_s = [OWNED_FOR_S + 1]
+    store.then = lambda: take(store, "b")
+    with pytest.raises(ClaimLost):
+        claim.keep()
+
+
+def test_a_claim_shorter_than_its_renewal_takes_ends_in_contention() -> None:
+    store = SlowAnswers()
+    claim = taken(store, "a")
+    store.answers_after_s = [OWNED_FOR_S] * 1000
+    store.clock.sleep(OWNED_FOR_S)
+    with pytest.raises(Contention):
+        claim.keep()
+
+
 def test_a_worker_whose_claim_was_taken_may_send_nothing_more(store: Store) -> None:
     claim = taken(store, "a")
     store.clock.sleep(OWNED_FOR_S + 1)
