@@ -9,14 +9,15 @@ PYTEST_JOBS ?= -n auto --maxprocesses 4 --dist loadfile
 BIN := .venv/bin
 PYTHON_READY := .venv/.ready
 AZURITE_READY := tools/azurite/node_modules/.ready
+WORKER_READY := .venv-worker/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench lint audit clean
+.PHONY: help setup run test bench package lint audit clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-setup: $(PYTHON_READY) $(AZURITE_READY) ## install everything into this folder; free the second time
+setup: $(PYTHON_READY) $(AZURITE_READY) $(WORKER_READY) ## install everything into this folder; free the second time
 
 run: setup ## the demo, without a cloud account; options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo $(ARGS)
@@ -27,6 +28,9 @@ test: setup ## all tests; more for pytest in PYTEST_ARGS="..."
 bench: setup ## the measurements
 	@$(BIN)/python -m bench $(ARGS)
 
+package: $(PYTHON_READY) ## the zip that is deployed; ARGS=--with-dependencies puts the packages in
+	@$(BIN)/python tools/package.py $(ARGS)
+
 lint: $(PYTHON_READY) ## style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -36,7 +40,7 @@ audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
 clean: ## remove all that setup and the tools made
-	rm -rf .venv tools/azurite/node_modules build *.egg-info
+	rm -rf .venv .venv-worker tools/azurite/node_modules build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -60,4 +64,19 @@ $(AZURITE_READY): tools/azurite/package.json tools/azurite/package-lock.json
 	  echo "needs Node.js with npm, which was not found. Install Node.js 20 or newer." >&2; exit 1; }
 	@echo "Installing Azurite into tools/azurite (a minute or so)"
 	@npm ci --prefix tools/azurite --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# The worker of Azure Functions with the app's own requirements and nothing else: for .venv's Python,
+# and for 3.13 where there is one, as that is the oldest for which Microsoft publishes the library.
+$(WORKER_READY): requirements.txt requirements-worker.txt | $(PYTHON_READY)
+	@echo "Installing the worker of Azure Functions into .venv-worker (half a minute or so)"
+	@rm -rf .venv-worker
+	@for python in $(BIN)/python python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python; do \
+	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&-) || continue; \
+	  venv=.venv-worker/$$version; test ! -e $$venv || continue; \
+	  "$$python" -m venv $$venv || exit 1; \
+	  pip="$$venv/bin/python -m pip install -qq --disable-pip-version-check"; \
+	  $$pip -r requirements.txt || exit 1; \
+	  $$pip --no-deps --ignore-requires-python -r requirements-worker.txt || exit 1; \
+	done
 	@touch $@
