@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 
 import azure.functions as func
@@ -17,6 +18,11 @@ SOURCE = {
     "EventGrid": func.BlobSource.EVENT_GRID,
     "LogsAndContainerScan": func.BlobSource.LOGS_AND_CONTAINER_SCAN,
 }[SETTINGS.trigger_source]
+
+# At INFO, the worker's level, the SDK tells of every request and token; host.json cannot filter
+# that, as the host is told no logger's name. (Not "azure" itself: "azure.functions" is the worker.)
+for name in ("azure.core", "azure.identity"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 app = func.FunctionApp()
 
