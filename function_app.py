@@ -45,6 +45,18 @@ def watch(kind: str, connection: str, container: str) -> None:
         service().ingest_named(connection, blob.container_name, blob.blob_name)
 
 
+@app.timer_trigger(arg_name="timer", schedule=SETTINGS.sweep_schedule, use_monitor=True)
+def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
+    """Forward what events missed."""
+    service().sweep()
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", use_monitor=True)
+def tidy(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
+    """Remove checkpoints of blobs deleted long ago, once a day."""
+    service().tidy()
+
+
 for source in SETTINGS.sources:
     watch("nsg", source.name, SETTINGS.nsg_container)
     watch("vnet", source.name, SETTINGS.vnet_container)

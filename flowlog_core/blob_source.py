@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobServiceClient
+from azure.storage.blob import BlobPrefix, BlobServiceClient
 
 from flowlog_core import blob_name
 from flowlog_core.appended import Slice
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import storage_errors
+from flowlog_core.listing import Listed, Page
 
-
-class Listed(NamedTuple):
-    """A flow log blob as a listing shows it."""
-
-    blob: BlobRef
-    etag: str
-    blob_bytes: int
+_BLOBS_A_PAGE = 5000  # the most that a page holds
 
 
 class AzureBlobs:
-    """A `LogReader` over the source accounts, by account name."""
+    """A `LogReader` and `BlobLister` over the source accounts, by account name."""
 
     def __init__(self, accounts: Mapping[str, BlobServiceClient]) -> None:
         self._accounts = accounts
@@ -41,16 +36,33 @@ class AzureBlobs:
         blob_bytes = int(str(properties.content_range).rpartition("/")[2])
         return Slice(data, str(properties.etag), blob_bytes)
 
-    def flow_logs(self, account: str, container: str, prefix: str = "") -> Iterator[Listed]:
-        """The flow log blobs of a container, in the order of their names.
-
-        A container that does not exist yet (Network Watcher makes it) raises `NotFound`.
-        """
+    def page(self, account: str, container: str, prefix: str) -> Page:
+        """See `BlobLister.page`."""
         client = self._accounts[account].get_container_client(container)
-        with storage_errors(f"listing {account}/{container}"):
-            for found in client.list_blobs(name_starts_with=prefix or None):
-                log = blob_name.parse(found.name)
-                if log is not None:
-                    # A listing leaves out the quotes that stand in every other answer.
-                    etag = f'"{str(found.etag).strip(chr(34))}"'
-                    yield Listed(BlobRef(account, container, log), etag, int(found.size))
+        with storage_errors(f"listing {account}/{container}/{prefix}"):
+            pages: Any = client.list_blobs(
+                name_starts_with=prefix or None, results_per_page=_BLOBS_A_PAGE
+            ).by_page()
+            found = list(next(pages, ()))
+        logs = ((one, blob_name.parse(one.name)) for one in found)
+        return Page(
+            [
+                # A listing leaves out the quotes that stand in every other answer's ETag.
+                Listed(
+                    BlobRef(account, container, log),
+                    f'"{str(one.etag).strip(chr(34))}"',
+                    one.size,
+                    one.last_modified,
+                )
+                for one, log in logs
+                if log is not None
+            ],
+            is_all=not pages.continuation_token,
+        )
+
+    def folders(self, account: str, container: str, prefix: str) -> list[str]:
+        """See `BlobLister.folders`."""
+        client = self._accounts[account].get_container_client(container)
+        with storage_errors(f"listing the folders of {account}/{container}/{prefix}"):
+            found = client.walk_blobs(name_starts_with=prefix or None, delimiter="/")
+            return [one.name for one in found if isinstance(one, BlobPrefix)]

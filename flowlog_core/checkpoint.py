@@ -7,10 +7,12 @@ If-Match. The rules for taking, ringing, committing and releasing it are in `cla
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from flowlog_core import blob_name
 from flowlog_core.blob_name import LogBlob
 
 SEAM_BYTES = 64
@@ -35,6 +37,19 @@ class BlobRef:
     def __str__(self) -> str:
         return f"{self.account}/{self.container}/{self.name}"
 
+    @classmethod
+    def parse(cls, text: str) -> BlobRef | None:
+        """What `str` gave, read back; None if it is not that."""
+        account, _, rest = text.partition("/")
+        container, _, name = rest.partition("/")
+        log = blob_name.parse(name)
+        return None if log is None else cls(account, container, log)
+
+
+def row_of_hour(hour: datetime) -> str:
+    """How the row keys of an hour's checkpoints begin; they sort by hour."""
+    return f"{hour:%Y-%m-%dT%HZ}"
+
 
 class CheckpointKey(NamedTuple):
     """Where a blob's checkpoint stands: both parts are legal, readable Azure Table keys."""
@@ -52,7 +67,7 @@ def checkpoint_key(blob: BlobRef) -> CheckpointKey:
     digest = _digest(blob.name, digest_bytes=6)
     partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
     return CheckpointKey(
-        table_key(partition), table_key(f"{blob.log.hour:%Y-%m-%dT%HZ}|{blob.log.mac}|{digest}")
+        table_key(partition), table_key(f"{row_of_hour(blob.log.hour)}|{blob.log.mac}|{digest}")
     )
 
 
@@ -177,4 +192,12 @@ class CheckpointStore(Protocol):
 
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
         """The checkpoints of a partition by row, from row `first` to row `last` inclusive."""
+        ...
+
+    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
+        """All checkpoints whose rows come before `row`; reads through the whole table."""
+        ...
+
+    def remove(self, key: CheckpointKey, etag: str) -> None:
+        """Remove a checkpoint; `Conflict` unless its ETag is still `etag`."""
         ...

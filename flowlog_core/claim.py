@@ -83,6 +83,11 @@ class Claim:
         return self._checkpoint.progress
 
     @property
+    def at(self) -> datetime:
+        """When the store last answered: the service's time, cut to whole seconds."""
+        return self._seen.answer.at
+
+    @property
     def _checkpoint(self) -> Checkpoint:
         assert self._seen.answer.checkpoint is not None  # noqa: S101 - for the type checker
         return self._seen.answer.checkpoint

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
 
 from flowlog_core import blob_name
 from flowlog_core.blob_source import AzureBlobs
@@ -15,9 +17,14 @@ from flowlog_core.sinks import Sink
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import TableSink
+from flowlog_core.sweep import Place, Scope, Summary, Sweep
 from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.tidy import tidy
 
 log = logging.getLogger(__name__)
+
+_TIDY_S = 600
+_BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's sends in flight
 
 
 class Service:
@@ -27,6 +34,7 @@ class Service:
         self.settings = settings
         self.clients = Clients(settings)
         self._parallel = Parallel(settings.sends_in_flight)
+        self._blobs_at_a_time = Parallel(_BLOBS_AT_A_TIME)
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}
         self.accounts = {
             name: str(client.account_name or client.primary_hostname)
@@ -74,8 +82,32 @@ class Service:
         )
         return outcome
 
+    def sweep(self) -> Summary:
+        """Find and forward what events missed, as far as the time of one sweep reaches."""
+        return self._sweep(
+            Scope(self._places(), self.settings.sweep_hours, self.settings.catch_up_since)
+        ).run()
+
+    def tidy(self) -> int:
+        """Remove the checkpoints of blobs deleted long ago; returns how many."""
+        pipeline, days = self.pipeline, self.settings.keep_checkpoints_days
+        return tidy(pipeline.checkpoints, self.blobs, pipeline.clock, days, _TIDY_S)
+
+    def catch_up(self, stop: threading.Event) -> Summary:
+        """Forward everything that is behind, of any age and however young; `stop` ends it early."""
+        scope = Scope(self._places(), 0, untouched_for_s=0, most_s=math.inf)
+        return self._sweep(scope, stop).look_at_all()
+
+    def _sweep(self, scope: Scope, stop: threading.Event | None = None) -> Sweep:
+        return Sweep(self.blobs, self.pipeline, scope, self._blobs_at_a_time, stop)
+
+    def _places(self) -> list[Place]:
+        containers = self.settings.containers
+        return [Place(a, c) for a in set(self.accounts.values()) for c in containers]
+
     def close(self) -> None:
         """End the threads and close the connections."""
+        self._blobs_at_a_time.close()
         self._parallel.close()
         self.clients.close()
 

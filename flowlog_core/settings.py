@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, cast
 
 from flowlog_core.connections import Connection, Service, parse_connection
@@ -37,6 +38,10 @@ class Settings:
     queue_encoding: Encoding
     sends_in_flight: int
     claim_s: int
+    sweep_schedule: str
+    sweep_hours: int
+    catch_up_since: datetime | None
+    keep_checkpoints_days: int
 
     @property
     def containers(self) -> tuple[str, str]:
@@ -121,6 +126,21 @@ def _connection_names(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError("Write one or more connection names, separated by commas")
     return names
+
+
+def _schedule(text: str) -> str:
+    if len(text.split()) != 6:
+        raise ValueError("Write six fields: second minute hour day month weekday")
+    return " ".join(text.split())
+
+
+def _since(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return datetime.strptime(f"{text}T00"[:13], "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    except ValueError:
+        raise ValueError("Write a UTC date or hour, such as 2026-01-31 or 2026-01-31T09") from None
 
 
 _connection_name = _named(
@@ -219,6 +239,35 @@ TABLE: tuple[Row, ...] = (
         "180",
         "seconds after which a blob whose worker died may be taken by another",
         _whole_number(180, 3600, "seconds"),
+    ),
+    Row(
+        "FLOWLOG_SWEEP_SCHEDULE",
+        "sweep_schedule",
+        "0 */5 * * * *",
+        "when to look for blobs that events missed: six NCRONTAB fields, seconds first",
+        _schedule,
+    ),
+    Row(
+        "FLOWLOG_SWEEP_HOURS",
+        "sweep_hours",
+        "24",
+        "how many hours back the sweep looks, beside the hour that is open",
+        _whole_number(1, 24 * 366, "hours"),
+    ),
+    Row(
+        "FLOWLOG_CATCH_UP_SINCE",
+        "catch_up_since",
+        "",
+        "forward, once, all logs since this UTC date or hour (2026-01-31 or 2026-01-31T09); "
+        "empty: what the sweep's hours cover",
+        _since,
+    ),
+    Row(
+        "FLOWLOG_KEEP_CHECKPOINTS_DAYS",
+        "keep_checkpoints_days",
+        "90",
+        "days after which the checkpoint of a blob that is deleted is removed",
+        _whole_number(2, 3660, "days"),
     ),
 )
 

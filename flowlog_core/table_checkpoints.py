@@ -5,7 +5,7 @@ The entity's properties are listed in `_entity`; `format` is raised when their m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -78,6 +78,28 @@ class TableCheckpoints:
                     raise
                 return {}
         return {entity["RowKey"]: _checkpoint(entity) for entity in entities}
+
+    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
+        """See `CheckpointStore.before`."""
+        date = _Date()
+        with storage_errors(f"reading the checkpoints before {row}"):
+            try:
+                for entity in self._table.query_entities(
+                    "RowKey lt @row", parameters={"row": row}, raw_response_hook=date
+                ):
+                    key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
+                    etag = str(entity.metadata["etag"])
+                    yield key, Answer(_checkpoint(entity), etag, date.read())
+            except HttpResponseError as error:
+                if not is_absent(error):
+                    raise
+
+    def remove(self, key: CheckpointKey, etag: str) -> None:
+        """See `CheckpointStore.remove`."""
+        with storage_errors(f"removing the checkpoint {key.partition} {key.row}"):
+            self._table.delete_entity(
+                *key, etag=etag, match_condition=MatchConditions.IfNotModified
+            )
 
 
 class _Date:

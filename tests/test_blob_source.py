@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Protocol
 
 import pytest
@@ -12,6 +13,7 @@ from flowlog_core.appended import Slice
 from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import Conflict, NotFound, OutOfRange
+from flowlog_core.listing import Page
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
 
@@ -95,20 +97,35 @@ def test_what_is_not_there_is_not_found(storage: Storage) -> None:
         storage.source.read(some_blob(hour=5, container=storage.container), 0, 5, None)
 
 
-def test_a_listing_shows_the_flow_logs_with_version_and_length(storage: Storage) -> None:
+def names_of(page: Page) -> list[str]:
+    return [one.blob.name for one in page.listed]
+
+
+def test_a_page_shows_the_flow_logs_with_version_length_and_time(storage: Storage) -> None:
     blobs = [some_blob(hour=hour, container=storage.container) for hour in (1, 2, 3)]
     for number, blob in enumerate(blobs):
         storage.put(blob, b"x" * number)
-    listed = list(storage.source.flow_logs("exampleaccount", storage.container))
-    assert [(found.blob, found.blob_bytes) for found in listed] == list(
+    page = storage.source.page("exampleaccount", storage.container, "")
+    assert page.is_all
+    assert [(one.blob, one.blob_bytes) for one in page.listed] == list(
         zip(blobs, range(3), strict=True)
     )
-    prefix = blobs[1].name.partition("/m=00")[0]
-    assert [
-        found.blob
-        for found in storage.source.flow_logs("exampleaccount", storage.container, prefix)
-    ] == [blobs[1]]
-    assert listed[2].etag == storage.source.read(blobs[2], 0, 5, None).etag
+    assert page.listed[2].etag == storage.source.read(blobs[2], 0, 5, None).etag
+    assert page.listed[0].last_modified <= page.listed[2].last_modified
+    assert page.listed[0].last_modified.utcoffset() == timedelta(0)
+
+
+def test_a_prefix_and_its_folders_narrow_a_listing(storage: Storage) -> None:
+    blobs = [some_blob(hour=hour, container=storage.container) for hour in (1, 2)]
+    for blob in blobs:
+        storage.put(blob, b"")
+    day = blobs[0].name.partition("h=01")[0]
+    folders = storage.source.folders("exampleaccount", storage.container, day)
+    assert folders == [f"{day}h=01/", f"{day}h=02/"]
+    page = storage.source.page("exampleaccount", storage.container, folders[1])
+    assert names_of(page) == [blobs[1].name]
+    assert storage.source.page("exampleaccount", storage.container, "none") == Page([], True)
+    assert storage.source.folders("exampleaccount", storage.container, "none") == []
 
 
 def test_other_blobs_are_not_listed(connection_string: str, unique: Callable[[str], str]) -> None:
@@ -116,11 +133,13 @@ def test_other_blobs_are_not_listed(connection_string: str, unique: Callable[[st
     storage.put(some_blob(container=storage.container), b"")
     service = BlobServiceClient.from_connection_string(connection_string)
     service.get_blob_client(storage.container, "readme.txt").upload_blob(b"hello")
-    listed = storage.source.flow_logs("exampleaccount", storage.container)
-    assert [found.blob for found in listed] == [some_blob(container=storage.container)]
+    page = storage.source.page("exampleaccount", storage.container, "")
+    assert (names_of(page), page.is_all) == ([some_blob().name], True)
 
 
 def test_a_container_that_is_not_there_is_not_found(connection_string: str) -> None:
-    service = BlobServiceClient.from_connection_string(connection_string)
+    source = AzureBlobs({"a": BlobServiceClient.from_connection_string(connection_string)})
     with pytest.raises(NotFound):
-        list(AzureBlobs({"a": service}).flow_logs("a", "no-such-container"))
+        source.page("a", "no-such-container", "")
+    with pytest.raises(NotFound):
+        source.folders("a", "no-such-container", "")

@@ -39,6 +39,11 @@ def test_a_checkpoint_key_is_readable_and_sorts_by_hour() -> None:
     assert rows == sorted(rows)
 
 
+def test_a_blob_can_be_read_back_from_its_words() -> None:
+    assert BlobRef.parse(str(some_blob())) == some_blob()
+    assert BlobRef.parse("the sweep") is None
+
+
 def test_names_that_differ_in_letter_case_alone_have_checkpoints_of_their_own() -> None:
     name = some_blob().name
     keys = {checkpoint_key(renamed(n)) for n in (name, name.replace("resourceId", "RESOURCEID"))}

@@ -113,6 +113,25 @@ def test_the_checkpoints_of_some_hours_come_together(store: CheckpointStore) -> 
     }
 
 
+def test_old_checkpoints_are_found_over_all_partitions_and_removed_if_unchanged(
+    store: CheckpointStore,
+) -> None:
+    assert list(store.before("9")) == []
+    keys = [checkpoint_key(some_blob(hour=hour)) for hour in (1, 2, 3)]
+    keys.append(CheckpointKey("another", keys[0].row))
+    for key in keys:
+        store.create(key, FULL)
+    found = dict(store.before(keys[2].row))
+    assert {key: answer.checkpoint for key, answer in found.items()} == dict.fromkeys(
+        [keys[0], keys[1], keys[3]], FULL
+    )
+    store.replace(keys[1], FULL, found[keys[1]].etag)
+    with pytest.raises(Conflict):
+        store.remove(keys[1], found[keys[1]].etag)
+    store.remove(keys[3], found[keys[3]].etag)
+    assert set(dict(store.before("9"))) == {keys[0], keys[1], keys[2]}
+
+
 def test_every_answer_says_when(store: CheckpointStore) -> None:
     absent = store.get(KEY)
     created = store.create(KEY, FULL)

@@ -197,7 +197,8 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     code, out, err = flowlog("run", "--once", "--settings", str(values))
     assert (code, out) == (0, "")
     assert err.splitlines()[-1].startswith(
-        "1 changed blobs forwarded, 0 failed: 1 entries, 6 records, 0 dead letters, "
+        "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, 0 left for later after failures: "
+        "1 entries, 6 records, 0 dead letters, "
     )
     local.container.upload_blob("readme.txt", b"not a flow log")
     local.append()
@@ -218,7 +219,7 @@ def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     local.environment["Sink"] = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x;"
     code, _, err = flowlog("run", "--once", **local.environment)
     assert code == 1
-    assert "0 changed blobs forwarded, 1 failed" in err.splitlines()[-1]
+    assert "1 behind, 0 forwarded, 1 failed, " in err.splitlines()[-1]
 
 
 def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) -> None:
@@ -237,7 +238,7 @@ def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) ->
         assert process.stderr is not None
         last = process.stderr.read().decode().splitlines()[-1]
         assert process.wait(10) == 0
-    assert ", 0 failed: 3 entries, 18 records, 0 dead letters, " in last
+    assert ", 0 failed, 0 left for later after failures: 3 entries, 18 records, " in last
 
 
 def received(local: Local) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,10 @@ def test_the_defaults_are_those_of_the_design() -> None:
         queue_encoding="json",
         sends_in_flight=16,
         claim_s=180,
+        sweep_schedule="0 */5 * * * *",
+        sweep_hours=24,
+        catch_up_since=None,
+        keep_checkpoints_days=90,
     )
 
 
@@ -75,6 +80,10 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_QUEUE_ENCODING": "gzip",
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
             "FLOWLOG_CLAIM_S": "600",
+            "FLOWLOG_SWEEP_SCHEDULE": "30 */2  * * * *",
+            "FLOWLOG_SWEEP_HOURS": "48",
+            "FLOWLOG_CATCH_UP_SINCE": "2026-01-31T09",
+            "FLOWLOG_KEEP_CHECKPOINTS_DAYS": "30",
         }
     )
     eastus = Connection("eastus", KEYED)
@@ -101,6 +110,10 @@ def test_everything_can_be_set() -> None:
         queue_encoding="gzip",
         sends_in_flight=4,
         claim_s=600,
+        sweep_schedule="30 */2 * * * *",
+        sweep_hours=48,
+        catch_up_since=datetime(2026, 1, 31, 9, tzinfo=UTC),
+        keep_checkpoints_days=30,
     )
 
 
@@ -113,6 +126,8 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
             "FLOWLOG_TRIGGER_SOURCE": "polling",
             "FLOWLOG_TABLE": "flow-records",
             "FLOWLOG_SENDS_IN_FLIGHT": "many",
+            "FLOWLOG_SWEEP_SCHEDULE": "hourly",
+            "FLOWLOG_CATCH_UP_SINCE": "yesterday",
             "AzureWebJobsStorage": "hello",
         }
     ) == [
@@ -126,6 +141,10 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "letter first",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
         "to 256",
+        "FLOWLOG_SWEEP_SCHEDULE: 'hourly' cannot be used. Write six fields: second minute hour "
+        "day month weekday",
+        "FLOWLOG_CATCH_UP_SINCE: 'yesterday' cannot be used. Write a UTC date or hour, such as "
+        "2026-01-31 or 2026-01-31T09",
         "FlowLogs: there is no such connection, needed for reading flow logs, the host's blob "
         "trigger. Set FlowLogs to a connection string, or, to use an identity, "
         "FlowLogs__blobServiceUri to https://ACCOUNT.blob.core.windows.net and "

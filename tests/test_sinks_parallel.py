@@ -53,7 +53,7 @@ def test_items_are_drawn_only_when_there_is_room(parallel: Parallel) -> None:
 
     parallel(items(), done.append)
     assert sorted(done) == list(range(200))
-    assert max(ahead) <= 4 + 1  # four under way, and the one that waits for room
+    assert max(ahead) <= 4
 
 
 def test_an_error_comes_out_after_everything_under_way_has_ended(parallel: Parallel) -> None:

@@ -19,7 +19,7 @@ from types import FrameType
 
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
 from flowlog_core.service import Service
-from flowlog_core.watch import Summary, Watch
+from flowlog_core.sweep import Summary
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,11 @@ def run(options: argparse.Namespace) -> int:
     service = Service(settings)
     total = Summary()
     try:
-        watch = Watch(service, stop)
         while not stop.is_set():
-            found = watch.look()
+            found = service.catch_up(stop)
             total += found
-            total.failed = found.failed  # what failed before and went well now, has not failed
+            if found.behind:
+                log.info("%s", found)
             if options.once and not found.forwarded:
                 break
             if not options.once:
@@ -76,4 +76,4 @@ def run(options: argparse.Namespace) -> int:
     finally:
         service.close()
     print(total, file=sys.stderr)
-    return 1 if options.once and total.failed else 0
+    return 1 if options.once and total.failed + total.backing_off else 0

@@ -69,7 +69,9 @@ def _receive(queue: QueueClient) -> list[QueueMessage]:
         with storage_errors(f"reading queue {queue.queue_name}"):
             return list(
                 queue.receive_messages(
-                    max_messages=_MESSAGES_A_CALL, visibility_timeout=_HIDDEN_FOR_S
+                    max_messages=_MESSAGES_A_CALL,
+                    messages_per_page=_MESSAGES_A_CALL,  # else the SDK asks for one at a time
+                    visibility_timeout=_HIDDEN_FOR_S,
                 )
             )
     except NotFound:  # nothing was sent yet

@@ -22,13 +22,18 @@ class Parallel:
         Whatever drawing or doing raises comes out once everything under way has ended.
         """
         under_way: set[Future[object]] = set()
+        waiting = iter(items)
         count = 0
         try:
-            for item in items:
+            while True:
                 if len(under_way) >= self._most:
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()
+                try:
+                    item = next(waiting)
+                except StopIteration:
+                    break
                 under_way.add(self._pool.submit(do, item))
                 count += 1
         finally:

@@ -15,10 +15,10 @@ from typing import Any
 
 from flowlog_core import blob_name
 from flowlog_core.appended import Slice
-from flowlog_core.blob_source import Listed
 from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.errors import Conflict, NotFound, OutOfRange
+from flowlog_core.listing import Listed, Page
 from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
 
@@ -40,6 +40,11 @@ class ManualClock:
         self.now_s += seconds
 
 
+def service_time(clock: ManualClock) -> datetime:
+    """What a storage service says in its `Date` when its clock is `clock`."""
+    return EPOCH + timedelta(seconds=int(clock.monotonic()))
+
+
 class MemoryCheckpoints:
     """A `CheckpointStore` whose service time is that of `clock`, cut to whole seconds."""
 
@@ -55,7 +60,7 @@ class MemoryCheckpoints:
         with self._lock:
             self.calls["get"] += 1
             checkpoint, etag = self._stored.get(key, (None, ""))
-            return Answer(checkpoint, etag, self._date())
+            return Answer(checkpoint, etag, service_time(self.clock))
 
     def create(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
         """See `CheckpointStore.create`."""
@@ -85,21 +90,39 @@ class MemoryCheckpoints:
                 if key.partition == partition and first <= key.row <= last
             }
 
+    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
+        """See `CheckpointStore.before`."""
+        with self._lock:
+            self.calls["before"] += 1
+            at = service_time(self.clock)
+            stored = sorted(self._stored.items())
+        for key, (checkpoint, etag) in stored:
+            if key.row < row:
+                yield key, Answer(checkpoint, etag, at)
+
+    def remove(self, key: CheckpointKey, etag: str) -> None:
+        """See `CheckpointStore.remove`."""
+        with self._lock:
+            self.calls["remove"] += 1
+            if self._stored.get(key, (None, None))[1] != etag:
+                raise Conflict(f"{key} is not {etag} any more")
+            del self._stored[key]
+
     def _store(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
         self._versions += 1
         self._stored[key] = checkpoint, f"etag-{self._versions}"
-        return Answer(checkpoint, self._stored[key][1], self._date())
-
-    def _date(self) -> datetime:
-        return EPOCH + timedelta(seconds=int(self.clock.monotonic()))
+        return Answer(checkpoint, self._stored[key][1], service_time(self.clock))
 
 
 class MemoryBlobs:
-    """A `LogReader` over byte strings; `put` commits a new version of a blob."""
+    """A `LogReader` and `BlobLister` over byte strings; `put` commits a blob's next version."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock | None = None, blobs_a_page: int = 5000) -> None:
+        self.clock = clock or ManualClock()
+        self.blobs_a_page = blobs_a_page
         self.calls: Counter[str] = Counter()
         self.read_bytes = 0
+        self._committed: dict[BlobRef, datetime] = {}
         self._stored: dict[BlobRef, tuple[bytes, str]] = {}
         self._versions = 0
         self._lock = RLock()
@@ -109,6 +132,7 @@ class MemoryBlobs:
         with self._lock:
             self._versions += 1
             self._stored[blob] = content, f"version-{self._versions}"
+            self._committed[blob] = service_time(self.clock)
 
     def delete(self, blob: BlobRef) -> None:
         """Remove the blob."""
@@ -130,14 +154,30 @@ class MemoryBlobs:
             self.read_bytes += len(data)
             return Slice(data, version, len(content))
 
-    def flow_logs(self, account: str, container: str, prefix: str = "") -> Iterator[Listed]:
-        """See `AzureBlobs.flow_logs`."""
+    def page(self, account: str, container: str, prefix: str) -> Page:
+        """See `BlobLister.page`."""
         with self._lock:
-            stored = sorted(self._stored.items(), key=lambda item: item[0].name)
-        for blob, (content, etag) in stored:
-            in_container = (blob.account, blob.container) == (account, container)
-            if in_container and blob.name.startswith(prefix):
-                yield Listed(blob, etag, len(content))
+            self.calls["page"] += 1
+            found = [
+                Listed(blob, etag, len(content), self._committed[blob])
+                for blob, (content, etag) in self._stored.items()
+                if (blob.account, blob.container) == (account, container)
+                and blob.name.startswith(prefix)
+            ]
+        found.sort(key=lambda one: one.blob.name)
+        return Page(found[: self.blobs_a_page], len(found) <= self.blobs_a_page)
+
+    def folders(self, account: str, container: str, prefix: str) -> list[str]:
+        """See `BlobLister.folders`."""
+        with self._lock:
+            self.calls["folders"] += 1
+            names = [
+                blob.name[len(prefix) :]
+                for blob in self._stored
+                if (blob.account, blob.container) == (account, container)
+                and blob.name.startswith(prefix)
+            ]
+        return sorted({prefix + name.partition("/")[0] + "/" for name in names if "/" in name})
 
 
 @dataclass

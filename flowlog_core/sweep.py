@@ -1,0 +1,288 @@
+"""Finding blobs that are ahead of their checkpoints, and forwarding them.
+
+It makes good what events cannot: those that were lost, those whose worker died with its claim, and
+those that failed until the host gave up. Per blob it costs its share of a listing page and of a
+page of checkpoints; only what is behind costs more.
+
+    names, in order      a b c d e f g h i j k l m n o p
+    first sweep          ------------> time is up, the cursor is kept
+    next sweep                        -----------------> end; the one after begins at a again
+
+Only one sweep runs at a time: it claims a checkpoint of its own, which also keeps its cursor.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from flowlog_core.checkpoint import Checkpoint, CheckpointKey, Failure, checkpoint_key
+from flowlog_core.claim import take_or_ring
+from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
+from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.listing import BlobLister, Listed, flow_logs_since
+from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sweep_pass import SweepPass
+
+log = logging.getLogger(__name__)
+
+SWEEP_KEY = CheckpointKey("sweep", "cursor")
+SETTLED_AFTER = timedelta(hours=3)
+"""How long after its hour has begun nobody appends to a blob any more: one hour to write it, the
+rest for a late Network Watcher. What makes no entry by then never will."""
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 60, 6 * 3600
+
+
+class Place(NamedTuple):
+    """A container of flow logs in a source account."""
+
+    account: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a sweep looks at, and how long it may take."""
+
+    places: Sequence[Place]
+    hours: int
+    """How far back, beside the open hour."""
+    since: datetime | None = None
+    """Further back than that, once: until a sweep has gone through all of it."""
+    untouched_for_s: float = 120
+    """Leave younger commits alone: their events are on the way."""
+    most_s: float = 240
+    """No new blob is begun after this; the next sweep goes on from there."""
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a sweep found and did."""
+
+    looked_at: int = 0
+    behind: int = 0
+    forwarded: int = 0
+    failed: int = 0
+    backing_off: int = 0
+    entries: int = 0
+    records: int = 0
+    dead_letters: int = 0
+    new_bytes: int = 0
+    is_whole: bool = True
+    """False: the time was up, or another sweep is going on."""
+
+    def add(self, outcome: Outcome) -> None:
+        """Count what one blob came to."""
+        self.forwarded += 1
+        self.entries += outcome.entries
+        self.records += outcome.records
+        self.dead_letters += outcome.dead_letters
+        self.new_bytes += outcome.new_bytes
+
+    def __iadd__(self, later: Summary) -> Summary:
+        """Add up what was done; what is failing, or left, is as it was found last."""
+        for name in ("forwarded", "entries", "records", "dead_letters", "new_bytes"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        for name in ("looked_at", "behind", "failed", "backing_off", "is_whole"):
+            setattr(self, name, getattr(later, name))
+        return self
+
+    def __str__(self) -> str:
+        return (
+            f"{self.looked_at} blobs looked at, {self.behind} behind, {self.forwarded} forwarded, "
+            f"{self.failed} failed, {self.backing_off} left for later after failures: "
+            f"{self.entries} entries, {self.records} records, {self.dead_letters} dead letters, "
+            f"{self.new_bytes} new bytes" + ("" if self.is_whole else "; to be continued")
+        )
+
+
+class Sweep:
+    """Sweeps as often as `run` is called; `stop` ends it early, as the end of its time does."""
+
+    def __init__(
+        self,
+        lister: BlobLister,
+        pipeline: Pipeline,
+        scope: Scope,
+        parallel: Parallel,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._lister, self._pipeline, self._scope = lister, pipeline, scope
+        self._parallel, self._stop = parallel, stop or threading.Event()
+        self._lock = threading.Lock()
+
+    def run(self) -> Summary:
+        """Carry on where the last sweep stopped, until the end of the pass or of the time.
+
+        Blobs that fail are counted and named in the log; they keep no other blob from its turn.
+        Raises a `FlowlogError` only where the sweep's own checkpoint cannot be used.
+        """
+        pipeline = self._pipeline
+        claim = take_or_ring(
+            pipeline.checkpoints,
+            SWEEP_KEY,
+            "the sweep",
+            pipeline.new_owner(),
+            pipeline.owned_for_s,
+            pipeline.clock,
+        )
+        if claim is None:
+            log.info("another sweep is going on")
+            return Summary(is_whole=False)
+        try:
+            going = SweepPass.continued(
+                claim.progress.note, claim.at, self._scope.hours, self._scope.since
+            )
+
+            def save(come_this_far: SweepPass) -> None:
+                claim.commit(replace(claim.progress, note=come_this_far.to_note()))
+
+            summary, going = self._go_on(going, claim.at, save, claim.keep)
+            while not claim.finish(replace(claim.progress, note=going.to_note())):
+                claim.look()  # another sweep has rung and left: it would have found the same
+        except ClaimLost:
+            log.warning("another sweep took over, as this one stood still for too long")
+            return Summary(is_whole=False)
+        except BaseException as error:
+            claim.abandon(str(error) or type(error).__name__)
+            raise
+        log.info("swept: %s", summary)
+        return summary
+
+    def look_at_all(self) -> Summary:
+        """One pass over every hour there is, without a memory and beside other sweeps."""
+        now = self._pipeline.checkpoints.get(SWEEP_KEY).at
+        return self._go_on(SweepPass(now, _BEGINNING), now, _nothing, _nothing)[0]
+
+    def _go_on(
+        self,
+        going: SweepPass,
+        now: datetime,
+        save: Callable[[SweepPass], None],
+        keep: Callable[[], None],
+    ) -> tuple[Summary, SweepPass]:
+        """From where `going` stands to the end of the pass, or of the time."""
+        started, summary = self._pipeline.clock.monotonic(), Summary()
+
+        def may_begin_another() -> bool:
+            keep()
+            took_s = self._pipeline.clock.monotonic() - started
+            return took_s < self._scope.most_s and not self._stop.is_set()
+
+        for place in sorted(self._scope.places):
+            if place < (going.account, going.container):
+                continue
+            if place != (going.account, going.container):
+                going = going.at(*place, "")
+            try:
+                batches = flow_logs_since(self._lister, *place, going.since, going.name)
+                for batch in batches:
+                    going = self._batch(batch, going, now, summary, may_begin_another)
+                    if not summary.is_whole:
+                        return summary, going
+                    save(going)
+            except NotFound:
+                log.debug("%s/%s does not exist yet", *place)
+            except ClaimLost:
+                raise
+            except FlowlogError as error:
+                log.warning("cannot look for what is behind in %s/%s: %s", *place, error)
+                summary.failed += 1
+                going = going.owing(going.since)
+        return summary, going.over()
+
+    def _batch(
+        self,
+        batch: Sequence[Listed],
+        going: SweepPass,
+        now: datetime,
+        summary: Summary,
+        may_begin_another: Callable[[], bool],
+    ) -> SweepPass:
+        """Forward what is behind in one batch; the pass as far as that came."""
+        owing: list[Listed] = []
+        reached = batch[-1].blob.name
+        behind = list(self._behind(batch, now, summary, owing))
+        summary.looked_at += len(batch)
+        summary.behind += len(behind)
+
+        def in_time() -> Iterator[Listed]:
+            nonlocal reached
+            for number, one in enumerate(behind):
+                if not may_begin_another():
+                    # Back to the last that was begun, or to where this batch began.
+                    reached = behind[number - 1].blob.name if number else going.name
+                    summary.is_whole = False
+                    return
+                yield one
+
+        def take(one: Listed) -> None:
+            settled = now - one.blob.log.hour >= SETTLED_AFTER
+            try:
+                outcome = ingest(one.blob, self._pipeline, final=settled)
+            except Exception:
+                # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
+                # told the log; the blob's checkpoint counts the attempts and makes it wait.
+                log.debug("failed %s", one.blob, exc_info=True)
+                with self._lock:
+                    summary.failed += 1
+                    owing.append(one)
+            else:
+                with self._lock:
+                    summary.add(outcome)
+
+        self._parallel(in_time(), take)
+        for one in owing:
+            going = going.owing(one.blob.log.hour)
+        return going.at(going.account, going.container, reached)
+
+    def _behind(
+        self, batch: Sequence[Listed], now: datetime, summary: Summary, owing: list[Listed]
+    ) -> Iterator[Listed]:
+        rows: dict[str, dict[str, Listed]] = defaultdict(dict)
+        for one in batch:
+            key = checkpoint_key(one.blob)
+            rows[key.partition][key.row] = one
+        stored = {
+            partition: self._pipeline.checkpoints.between(partition, min(found), max(found))
+            for partition, found in rows.items()
+        }
+        for one in batch:
+            key = checkpoint_key(one.blob)
+            checkpoint = stored[key.partition].get(key.row)
+            is_young = (now - one.last_modified).total_seconds() < self._scope.untouched_for_s
+            if is_young or not is_behind(one, checkpoint, now):
+                continue
+            if checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
+                summary.backing_off += 1
+                owing.append(one)
+                continue
+            yield one
+
+
+def _nothing(*_: object) -> None:
+    """For a sweep that has no claim to keep and no cursor to save."""
+
+
+def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:
+    """Whether a blob has something that its checkpoint does not know to be forwarded."""
+    if one.blob_bytes == 0:
+        return False
+    if checkpoint is None or checkpoint.progress.etag != one.etag:
+        return True
+    return checkpoint.progress.pending_bytes > 0 and now - one.blob.log.hour >= SETTLED_AFTER
+
+
+def try_again_at(failure: Failure) -> datetime:
+    """When the sweep gives a failing blob its next turn: a minute, doubled each time, at most 6 h.
+
+    Events of the blob are not held up by this; they are the host's to deliver.
+    """
+    wait_s = min(_FIRST_BACKOFF_S * 2 ** min(failure.attempts - 1, 20), _MOST_BACKOFF_S)
+    return failure.at + timedelta(seconds=wait_s)

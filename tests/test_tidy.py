@@ -1,0 +1,95 @@
+"""Old checkpoints go, but only where the blob is gone, and never one that is in use."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from flowlog_core import blob_name
+from flowlog_core.appended import Slice
+from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.errors import NotAllowed
+from flowlog_core.sweep import SWEEP_KEY
+from flowlog_core.testing.generate import Interface
+from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryBlobs, MemoryCheckpoints
+from flowlog_core.tidy import tidy
+
+NOW_S = 365 * 24 * 3600.0
+
+
+def blob_of(days_ago: int, number: int = 1) -> BlobRef:
+    hour = EPOCH + timedelta(seconds=NOW_S) - timedelta(days=days_ago)
+    log = blob_name.parse(Interface.nsg(number).blob_name(hour))
+    assert log is not None
+    return BlobRef("account", "logs", log)
+
+
+class World:
+    def __init__(self) -> None:
+        self.clock = ManualClock(NOW_S)
+        self.checkpoints = MemoryCheckpoints(self.clock)
+        self.blobs = MemoryBlobs(self.clock)
+        self.checkpoints.create(SWEEP_KEY, Checkpoint("the sweep"))
+
+    def add(self, *blobs: BlobRef) -> None:
+        for blob in blobs:
+            self.checkpoints.create(checkpoint_key(blob), Checkpoint(str(blob)))
+
+    def tidy(self, most_s: float = 60) -> int:
+        return tidy(self.checkpoints, self.blobs, self.clock, 90, most_s)
+
+    def has(self, blob: BlobRef) -> bool:
+        return self.checkpoints.get(checkpoint_key(blob)).checkpoint is not None
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_an_old_checkpoint_goes_if_its_blob_is_gone(world: World) -> None:
+    old, there, empty, young = blob_of(91), blob_of(91, 2), blob_of(91, 3), blob_of(89)
+    world.add(old, there, empty, young)
+    world.blobs.put(there, b"x")
+    world.blobs.put(empty, b"")
+    assert world.tidy() == 1
+    assert [world.has(blob) for blob in (old, there, empty, young)] == [False, True, True, True]
+    assert world.checkpoints.get(SWEEP_KEY).checkpoint is not None
+    assert world.tidy() == 0
+
+
+def test_one_that_changes_meanwhile_stays(world: World) -> None:
+    blob = blob_of(91)
+    world.add(blob)
+
+    class Busy(MemoryBlobs):
+        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+            answer = world.checkpoints.get(checkpoint_key(blob))
+            assert answer.checkpoint is not None
+            world.checkpoints.replace(checkpoint_key(blob), answer.checkpoint, answer.etag)
+            return super().read(blob, start, most_bytes, etag)
+
+    world.blobs = Busy(world.clock)
+    assert world.tidy() == 0
+    assert world.has(blob)
+
+
+def test_what_cannot_be_told_stays_and_stops_nothing(world: World) -> None:
+    forbidden, gone = blob_of(92, 1), blob_of(91, 2)
+    world.add(forbidden, gone)
+
+    class Guarded(MemoryBlobs):
+        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+            if blob == forbidden:
+                raise NotAllowed("403")
+            return super().read(blob, start, most_bytes, etag)
+
+    world.blobs = Guarded(world.clock)
+    assert world.tidy() == 1
+    assert (world.has(forbidden), world.has(gone)) == (True, False)
+
+
+def test_it_ends_in_time(world: World) -> None:
+    world.add(blob_of(91))
+    assert world.tidy(most_s=0) == 0
