@@ -20,6 +20,7 @@ _COMMANDS = {
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
     "demo": "see it work: Azurite, growing flow logs, and a check at the end",
+    "simulate": "try the promises in thousands of schedules of crashes and faults",
 }
 
 

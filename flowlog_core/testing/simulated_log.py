@@ -1,0 +1,135 @@
+"""Network Watcher in a simulation: small flow logs that grow, and the truth of what they hold.
+
+Every tuple has a number of its own, which it carries as its source address. So a record tells
+which tuple it was made of, whatever became of the blob since.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.testing.memory import MemoryBlobs
+
+_HEAD, _TAIL = b'{"records":[', b"]}"
+_ENTRY = (
+    b'{"time":"2026-01-01T00:00:00Z","category":"NetworkSecurityGroupFlowEvent","properties":'
+    b'{"Version":1,"flows":[{"rule":"r","flows":[{"mac":"m","flowTuples":[%b]}]}]}}'
+)
+_MOST_TUPLES = 4
+
+Position = tuple[int, int | None]
+"""Where something stands: the entry's byte offset, and the tuple's index or None for the whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenEntry:
+    """An entry as it stands in a blob."""
+
+    raw: bytes
+    addresses: dict[int, str] = field(default_factory=dict)
+    """The source address of each readable tuple, by its index."""
+    unreadable: dict[int | None, bytes] = field(default_factory=dict)
+    """What belongs to the dead letters, by the tuple's index; None is the entry as a whole."""
+
+
+class SimulatedLog:
+    """One log blob: commits versions of it, and remembers what they held and hold."""
+
+    def __init__(self, blob: BlobRef, blobs: MemoryBlobs, rng: Random, first_number: int) -> None:
+        self.blob = blob
+        self.rewrites = 0
+        """How many versions so far did not continue the one before."""
+        self.ever: dict[Position, set[str | bytes]] = defaultdict(set)
+        """What was ever committed at a position: addresses of tuples, or unreadable bytes."""
+        self._blobs, self._rng, self._number = blobs, rng, first_number
+        self._entries: list[WrittenEntry] = []
+        self._torn: WrittenEntry | None = None
+        self._exists = False
+
+    def now(self) -> dict[Position, str | bytes]:
+        """What is committed at present, by its position."""
+        held: dict[Position, str | bytes] = {}
+        offset = len(_HEAD)
+        for entry in self._entries:
+            for index, address in entry.addresses.items():
+                held[offset, index] = address
+            for whole_or_index, raw in entry.unreadable.items():
+                held[offset, whole_or_index] = raw
+            offset += len(entry.raw) + 1
+        return held
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether the last entry's second half is still to be committed."""
+        return self._torn is not None
+
+    def append(self, *, torn: bool = False) -> str:
+        """Commit up to three more entries, with `torn` only the first half of the last one."""
+        new = [self._some_entry() for _ in range(self._rng.randint(1, 3))]
+        if self._torn:
+            new[:0] = [self._torn]
+            self._torn = None
+        if torn:
+            self._torn = new.pop()
+        self._entries += new
+        return self._commit(f"{len(new)} entries more")
+
+    def rewrite(self) -> str:
+        """Commit a version that does not continue the present one, or delete the blob."""
+        self._torn = None
+        self.rewrites += 1
+        choice = self._rng.random()
+        if choice < 0.3 and self._exists:
+            self._entries, self._exists = [], False
+            self._blobs.delete(self.blob)
+            return "deleted"
+        if choice < 0.6:
+            self._entries = self._entries[: self._rng.randint(0, len(self._entries))]
+            return self._commit("cut off")
+        self._entries = [self._some_entry() for _ in range(self._rng.randint(0, 3))]
+        return self._commit("written anew")
+
+    def _commit(self, what: str) -> str:
+        entries = [entry.raw for entry in self._entries]
+        tail = _TAIL
+        if self._torn:
+            entries.append(self._torn.raw[: self._rng.randrange(1, len(self._torn.raw))])
+            tail = self._rng.choice([_TAIL, b""])
+            what += " and a half"
+        content = _HEAD + b",".join(entries) + tail
+        self._blobs.put(self.blob, content)
+        self._exists = True
+        for position, held in self.now().items():
+            self.ever[position].add(held)
+        return f"{what}, {len(content)} bytes"
+
+    def _some_entry(self) -> WrittenEntry:
+        self._number += 1
+        kind = self._rng.random()
+        if kind < 0.04:
+            raw = b'{"time":tru,"category":"NetworkSecurityGroupFlowEvent","n":%d}' % self._number
+            return WrittenEntry(raw, unreadable={None: raw})
+        if kind < 0.08:
+            raw = b'{"category":"Other","n":%d}' % self._number
+            return WrittenEntry(raw, unreadable={None: raw})
+        addresses: dict[int, str] = {}
+        unreadable: dict[int | None, bytes] = {}
+        tuples: list[bytes] = []
+        for index in range(self._rng.randint(0, _MOST_TUPLES)):
+            self._number += 1
+            address = f"10.{self._number >> 16}.{self._number >> 8 & 255}.{self._number & 255}"
+            if self._rng.random() < 0.06:
+                unreadable[index] = address.encode()
+                tuples.append(unreadable[index])
+            else:
+                addresses[index] = address
+                tuples.append(b"1767225600,%b,10.0.0.1,1,2,T,I,A" % address.encode())
+        return WrittenEntry(_ENTRY % _quoted(tuples), addresses, unreadable)
+
+
+def _quoted(texts: Sequence[bytes]) -> bytes:
+    return b",".join(b'"%b"' % text for text in texts)

@@ -1,0 +1,126 @@
+"""The promises hold in every schedule tried, and no seeded fault gets past the simulation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from flowlog_core.cli import main
+from flowlog_core.testing.mutants import MUTANTS, Mutant
+from flowlog_core.testing.simulation import Report, simulate
+
+SCHEDULES = 2000
+SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
+
+
+def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
+    report = Report()
+    for seed in range(SCHEDULES):
+        report.add(simulate(seed))
+    assert report.first_violation is None
+    rare = {name: number for name, number in report.counts.items() if number < 10}
+    assert rare == {}
+    assert report.counts.keys() == {
+        "answers: Conflict",
+        "answers: NotFound",
+        "answers: OutOfRange",
+        "claims left behind by a failed call",
+        "claims that ran out",
+        "commits",
+        "events failed too often",
+        "failed calls of ingest",
+        "faults: blind retry",
+        "faults: blob rewritten or deleted",
+        "faults: crash",
+        "faults: event lost",
+        "faults: suspended",
+        "faults: time-out after effect",
+        "faults: time-out, effect later",
+        "faults: unavailable",
+        "ids used again after a rewriting",
+        "repeats",
+        "rings",
+        "schedules without need of a sweep",
+        "storage calls",
+        "taken by the last sweep",
+    }
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_promises_are_kept_by_any_number_of_workers(workers: int) -> None:
+    broken = [seed for seed in range(150) if simulate(seed, workers).violated]
+    assert broken == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+def test_a_seeded_fault_is_found(mutant: Mutant) -> None:
+    def promises_broken() -> Iterator[str]:
+        with mutant.built_in():
+            for seed in range(SCHEDULES_A_MUTANT):
+                violated = simulate(seed).violated
+                if violated:
+                    yield violated.promise
+
+    found = next(promises_broken(), None)
+    assert found is not None
+    # Not that the fault itself fell over: it must have been noticed by what it did.
+    assert found != "ingest raises what storage raised"
+
+
+def test_a_seeded_fault_leaves_nothing_behind() -> None:
+    before = simulate(0, traced=True)
+    for mutant in MUTANTS.values():
+        with mutant.built_in():
+            simulate(0)
+    assert simulate(0, traced=True).trace == before.trace
+
+
+def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
+    code = (
+        "from flowlog_core.testing.simulation import simulate\n"
+        "for seed in range(20):\n"
+        "    print(*simulate(seed, traced=True).trace, sep='\\n')"
+    )
+    here = [line for seed in range(20) for line in simulate(seed, traced=True).trace]
+    for hash_seed in ("1", "2"):
+        there = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert there.stdout.splitlines() == here
+
+
+def test_the_command_tells_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "--schedules", "20", "--seed", "5", "--jobs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("20 schedules from seed 5 in ")
+    assert printed.endswith("every promise was kept\n")
+
+
+def test_the_command_names_the_seed_that_broke_a_promise_and_replays_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["simulate", "--jobs", "1", "--mutant", "no-ring"]
+    assert main([*arguments, "--schedules", "100"]) == 1
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "no sweep is needed where all went well" in told
+    seed = told.split()[1]
+    assert main([*arguments, "--schedules", "1", "--seed", seed, "--trace"]) == 1
+    replayed = capsys.readouterr().out
+    assert "worker-0   begins with 00h, try 1" in replayed
+    assert told.partition(": ")[2] in replayed
+
+
+def test_an_unknown_mutant_is_refused_with_a_list_of_the_known(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["simulate", "--mutant", "?"]) == 2
+    listed = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in listed] == list(MUTANTS)
