@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 
@@ -24,13 +23,10 @@ SOURCE = {
 for name in ("azure.core", "azure.identity"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
+# One for the process, made before any event, as the first events may come on many threads at once.
+SERVICE = Service(SETTINGS)
+
 app = func.FunctionApp()
-
-
-@functools.cache
-def service() -> Service:
-    """The one service of this process, made at the first event."""
-    return Service(SETTINGS)
 
 
 def watch(kind: str, connection: str, container: str) -> None:
@@ -42,19 +38,19 @@ def watch(kind: str, connection: str, container: str) -> None:
     )
     def forward(blob: bindings.BlobClient) -> None:
         # Only the name is taken from the bound client, see `flowlog_core.clients`.
-        service().ingest_named(connection, blob.container_name, blob.blob_name)
+        SERVICE.ingest_named(connection, blob.container_name, blob.blob_name)
 
 
 @app.timer_trigger(arg_name="timer", schedule=SETTINGS.sweep_schedule, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Forward what events missed."""
-    service().sweep()
+    SERVICE.sweep()
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", use_monitor=True)
 def tidy(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Remove checkpoints of blobs deleted long ago, once a day."""
-    service().tidy()
+    SERVICE.tidy()
 
 
 for source in SETTINGS.sources:
