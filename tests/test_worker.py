@@ -1,0 +1,257 @@
+"""What runs in Azure: the published zip, its own requirements, and Microsoft's Python worker."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from support import tuple_of
+from test_service import HOUR, Account
+from worker_process import Worker, running_worker
+
+from flowlog_core.testing.generate import FlowLogGenerator, Interface
+from flowlog_core.testing.network_watcher import LogWriter, NetworkWatcherWriter
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = sorted((ROOT / ".venv-worker").glob("*/bin/python"))
+NSG, VNET = "insights-logs-networksecuritygroupflowevent", "insights-logs-flowlogflowevent"
+SETTINGS = {
+    "FlowLogs": "UseDevelopmentStorage=true",
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+}
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is deployed, and nothing besides."""
+    folder = tmp_path_factory.mktemp("published")
+    package = folder / "flowlog.zip"
+    subprocess.run([sys.executable, ROOT / "tools/package.py", "--output", package], check=True)
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    package.unlink()
+    return folder
+
+
+@pytest.fixture(params=PYTHONS, ids=lambda path: path.parts[-3])
+def python(request: pytest.FixtureRequest) -> Path:
+    """One Python after the other that has the worker's library and the app's requirements."""
+    path: Path = request.param
+    return path
+
+
+@pytest.fixture
+def start(python: Path, app: Path) -> Iterator[Callable[[dict[str, str]], Worker]]:
+    """Starts workers with the settings they are given; none has imported the app yet."""
+    with ExitStack() as stack:
+        yield lambda settings: stack.enter_context(running_worker(python, app, settings))
+
+
+@pytest.fixture
+def account(connection_string: str, unique: Callable[[str], str]) -> Iterator[Account]:
+    account = Account(connection_string, unique, "queue")
+    yield account
+    account.close()
+
+
+def event(worker: Worker, account: Account, interface: Interface, name: str = "") -> dict[str, str]:
+    """What an invocation says of the interface's blob, or of a blob of another name."""
+    return {
+        "function_id": worker.function_ids[f"{interface.kind}_FlowLogs"],
+        "connection": "FlowLogs",
+        "container": account.container_of(interface),
+        "blob": name or interface.blob_name(HOUR),
+    }
+
+
+def written(account: Account, interface: Interface) -> LogWriter:
+    """The interface's blob, with three entries in it."""
+    writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(1)
+    for _ in range(3):
+        form: Literal["nsg2", "vnet4"] = "nsg2" if interface.kind == "nsg" else "vnet4"
+        writer.append(generator.entry(form, interface, HOUR, 40))
+    return writer
+
+
+def timer(schedule: str) -> list[Any]:
+    """The one binding of a function that a timer starts."""
+    fixed = {"type": "timerTrigger", "direction": "IN", "name": "timer", "useMonitor": True}
+    return [fixed | {"schedule": schedule}]
+
+
+TIMERS: dict[str, Any] = {"sweep": timer("0 */5 * * * *"), "tidy": timer("0 17 3 * * *")}
+
+
+def trigger(kind: str, connection: str, container: str, source: str) -> tuple[str, Any]:
+    """A function as the host is told of it: its name, and its one binding."""
+    return f"{kind}_{connection}", [
+        {
+            "type": "blobTrigger",
+            "direction": "IN",
+            "name": "blob",
+            "path": f"{container}/{{name}}",
+            "connection": connection,
+            "source": source,
+            "properties": {"SupportsDeferredBinding": True},
+        }
+    ]
+
+
+def indexed(worker: Worker) -> dict[str, Any]:
+    assert worker.now("init")["ok"]
+    functions = worker.now("index")["functions"]
+    return {each["name"]: [json.loads(raw) for raw in each["raw_bindings"]] for each in functions}
+
+
+def test_make_setup_has_prepared_a_worker() -> None:
+    assert PYTHONS, "there is no .venv-worker: run `make setup`"
+
+
+@pytest.mark.parametrize("source", ["EventGrid", "LogsAndContainerScan"])
+def test_both_containers_have_a_function_beside_the_timers(
+    start: Callable[[dict[str, str]], Worker], source: str
+) -> None:
+    chosen = {} if source == "EventGrid" else {"FLOWLOG_TRIGGER_SOURCE": source}
+    assert indexed(start(SETTINGS | chosen)) == TIMERS | dict(
+        [trigger("nsg", "FlowLogs", NSG, source), trigger("vnet", "FlowLogs", VNET, source)]
+    )
+
+
+def test_every_source_has_functions_of_its_own(start: Callable[[dict[str, str]], Worker]) -> None:
+    settings = {
+        "FLOWLOG_SOURCES": "eastus,westeurope",
+        "FLOWLOG_NSG_CONTAINER": "mine",
+        "eastus": SETTINGS["FlowLogs"],
+        "westeurope__blobServiceUri": "https://made-up.blob.core.windows.net",
+        "westeurope__queueServiceUri": "https://made-up.queue.core.windows.net",
+        "AzureWebJobsStorage": SETTINGS["AzureWebJobsStorage"],
+    }
+    assert indexed(start(settings)) == TIMERS | dict(
+        trigger(kind, connection, container, "EventGrid")
+        for connection in ("eastus", "westeurope")
+        for kind, container in (("nsg", "mine"), ("vnet", VNET))
+    )
+
+
+def test_what_is_wrong_in_the_settings_is_the_answer_to_indexing(
+    start: Callable[[dict[str, str]], Worker],
+) -> None:
+    answer = start({"FlowLogs": "nonsense", "FLOWLOG_SNIK": "queue"}).now("init")
+    assert not answer["ok"]
+    told = re.findall(r"^  - (\w+): ", answer["error"], re.MULTILINE)
+    assert told == ["FLOWLOG_SNIK", "FlowLogs", "AzureWebJobsStorage"]
+    assert "Did you mean FLOWLOG_SINK?" in answer["error"]
+
+
+def test_indexing_opens_no_connection_and_imports_only_what_is_published(
+    start: Callable[[dict[str, str]], Worker],
+) -> None:
+    answer = start(SETTINGS).now("init")
+    assert answer["network"] == []
+    ours = {name.split(".")[1] for name in answer["modules"] if name.startswith("flowlog_core.")}
+    assert "service" in ours
+    assert ours & {"cli", "demo", "testing", "__main__"} == set()
+
+
+def test_our_modules_leave_azure_identity_until_it_is_needed(python: Path, app: Path) -> None:
+    """The blob binding imports it in any case (1.1.2); nothing here adds to that."""
+    code = "import sys; sys.path.insert(0, '.'); import flowlog_core.service; print(*sys.modules)"
+    ran = subprocess.run(
+        [python, "-I", "-c", code], cwd=app, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert "azure.data.tables" in ran.stdout.split()
+    assert "azure.identity" not in ran.stdout.split()
+
+
+@pytest.mark.parametrize("interface", [Interface.nsg(), Interface.vnet()], ids=["nsg", "vnet"])
+def test_an_event_ends_as_messages_in_the_queue(
+    start: Callable[[dict[str, str]], Worker], account: Account, interface: Interface
+) -> None:
+    worker, writer = start(account.environment).load(), written(account, interface)
+    answer = worker.now("invoke", **event(worker, account, interface))
+    assert answer["ok"], answer["error"]
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_an_event_leaves_one_line_in_the_log(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    """The SDK would tell of every request and answer, which no level in host.json can stop."""
+    worker, interface = start(account.environment).load(), Interface.nsg()
+    written(account, interface)
+    before = len(worker.logs)
+    worker.now("invoke", **event(worker, account, interface))
+    by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.service"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sixteen_events_at_once_give_every_tuple_once(
+    start: Callable[[dict[str, str]], Worker], account: Account, workers: int
+) -> None:
+    """In one worker, whose threads they share, and on two instances of the app."""
+    settings = account.environment | {"PYTHON_THREADPOOL_THREAD_COUNT": "16"}
+    started = [start(settings).load() for _ in range(workers)]
+    interface = Interface.vnet()
+    writer = written(account, interface)
+    asked: list[Future[dict[str, Any]]] = [
+        started[number % workers].ask(
+            "invoke", **event(started[number % workers], account, interface)
+        )
+        for number in range(16)
+    ]
+    wait(asked, 60)
+    assert [answer.result()["error"] for answer in asked] == [None] * 16
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_storage_out_of_reach_fails_the_invocation_and_moves_nothing(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    nowhere = re.sub(
+        r"TableEndpoint=[^;]*", "TableEndpoint=http://127.0.0.1:9/x", account.connection_string
+    )
+    # The table sink, because the SDK gives up soonest there.
+    sink = {"FLOWLOG_SINK": "table", "FLOWLOG_SINK_CONNECTION": "sink", "sink": nowhere}
+    interface = Interface.nsg()
+    writer = written(account, interface)
+    worker = start(account.environment | sink).load()
+    answer = worker.now("invoke", **event(worker, account, interface))
+    assert not answer["ok"]
+    assert re.match(r"Unavailable: writing \d+ rows .*refused", answer["error"])
+    worker = start(account.environment).load()
+    assert worker.now("invoke", **event(worker, account, interface))["ok"]
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_a_blob_of_another_name_is_a_success_and_says_so(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    worker = start(account.environment).load()
+    assert worker.now("invoke", **event(worker, account, Interface.nsg(), "a/readme.txt"))["ok"]
+    assert worker.messages("flowlog_core.") == [
+        f"skipped {account.nsg}/a/readme.txt: not the name of a PT1H.json flow log"
+    ]
+
+
+def test_the_timers_run_the_sweep_and_the_tidying(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    """The sweep finds the blob and leaves it alone so soon: its event may be on the way."""
+    worker = start(account.environment | {"FLOWLOG_CATCH_UP_SINCE": f"{HOUR:%Y-%m-%d}"}).load()
+    written(account, Interface.nsg())
+    for name in ("sweep", "tidy"):
+        answer = worker.now("invoke", function_id=worker.function_ids[name])
+        assert answer["ok"], answer["error"]
+    swept, tidied = worker.messages("flowlog_core.")
+    assert swept.startswith("swept: 1 blobs looked at, 0 behind, 0 forwarded, 0 failed")
+    assert tidied == "removed 0 checkpoints of deleted blobs"
