@@ -1,8 +1,8 @@
 """Build the zip that is deployed: what .funcignore leaves, the same bytes for the same files.
 
 Azure installs requirements.txt itself (remote build). `--with-dependencies` puts the packages in
-instead, for a place without a way to the package index. They are those for the Python and the
-machine that this runs on, so run it on Linux with the function app's version of Python.
+instead, for a place without a way to the package index. They are those for this machine and for
+the Python that `--python` names, so run it on Linux with the function app's version of Python.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def app_files(root: Path) -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in left_by(ignored, root, root)}
 
 
-def package_files(root: Path, folder: Path) -> dict[str, Path]:
+def package_files(root: Path, folder: Path, python: str) -> dict[str, Path]:
     """Name in the zip -> file of an installed requirement; installs them into `folder`."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     # Byte code and scripts name this machine's paths, and neither is of use in Azure.
     options = ["--no-compile", "--target", str(folder), "-r", str(root / "requirements.txt")]
     subprocess.run([*pip, *options], check=True)
@@ -64,14 +64,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the zip that is deployed.")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "flowlog.zip")
     parser.add_argument("--with-dependencies", action="store_true", help="no remote build needed")
+    parser.add_argument("--python", default=sys.executable, help="whose packages; this one's")
     options = parser.parse_args()
     files = app_files(PROJECT)
     for name in sorted(files):
         print(f"  {name}")
     with tempfile.TemporaryDirectory() as folder:
         if options.with_dependencies:
-            packages = package_files(PROJECT, Path(folder))
-            print(f"  {PACKAGES}/ ({len(packages)} files, for Python {sys.version.split()[0]})")
+            packages = package_files(PROJECT, Path(folder), options.python)
+            print(f"  {PACKAGES}/ ({len(packages)} files)")
             files |= packages
         write(options.output, files)
     print(f"{options.output}: {len(files)} files, {options.output.stat().st_size:,} bytes")
