@@ -29,7 +29,7 @@ from flowlog_core.checkpoint import (
     Progress,
 )
 from flowlog_core.clock import Clock
-from flowlog_core.errors import ClaimLost, Conflict, Contention
+from flowlog_core.errors import ClaimLost, Conflict, Contention, Unavailable
 
 _DATE_RESOLUTION_S = 1.0
 _MOST_ERROR_CHARACTERS = 1000
@@ -193,6 +193,7 @@ def take_or_ring(
     """
     timed = _TimedStore(store, key, clock)
     first: Checkpoint | None = None
+    unanswered = False
     for _ in range(_MOST_TRIES):
         seen = timed.get()
         now, at = seen.answer.checkpoint, seen.answer.at
@@ -206,11 +207,18 @@ def take_or_ring(
             continue
         until, runs_out = _until(seen, clock, owned_for_s)
         wanted = replace(now or Checkpoint(blob), owner=owner, owned_until=until)
-        with suppress(Conflict):
+        try:
             claimed = (
                 timed.create(wanted) if now is None else timed.replace(wanted, seen.answer.etag)
             )
             return Claim(timed, claimed, owner, owned_for_s, runs_out)
+        except Conflict:
+            continue
+        except Unavailable:
+            # It may be ours all the same; then leaving would turn away whoever tries this again.
+            if unanswered:
+                raise
+            unanswered = True
     raise Contention(f"{blob}: {_MOST_TRIES} attempts to take it met a newer checkpoint")
 
 

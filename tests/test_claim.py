@@ -301,6 +301,7 @@ def test_an_owner_trusts_its_claim_one_second_less_than_the_others(store: Store)
 
 def test_an_unreachable_store_is_not_taken_for_anything_else(store: Store) -> None:
     def fail() -> None:
+        store.before["replace"] = [fail]
         raise Unavailable("no answer")
 
     taken(store, "a").finish(SOME)
@@ -308,3 +309,20 @@ def test_an_unreachable_store_is_not_taken_for_anything_else(store: Store) -> No
     with pytest.raises(Unavailable):
         take(store, "b")
     assert store.stored().owner == ""
+
+
+def test_a_claim_that_timed_out_and_was_written_is_found_and_not_left_to_nobody() -> None:
+    """Else the host's retry, with an owner name of its own, would be turned away by it."""
+
+    class TimesOutOnce(Store):
+        def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
+            answer = super().replace(key, checkpoint, etag)
+            if self.calls["replace"] == 2:
+                raise Unavailable("time-out")
+            return answer
+
+    store = TimesOutOnce()
+    taken(store, "a").finish(SOME)
+    claim = taken(store, "b")
+    assert (store.stored().owner, claim.progress) == ("b", SOME)
+    assert claim.finish(MORE) is True
