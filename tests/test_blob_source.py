@@ -9,19 +9,25 @@ from typing import Protocol
 import pytest
 from azure.storage.blob import BlobServiceClient, BlobType
 
-from flowlog_core.appended import Slice
+from flowlog_core.appended import LogReader, Slice
 from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import Conflict, NotFound, OutOfRange
-from flowlog_core.listing import Page
+from flowlog_core.listing import BlobLister, Page
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
+
+
+class Source(LogReader, BlobLister, Protocol):
+    """What `ingest` and the sweep need of a source."""
 
 
 class Storage(Protocol):
     """A source, and how to put something there."""
 
-    source: AzureBlobs | MemoryBlobs
     container: str
+
+    @property
+    def source(self) -> Source: ...
 
     def put(self, blob: BlobRef, content: bytes) -> None: ...
 

@@ -29,14 +29,14 @@ MORE = Progress(offset=200, seam="cd", entries=2, records=4)
 class Store(MemoryCheckpoints):
     """The in-memory store, with something done before or after a chosen call."""
 
-    before: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
+    interfere: dict[str, list[Callable[[], object]]] = field(default_factory=dict)
     lose_answers_of: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         MemoryCheckpoints.__init__(self, ManualClock())
 
     def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
-        for action in self.before.pop("replace", []):
+        for action in self.interfere.pop("replace", []):
             action()
         answer = super().replace(key, checkpoint, etag)
         if "replace" in self.lose_answers_of:
@@ -121,27 +121,27 @@ def test_a_ring_since_the_look_keeps_the_worker_from_leaving(store: Store) -> No
 def test_a_ring_between_reading_and_writing_is_noticed(store: Store) -> None:
     claim = taken(store, "a")
     claim.look()
-    store.before["replace"] = [lambda: take(store, "b")]
+    store.interfere["replace"] = [lambda: take(store, "b")]
     assert claim.finish(SOME) is False
     assert (store.stored().owner, store.stored().rings) == ("a", 1)
 
 
 def test_a_ring_that_finds_the_owner_gone_takes_the_blob(store: Store) -> None:
     owner = taken(store, "a")
-    store.before["replace"] = [lambda: owner.finish(SOME)]
+    store.interfere["replace"] = [lambda: owner.finish(SOME)]
     assert taken(store, "b").progress == SOME
 
 
 def test_a_ring_is_not_repeated_when_another_rang_meanwhile(store: Store) -> None:
     taken(store, "a")
-    store.before["replace"] = [lambda: take(store, "b")]
+    store.interfere["replace"] = [lambda: take(store, "b")]
     assert take(store, "c") is None
     assert store.stored().rings == 1  # b's ring came after c began, so it speaks for c as well
 
 
 def test_a_ring_is_repeated_when_the_owner_has_only_committed(store: Store) -> None:
     owner = taken(store, "a")
-    store.before["replace"] = [lambda: owner.commit(SOME)]
+    store.interfere["replace"] = [lambda: owner.commit(SOME)]
     assert take(store, "b") is None
     assert (store.stored().rings, store.stored().progress) == (1, SOME)
 
@@ -277,11 +277,11 @@ def test_endless_conflicts_end_in_contention(store: Store) -> None:
     claim = taken(store, "a")
 
     def meddle() -> None:
-        store.before["replace"] = []
+        store.interfere["replace"] = []
         take_or_ring(store, KEY, "blob", "b", OWNED_FOR_S, store.clock)
-        store.before["replace"] = [meddle]
+        store.interfere["replace"] = [meddle]
 
-    store.before["replace"] = [meddle]
+    store.interfere["replace"] = [meddle]
     with pytest.raises(Contention):
         claim.commit(SOME)
 
@@ -301,11 +301,11 @@ def test_an_owner_trusts_its_claim_one_second_less_than_the_others(store: Store)
 
 def test_an_unreachable_store_is_not_taken_for_anything_else(store: Store) -> None:
     def fail() -> None:
-        store.before["replace"] = [fail]
+        store.interfere["replace"] = [fail]
         raise Unavailable("no answer")
 
     taken(store, "a").finish(SOME)
-    store.before["replace"] = [fail]
+    store.interfere["replace"] = [fail]
     with pytest.raises(Unavailable):
         take(store, "b")
     assert store.stored().owner == ""

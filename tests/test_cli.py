@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +31,10 @@ COMMANDS = ["parse", "run", "tail", "demo"]
 
 
 def flowlog(
-    *arguments: str, stdin: bytes = b"", folder: Path | None = None, **environment: str
+    *arguments: str,
+    stdin: bytes = b"",
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
     """Run the command in a process of its own: exit code, standard output, standard error."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLOG_")}
@@ -40,7 +43,7 @@ def flowlog(
         input=stdin,
         cwd=folder,
         capture_output=True,
-        env={**clean, **environment},
+        env={**clean, **(environment or {})},
         timeout=60,
         check=False,
     )
@@ -202,22 +205,22 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     )
     local.container.upload_blob("readme.txt", b"not a flow log")
     local.append()
-    assert flowlog("run", "--once", **local.environment)[0] == 0
-    code, out, err = flowlog("tail", "--once", **local.environment)
+    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    code, out, err = flowlog("tail", "--once", environment=local.environment)
     records = in_order_of_position(json.loads(line) for line in out.splitlines())
     assert [tuple_of(record) for record in records] == local.writer.written
     assert (code, err) == (0, "")
-    assert flowlog("tail", "--once", **local.environment) == (0, "", "")
+    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
 
 
 def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     local.append()
     nowhere = {"FLOWLOG_SINK": "table", "FLOWLOG_TABLE": "xx"}
-    code, _, err = flowlog("run", "--once", **local.environment, **nowhere)
+    code, _, err = flowlog("run", "--once", environment={**local.environment, **nowhere})
     assert (code, "FLOWLOG_TABLE: 'xx' cannot be used" in err) == (2, True)
     local.environment["FLOWLOG_SINK_CONNECTION"] = "Sink"
     local.environment["Sink"] = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x;"
-    code, _, err = flowlog("run", "--once", **local.environment)
+    code, _, err = flowlog("run", "--once", environment=local.environment)
     assert code == 1
     assert "1 behind, 0 forwarded, 1 failed, " in err.splitlines()[-1]
 
@@ -252,20 +255,23 @@ def received(local: Local) -> int:
 def test_tail_names_a_message_that_is_not_flowlogs_and_leaves_it(local: Local) -> None:
     local.queue.create_queue()
     local.queue.send_message("hello")
-    code, out, err = flowlog("tail", "--once", **local.environment)
+    code, out, err = flowlog("tail", "--once", environment=local.environment)
     assert (code, out) == (1, "")
     assert ": not a Flowlog message: " in err
     assert local.queue.get_queue_properties().approximate_message_count == 1
 
 
 def test_tail_needs_the_queue_sink(local: Local) -> None:
-    code, _, err = flowlog("tail", "--once", **local.environment, FLOWLOG_SINK="table")
+    code, _, err = flowlog(
+        "tail", "--once", environment={**local.environment, "FLOWLOG_SINK": "table"}
+    )
     assert (code, err) == (2, "FLOWLOG_SINK is table: there is no queue to read from\n")
 
 
 def test_a_faulty_configuration_prints_every_fault() -> None:
-    environment = {"FLOWLOG_SINK": "kafka", "FLOWLOG_QEUE": "x", "FlowLogs": ""}
-    code, out, err = flowlog("run", **environment, AzureWebJobsStorage="")
+    environment = {"FLOWLOG_SINK": "kafka", "FLOWLOG_QEUE": "x"}
+    environment |= {"FlowLogs": "", "AzureWebJobsStorage": ""}
+    code, out, err = flowlog("run", environment=environment)
     assert (code, out) == (2, "")
     assert err.startswith("Flowlog cannot start, 4 setting(s) to correct:\n  - FLOWLOG_QEUE: ")
 

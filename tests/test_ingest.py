@@ -305,7 +305,7 @@ def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: Worl
             def unreachable(*_: object) -> Any:
                 raise Unavailable("the table is gone too")
 
-            world.checkpoints.replace = unreachable  # type: ignore[method-assign]
+            world.checkpoints.replace = unreachable  # type: ignore[method-assign, assignment]
             raise Unavailable("the queue is gone")
 
     world.sink = Offline()

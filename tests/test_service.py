@@ -26,7 +26,7 @@ from flowlog_core.ingest import Outcome
 from flowlog_core.records import FIELDS
 from flowlog_core.service import Service
 from flowlog_core.settings import Settings
-from flowlog_core.testing.generate import FlowLogGenerator, Interface, tuples_in
+from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface, tuples_in
 from flowlog_core.testing.network_watcher import (
     AppendBlobWriter,
     LogWriter,
@@ -136,7 +136,7 @@ def test_a_growing_blob_arrives_whole_however_it_is_written(
     writer.append()  # 14 bytes: head and tail, or a head alone
     account.ingest(interface)
     for minute in range(5):
-        formats = ("nsg1", "nsg2") if minute == 2 else ("nsg2",)
+        formats: list[Format] = ["nsg1", "nsg2"] if minute == 2 else ["nsg2"]
         writer.append(*(generator.entry(form, interface, HOUR, 7) for form in formats))
         assert account.ingest(interface).how == "forwarded"
     assert [tuple_of(record) for record in account.received()] == writer.written

@@ -257,7 +257,7 @@ def test_a_sweep_that_died_is_taken_over_where_it_was(world: World) -> None:
     class Dies(FussySink):
         def send(self, parcels: Iterable[Any]) -> int:
             if len(self.messages) == 5:
-                world.checkpoints.replace = lost  # type: ignore[method-assign]
+                world.checkpoints.replace = lost  # type: ignore[method-assign, assignment]
                 raise KeyboardInterrupt
             return super().send(parcels)
 
