@@ -51,8 +51,13 @@ class Chunk(NamedTuple):
     """In a reading's first chunk: the up to 64 bytes before the checkpoint's offset."""
     etag: str
     """The version that is being read; empty for a blob of no bytes."""
-    is_last: bool
-    """Whether that version ends here."""
+    left_bytes: int
+    """How many bytes of that version come after this chunk."""
+
+    @property
+    def is_last(self) -> bool:
+        """Whether that version ends here."""
+        return self.left_bytes == 0
 
 
 def read_appended(
@@ -86,6 +91,6 @@ def read_appended(
             if seam_of(before) != since.seam or len(before) != seam_bytes:
                 raise BlobRewritten(f"{blob} holds other bytes before its offset {since.offset}")
         first = False
-        yield Chunk(data, before, etag or "", is_last=start >= blob_bytes)
+        yield Chunk(data, before, etag or "", max(0, blob_bytes - start))
         if start >= blob_bytes:
             return

@@ -51,6 +51,7 @@ class _TimedStore:
 
     def __init__(self, store: CheckpointStore, key: CheckpointKey, clock: Clock) -> None:
         self._store, self._key, self.clock = store, key, clock
+        self.conflicts = 0
 
     def get(self) -> _Seen:
         return self._timed(lambda: self._store.get(self._key))
@@ -63,7 +64,11 @@ class _TimedStore:
 
     def _timed(self, call: Callable[[], Answer]) -> _Seen:
         asked = self.clock.monotonic()
-        answer = call()
+        try:
+            answer = call()
+        except Conflict:
+            self.conflicts += 1
+            raise
         return _Seen(answer, asked, self.clock.monotonic())
 
 
@@ -83,9 +88,14 @@ class Claim:
         return self._checkpoint.progress
 
     @property
-    def at(self) -> datetime:
-        """When the store last answered: the service's time, cut to whole seconds."""
-        return self._seen.answer.at
+    def conflicts(self) -> int:
+        """How many writes met a newer version of the checkpoint so far."""
+        return self._store.conflicts
+
+    def now(self) -> datetime:
+        """The service's time, at most one second and the length of a call too early."""
+        passed_s = self._store.clock.monotonic() - self._seen.answered
+        return self._seen.answer.at + timedelta(seconds=passed_s)
 
     @property
     def _checkpoint(self) -> Checkpoint:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -65,6 +66,12 @@ class Source:
 def _digest(account: str, container: str, blob: str) -> str:
     # A JSON array keeps the three apart whatever characters they hold.
     return blake2b(json.dumps([account, container, blob]).encode(), digest_size=12).hexdigest()
+
+
+def time_of_line(line: str) -> datetime:
+    """The `time` of a finished record; aware UTC. It follows the id, which holds no quotes."""
+    start = line.index('"time":"') + len('"time":"')
+    return datetime.fromisoformat(line[start : line.index('"', start)])
 
 
 def record_id(source: Source, entry_offset: int, tuple_index: int) -> str:

@@ -65,22 +65,7 @@ class Service:
         if parsed is None:
             log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
             return None
-        return self.ingest(BlobRef(self.accounts[connection], container, parsed))
-
-    def ingest(self, blob: BlobRef) -> Outcome:
-        """Ingest one blob and say in the log what became of it."""
-        outcome = ingest(blob, self.pipeline)
-        log.info(
-            "%s %s: %d entries, %d records in %d sends, %d dead letters, %d new bytes",
-            outcome.how,
-            blob,
-            outcome.entries,
-            outcome.records,
-            outcome.parcels,
-            outcome.dead_letters,
-            outcome.new_bytes,
-        )
-        return outcome
+        return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
 
     def sweep(self) -> Summary:
         """Find and forward what events missed, as far as the time of one sweep reaches."""

@@ -137,13 +137,13 @@ class Sweep:
             return Summary(is_whole=False)
         try:
             going = SweepPass.continued(
-                claim.progress.note, claim.at, self._scope.hours, self._scope.since
+                claim.progress.note, claim.now(), self._scope.hours, self._scope.since
             )
 
             def save(come_this_far: SweepPass) -> None:
                 claim.commit(replace(claim.progress, note=come_this_far.to_note()))
 
-            summary, going = self._go_on(going, claim.at, save, claim.keep)
+            summary, going = self._go_on(going, claim.now(), save, claim.keep)
             while not claim.finish(replace(claim.progress, note=going.to_note())):
                 claim.look()  # another sweep has rung and left: it would have found the same
         except ClaimLost:

@@ -39,7 +39,7 @@ def test_chunks_are_what_follows_the_offset(content: bytes, data: st.DataObject,
 
 
 def test_an_empty_blob_is_one_empty_chunk() -> None:
-    assert list(read_appended(holding(b""), BLOB, Progress())) == [Chunk(b"", b"", "", True)]
+    assert list(read_appended(holding(b""), BLOB, Progress())) == [Chunk(b"", b"", "", 0)]
 
 
 @pytest.mark.parametrize("now", [b"", b"x" * 50, b"x" * 99, b"y" * 200])
@@ -56,7 +56,7 @@ def test_a_blob_that_is_committed_anew_between_chunks_is_begun_again() -> None:
     blobs.put(BLOB, b"x" * 300)
     with pytest.raises(BlobGrew):
         next(chunks)
-    assert first == Chunk(b"x" * 100, b"", "version-1", False)
+    assert first == Chunk(b"x" * 100, b"", "version-1", 100)
 
 
 def test_a_deleted_blob_is_said_to_be_deleted() -> None:

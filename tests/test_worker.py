@@ -191,7 +191,7 @@ def test_an_event_leaves_one_line_in_the_log(
     before = len(worker.logs)
     worker.now("invoke", **event(worker, account, interface))
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
-    assert [each["logger"] for each in by_app] == ["flowlog_core.service"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -15,11 +15,13 @@ from typing import Any
 from unittest.mock import patch
 
 from flowlog_core import appended, checkpoint, claim, ingest, messages, records
+from flowlog_core import piece as piece_module
 from flowlog_core.appended import Chunk, LogReader, Slice
 from flowlog_core.checkpoint import BlobRef, Checkpoint, CheckpointKey, CheckpointStore, Progress
 from flowlog_core.claim import Claim
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
+from flowlog_core.pipeline import Failed
 from flowlog_core.records import Source
 from flowlog_core.testing.simulated_judge import true_time
 
@@ -57,7 +59,7 @@ def _unconditional_commit() -> list[Replacement]:
 
 
 def _commit_before_send() -> list[Replacement]:
-    real = ingest._Piece.forward
+    real = piece_module.Piece.forward
 
     def forward(piece: Any, outcome: Any, *, final: bool) -> Progress:
         framer = deepcopy(piece.framer)
@@ -68,7 +70,7 @@ def _commit_before_send() -> list[Replacement]:
         piece.claim.commit(replace(before, offset=framer.offset, seam=seam))
         return real(piece, outcome, final=final)
 
-    return [(ingest._Piece, "forward", forward)]
+    return [(piece_module.Piece, "forward", forward)]
 
 
 def _ring_unheard() -> list[Replacement]:
@@ -157,8 +159,8 @@ def _abandon_goes_back() -> list[Replacement]:
 
 
 def _claim_kept_on_failure() -> list[Replacement]:
-    def give_back(*_: object) -> None:
-        return
+    def give_back(_: object, error: BaseException) -> Failed:
+        return Failed(0, None, error)
 
     return [(ingest, "_give_back", give_back)]
 
@@ -201,7 +203,7 @@ def _generation_kept() -> list[Replacement]:
 
 def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
     """Move the offset to the end of what was read, if `where`, with the right seam."""
-    real = ingest._Piece.forward
+    real = piece_module.Piece.forward
 
     def forward(piece: Any, outcome: Any, *, final: bool) -> Progress:
         progress = real(piece, outcome, final=final)
@@ -216,7 +218,7 @@ def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
             pending_bytes=0,
         )
 
-    return [(ingest._Piece, "forward", forward)]
+    return [(piece_module.Piece, "forward", forward)]
 
 
 def _incomplete_entry_passed() -> list[Replacement]:
@@ -256,7 +258,7 @@ def _ids_of_their_time() -> list[Replacement]:
 
 
 def _send_errors_swallowed() -> list[Replacement]:
-    real = ingest._Piece.forward
+    real = piece_module.Piece.forward
 
     class Careless:
         def __init__(self, sink: Any) -> None:
@@ -274,7 +276,7 @@ def _send_errors_swallowed() -> list[Replacement]:
         piece.pipeline = replace(piece.pipeline, sink=Careless(piece.pipeline.sink))
         return real(piece, outcome, final=final)
 
-    return [(ingest._Piece, "forward", forward)]
+    return [(piece_module.Piece, "forward", forward)]
 
 
 def _growth_taken_for_the_end() -> list[Replacement]:

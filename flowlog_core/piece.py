@@ -1,0 +1,111 @@
+"""One chunk on its way: framed, normalized, packed and sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flowlog_core.appended import Chunk
+from flowlog_core.checkpoint import BlobRef, Progress, seam_of
+from flowlog_core.claim import Claim
+from flowlog_core.dead_letter import DeadLetter, dead_letters_of
+from flowlog_core.framing import Damaged, Entry, Framer
+from flowlog_core.normalize import BadTuple, UnreadableEntry, normalize
+from flowlog_core.pipeline import Outcome, Pipeline
+from flowlog_core.records import Source, record_id, time_of_line
+from flowlog_core.sinks import EntryRecords, tuple_index_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Piece:
+    """Forwards one chunk of a blob, and says how far that gets."""
+
+    blob: BlobRef
+    claim: Claim
+    pipeline: Pipeline
+    framer: Framer
+    chunk: Chunk
+    letters: list[DeadLetter] = field(default_factory=list)
+    entries: int = 0
+    records: int = 0
+    newest: datetime | None = None
+    normalize_s: float = 0
+
+    def forward(self, outcome: Outcome, *, final: bool) -> Progress:
+        """Send every record, keep every dead letter, then return what may be committed.
+
+        Adds to `outcome`. Raises `ClaimLost`, or a `StorageError` if anything was not accepted.
+        """
+        before, clock = self.claim.progress, self.pipeline.clock
+        source = Source(self.blob.account, self.blob.container, self.blob.name, before.generation)
+        started = clock.monotonic()
+        outcome.parcels += self.pipeline.sink.send(self._parcels(source, final=final))
+        if self.letters:
+            self.claim.keep()
+            self.pipeline.dead_letters.put(self.letters)
+            for letter in self.letters:
+                log.warning("dead letter %s of %s: %s", letter.name, self.blob, letter.reason)
+        outcome.seconds["normalize"] += self.normalize_s
+        outcome.seconds["send"] += clock.monotonic() - started - self.normalize_s
+        outcome.entries += self.entries
+        outcome.records += self.records
+        outcome.dead_letters += len(self.letters)
+        outcome.new_bytes += len(self.chunk.data)
+        if self.newest is not None:
+            outcome.lag_s = (self.claim.now() - self.newest).total_seconds()
+        return Progress(
+            offset=self.framer.offset,
+            seam=seam_of(self.framer.before),
+            generation=before.generation,
+            etag=self.chunk.etag if self.chunk.is_last else "",
+            pending_bytes=self.framer.pending_bytes if self.chunk.is_last else 0,
+            entries=before.entries + self.entries,
+            records=before.records + self.records,
+            dead_letters=before.dead_letters + len(self.letters),
+        )
+
+    def _parcels(self, source: Source, *, final: bool) -> Iterator[Any]:
+        clock = self.pipeline.clock
+        resumed = clock.monotonic()
+        for item in self._items(final=final):
+            for parcel in self._packed(source, item):
+                self.normalize_s += clock.monotonic() - resumed
+                self.claim.keep()
+                yield parcel
+                resumed = clock.monotonic()
+        self.normalize_s += clock.monotonic() - resumed
+
+    def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
+        yield from self.framer.feed(self.chunk.data)
+        if self.chunk.is_last:
+            yield from self.framer.end(final=final)
+
+    def _packed(self, source: Source, item: Entry | Damaged) -> list[Any]:
+        """An item's parcels; what is in none of them becomes a dead letter."""
+        if isinstance(item, Damaged):
+            return self._set_aside(source, item, item.reason)
+        try:
+            normalized = normalize(item.value, record_id(source, item.start, 0).removesuffix("0"))
+        except UnreadableEntry as error:
+            return self._set_aside(source, item, error.reason)
+        lines = normalized.lines
+        packed = self.pipeline.sink.pack(EntryRecords(self.blob, source, item.start, lines))
+        too_large = [
+            BadTuple(tuple_index_of(line), line, reason) for line, reason in packed.too_large
+        ]
+        bad = [*normalized.bad, *too_large]
+        self.letters += dead_letters_of(self.blob, source, item.start, item.raw, bad)
+        self.entries += 1
+        self.records += len(lines) - len(too_large)
+        if lines:
+            self.newest = time_of_line(lines[-1])
+        return list(packed.parcels)
+
+    def _set_aside(self, source: Source, item: Entry | Damaged, reason: str) -> list[Any]:
+        self.letters.append(DeadLetter(self.blob, source, item.start, reason, item.raw))
+        return []
