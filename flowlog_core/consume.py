@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from pybase64 import b64decode
 
 from flowlog_core.messages import SCHEMA
 

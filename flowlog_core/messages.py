@@ -9,13 +9,13 @@ What goes into which message follows from the entry and the encoding alone.
 from __future__ import annotations
 
 import gzip
-from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import orjson
+from pybase64 import b64encode_as_string
 
 from flowlog_core.records import message_id
 from flowlog_core.sinks import EntryRecords, TooLarge
@@ -64,7 +64,7 @@ def messages_of(
     return [
         Message(
             message_id(entry.source, entry.offset, number),
-            b64encode(encode(_body(entry, lines, number, len(parts)))).decode(),
+            b64encode_as_string(encode(_body(entry, lines, number, len(parts)))),
         )
         for number, lines in enumerate(parts)
     ], too_large
