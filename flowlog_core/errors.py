@@ -9,14 +9,14 @@
     |   |-- BlobRewritten                 it does not hold any more what was read before
     |   `-- BlobDeleted                   it is not there any more
     `-- StorageError                      what a storage service answered
-        |-- Unavailable          yes      time-out, broken connection, 408, 429, 5xx
+        |-- Unavailable          yes      time-out, broken connection or answer, 408, 429, 5xx
         |-- Conflict             no       a conditional write came too late: read again, decide anew
         |-- OutOfRange           no       416: the blob ends before the byte that was asked for
         |-- NotFound             no       404: the blob, container, queue or table is not there
         |-- NotAllowed           no       401, 403: a role or a firewall rule is missing
         `-- Refused              no       any other answer: a fault in the request or in Flowlog
 
-`storage_errors()` is the one place where exceptions of the Azure SDK become these. Nothing that is
+`storage_errors()` is the one place where exceptions of storage calls become these. Nothing that is
 unknown is taken for success: it becomes `Refused` and stops the work before an offset moves.
 """
 
@@ -86,7 +86,7 @@ class StorageError(FlowlogError):
 
 
 class Unavailable(StorageError):
-    """The service did not answer, or asked to be left alone for a while."""
+    """The service gave no whole answer, or asked to be left alone for a while."""
 
     try_again = True
 
@@ -136,6 +136,8 @@ def _kind_of(error: AzureError) -> type[StorageError]:
     broken = (ServiceRequestError, ServiceResponseError, IncompleteReadError, DecodeError)
     if isinstance(error, broken) or isinstance(error.__cause__, broken):
         return Unavailable
+    if isinstance(error, HttpResponseError) and error.status_code is None:
+        return Unavailable  # the SDK's word for a chunked body that was cut off between chunks
     return Refused
 
 
@@ -152,11 +154,19 @@ def _in_one_line(error: AzureError) -> str:
 
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Run storage calls; what the SDK raises comes out as a `StorageError`, its cause attached.
+    """Run storage calls; what they raise comes out as a `StorageError`, its cause attached.
 
-    `doing` names the call in the message, for example "reading blob x of container y".
+    `doing` names the call in the message, for example "reading blob x of container y". Nothing but
+    storage calls belongs inside: whatever the SDK raises that is not its own is taken for an answer
+    that was cut off. Its parsers stumble over one in many ways (AttributeError, ValueError,
+    ParseError), and those of a batch let the exceptions of `requests` through.
     """
     try:
         yield
+    except FlowlogError:
+        raise
     except AzureError as error:
         raise _kind_of(error)(f"{doing}: {_in_one_line(error)}") from error
+    except Exception as error:
+        told = f"{doing}: the answer cannot be read: {type(error).__name__}: {error}"
+        raise Unavailable(told) from error

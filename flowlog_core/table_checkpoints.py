@@ -17,7 +17,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
 from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Failure, Progress
 from flowlog_core.creation import created_when_absent, is_absent
-from flowlog_core.errors import Refused, storage_errors
+from flowlog_core.errors import Refused, Unavailable, storage_errors
 
 FORMAT = 1
 
@@ -51,7 +51,7 @@ class TableCheckpoints:
                 lambda: self._table.create_entity(entity, raw_response_hook=date),
                 self._table.create_table,
             )
-        return Answer(checkpoint, said["etag"], date.read())
+        return Answer(checkpoint, _whole_etag(said), date.read())
 
     def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
         """See `CheckpointStore.replace`."""
@@ -64,7 +64,7 @@ class TableCheckpoints:
                 match_condition=MatchConditions.IfNotModified,
                 raw_response_hook=date,
             )
-        return Answer(checkpoint, said["etag"], date.read())
+        return Answer(checkpoint, _whole_etag(said), date.read())
 
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
         """See `CheckpointStore.between`."""
@@ -112,9 +112,18 @@ class _Date:
         self._date = response.http_response.headers.get("Date")
 
     def read(self) -> datetime:
+        """Raises `Unavailable` without one: the answer was cut off in its head."""
         if self._date is None:
-            raise Refused("the table service answered without a Date, so no claim can be timed")
+            raise Unavailable("the table service answered without a Date: no claim can be timed")
         return parsedate_to_datetime(self._date).astimezone(UTC)
+
+
+def _whole_etag(said: Mapping[str, Any]) -> str:
+    """The ETag of a write's answer. Raises `Unavailable` where the answer was cut off before it."""
+    etag = str(said["etag"])
+    if etag.count('"') != 2:
+        raise Unavailable("the table service answered a write without an ETag")
+    return etag
 
 
 def _entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:

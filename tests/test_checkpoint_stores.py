@@ -10,6 +10,7 @@ import pytest
 from azure.data.tables import TableServiceClient
 
 from flowlog_core.checkpoint import (
+    Answer,
     Checkpoint,
     CheckpointKey,
     CheckpointStore,
@@ -17,8 +18,10 @@ from flowlog_core.checkpoint import (
     Progress,
     checkpoint_key,
 )
-from flowlog_core.errors import Conflict, NotFound, Refused
+from flowlog_core.demo.azurite import Azurite
+from flowlog_core.errors import Conflict, NotFound, Refused, Unavailable
 from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.testing.fault_proxy import Fault, FaultProxy
 from flowlog_core.testing.memory import MemoryCheckpoints, some_blob
 
 KEY = checkpoint_key(some_blob())
@@ -181,3 +184,30 @@ def test_a_stored_checkpoint_reads_the_same_for_ever(
         "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
         "error": "no answer",
     }
+
+
+def test_an_answer_cut_off_in_its_head_is_none(
+    azurite: Azurite, unique: Callable[[str], str]
+) -> None:
+    """The time and the ETag stand there; half of one would be a claim without an end, or lost."""
+    cut = {Fault.CUT_IN_HEAD: 1}
+    with FaultProxy(azurite.table_url, 1, rate=1, faults=cut) as proxy:
+        text = replace(azurite, table_url=proxy.url).connection_string
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            store = TableCheckpoints(tables.get_table_client(unique("checkpoints")))
+            etag = store.create(KEY, FULL).etag
+            whole = cut_off = 0
+            for _ in range(60):
+                proxy.arm()
+                said: Answer | None = None
+                try:
+                    said = store.replace(KEY, FULL, etag)
+                except Unavailable:
+                    cut_off += 1
+                proxy.disarm()
+                etag = store.get(KEY).etag
+                if said is not None:
+                    assert said.etag == etag
+                    whole += 1
+            assert whole
+            assert cut_off

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 import pytest
 from azure.core.exceptions import (
@@ -19,6 +20,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from requests.exceptions import ChunkedEncodingError
 
 from flowlog_core import errors
 from flowlog_core.errors import (
@@ -77,6 +79,7 @@ def body_cut_off() -> HttpResponseError:
         (IncompleteReadError("cut off"), Unavailable, True),
         (body_cut_off(), Unavailable, True),
         (DecodeError("no XML"), Unavailable, True),
+        (HttpResponseError("Response ended prematurely"), Unavailable, True),
         (AzureError("something new"), Refused, False),
     ],
     ids=str,
@@ -93,9 +96,22 @@ def test_the_message_names_the_call_the_status_and_the_reason_in_one_line() -> N
     assert str(mapped(AzureError(""))) == "doing it: AzureError"
 
 
-def test_what_is_not_the_sdks_passes_through() -> None:
-    with pytest.raises(KeyError), storage_errors("doing it"):
-        raise KeyError
+@pytest.mark.parametrize(
+    "error", [AttributeError("no items"), ParseError("no element"), ChunkedEncodingError("cut off")]
+)
+def test_what_the_sdk_stumbles_over_is_an_answer_that_was_cut_off(error: Exception) -> None:
+    with pytest.raises(Unavailable) as caught, storage_errors("doing it"):
+        raise error
+    assert str(caught.value).startswith("doing it: the answer cannot be read: ")
+    assert str(caught.value).endswith(f"{type(error).__name__}: {error}")
+    assert caught.value.__cause__ is error
+
+
+def test_our_own_errors_and_the_end_of_the_process_pass_through() -> None:
+    for error in (Refused("of an unknown format"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, storage_errors("doing it"):
+            raise error
+        assert caught.value is error
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
+from azure.core.exceptions import IncompleteReadError
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
 from flowlog_core.checkpoint import table_key
@@ -60,12 +61,16 @@ class TableSink:
         with storage_errors(
             f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
         ):
-            created_when_absent(
+            answers = created_when_absent(
                 lambda: self._table.submit_transaction(
                     [("upsert", row, _REPLACE) for row in batch.rows]
                 ),
                 self._table.create_table,
             )
+            # A batch's status is 202 even where it failed: only the answers in its body tell. Of a
+            # body that did not arrive the SDK makes no answers at all, and no error either.
+            if len(answers) != len(batch.rows):
+                raise IncompleteReadError(f"{len(answers)} of {len(batch.rows)} answers arrived")
 
 
 def _batches(entry: EntryRecords, too_large: list[TooLarge]) -> Iterator[Batch]:
