@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import gzip
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
+from operator import add
 from typing import Literal, NamedTuple
 
 import orjson
@@ -72,8 +73,12 @@ def messages_of(
 
 def _runs(lines: Sequence[str], most_bytes: int) -> Iterator[Sequence[str]]:
     """Cut `lines` into the longest runs of at most `most_bytes`, commas included."""
-    sizes = (len(line) if line.isascii() else len(line.encode()) for line in lines)
-    ends = list(accumulate(size + 1 for size in sizes))
+    if all(map(str.isascii, lines)):
+        sizes: Iterable[int] = map(len, lines)
+    else:
+        sizes = (len(line.encode()) for line in lines)
+    commas = range(1, len(lines) + 1)
+    ends = list(map(add, accumulate(sizes), commas))
     start = 0
     while start < len(lines):
         sent = ends[start - 1] if start else 0
