@@ -85,16 +85,29 @@ class DeadLetter:
 
 
 def dead_letters_of(
-    blob: BlobRef, source: Source, offset: int, raw: bytes, bad: Sequence[BadTuple]
+    blob: BlobRef,
+    source: Source,
+    offset: int,
+    raw: bytes,
+    bad: Sequence[BadTuple],
+    too_large: Sequence[BadTuple] = (),
 ) -> list[DeadLetter]:
-    """One item for each bad tuple of an entry (`raw` at `offset`), or one for very many."""
-    if len(bad) > MOST_ITEMS_PER_ENTRY:
-        reason = f"{len(bad)} tuples could not be read; the first: {bad[0].reason}"
-        return [DeadLetter(blob, source, offset, reason, raw, tuples=tuple(bad))]
-    return [
-        DeadLetter(blob, source, offset, b.reason, b.raw.encode("utf-8", "surrogatepass"), b.index)
-        for b in bad
-    ]
+    """One item for each bad tuple and too large record of an entry, or one for all of them.
+
+    One for all holds the whole entry (`raw` at `offset`). It takes the place of very many, and of
+    any where a bad one does not stand in the entry as its `raw` has it: that is what a parser made
+    of it, which may have lost a long number's digits, a key that stands there twice, or more.
+    """
+    both = [*bad, *too_large]
+    if len(both) <= MOST_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
+        return [DeadLetter(blob, source, offset, b.reason, _bytes(b), b.index) for b in both]
+    count = "1 tuple" if len(both) == 1 else f"{len(both)} tuples"
+    reason = f"{count} could not be read; the first: {both[0].reason}"
+    return [DeadLetter(blob, source, offset, reason, raw, tuples=tuple(both))]
+
+
+def _bytes(bad: BadTuple) -> bytes:
+    return bad.raw.encode("utf-8", "surrogatepass")
 
 
 class DeadLetterStore(Protocol):

@@ -98,8 +98,9 @@ class Piece:
         too_large = [
             BadTuple(tuple_index_of(line), line, reason) for line, reason in packed.too_large
         ]
-        bad = [*normalized.bad, *too_large]
-        self.letters += dead_letters_of(self.blob, source, item.start, item.raw, bad)
+        self.letters += dead_letters_of(
+            self.blob, source, item.start, item.raw, normalized.bad, too_large
+        )
         self.entries += 1
         self.records += len(lines) - len(too_large)
         if lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import orjson
+import pytest
 from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.dead_letter import (
@@ -28,7 +29,7 @@ def bad(count: int) -> list[BadTuple]:
 
 
 def test_each_bad_tuple_has_an_item_of_its_own() -> None:
-    letters = dead_letters_of(BLOB, SOURCE, 12, b"{}", bad(2))
+    letters = dead_letters_of(BLOB, SOURCE, 12, b'["tuple 0","","tuple 1"]', bad(2))
     assert letters == [
         DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 0", 0),
         DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 1", 2),
@@ -49,6 +50,29 @@ def test_very_many_bad_tuples_of_an_entry_share_one_item() -> None:
     assert item["tuples"] == [
         {"tuple_index": t.index, "raw": t.raw, "reason": t.reason} for t in many
     ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "parsed"),
+    [
+        (b'["tuple 0",{"mac":1,"mac":2}]', '{"mac":2}'),
+        (b'["tuple 0",123456789012345678901234567890]', "1.2345678901234568e29"),
+        (b'["tuple 0",[[[[[[[[[[]]]]]]]]]]]', "[[[[[[[...]]]]]]]"),
+    ],
+)
+def test_what_the_parser_may_have_changed_is_kept_with_the_whole_entry(
+    raw: bytes, parsed: str
+) -> None:
+    both = [*bad(1), BadTuple(1, parsed, "not a string")]
+    (letter,) = dead_letters_of(BLOB, SOURCE, 12, raw, both)
+    reason = "2 tuples could not be read; the first: not good"
+    assert letter == DeadLetter(BLOB, SOURCE, 12, reason, raw, None, tuple(both))
+    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{POSITION}.json"
+
+
+def test_a_record_too_large_need_not_stand_in_the_entry() -> None:
+    (letter,) = dead_letters_of(BLOB, SOURCE, 12, b"", [], bad(1))
+    assert letter == DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 0", 0)
 
 
 def test_bytes_that_are_no_text_are_kept_as_base64() -> None:
@@ -83,7 +107,7 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     parallel = Parallel(4)
     store = BlobDeadLetters(container, parallel)
     letters = [
-        *dead_letters_of(BLOB, SOURCE, 12, b"", bad(5)),
+        *dead_letters_of(BLOB, SOURCE, 12, b"tuple 0 tuple 1 tuple 2", bad(3)),
         DeadLetter(BLOB, SOURCE, 1, "x", b"\xff"),
     ]
     for _ in range(2):
