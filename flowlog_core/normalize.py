@@ -30,6 +30,10 @@ from flowlog_core.tuple_tables import (
 # Small enough that what a block needs stays in the processor's cache.
 _BLOCK_TUPLES = 256
 
+# Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
+# of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
+_MOST_REPEATED_CHARACTERS = 128 * 1024 * 1024
+
 # The counters in the order of a tuple, and what follows each in the record.
 _COUNTERS = (
     ("packets from source", ',"bytes_src_to_dst":'),
@@ -77,8 +81,15 @@ class _Tuples:
     groups: list[str] = field(default_factory=list)
     bad: list[BadTuple] = field(default_factory=list)
     next_index: int = 0
+    repeated_characters: int = 0
 
     def add(self, texts: list[Any], group: str) -> None:
+        self.repeated_characters += len(texts) * len(group)
+        if self.repeated_characters > _MOST_REPEATED_CHARACTERS:
+            raise BadField(
+                "names and ids, which each record repeats, would come to more than "
+                f"{_MOST_REPEATED_CHARACTERS} characters"
+            )
         end = self.next_index + len(texts)
         self.texts += texts
         self.indexes += range(self.next_index, end)
