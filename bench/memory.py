@@ -1,0 +1,145 @@
+"""How much memory a large backlog takes: it must not grow with the blob.
+
+Run from the repository's root: python -m bench.memory [--megabytes 1000] [--most-megabytes 200]
+
+Measures, each in a process of its own, the peak resident memory (getrusage) of two things:
+`ingest` of a blob that nobody has read yet, packed as queue messages that are then thrown away;
+and `flowlog parse -` of the same bytes. The blob is made as it is read, so that nobody holds it.
+Exit code 1 if one of them takes more than `--most-megabytes`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any
+
+from flowlog_core.appended import Slice
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.ingest import ingest
+from flowlog_core.pipeline import Pipeline
+from flowlog_core.testing.generate import FlowLogGenerator, Interface
+from flowlog_core.testing.memory import (
+    ManualClock,
+    MemoryCheckpoints,
+    MemoryDeadLetters,
+    MemorySink,
+    some_blob,
+)
+
+MEGABYTE = 1_000_000
+
+
+def blob_of(megabytes: int) -> Iterator[bytes]:
+    hour = datetime(2026, 1, 1, tzinfo=UTC)
+    return FlowLogGenerator(1).stream("nsg2", Interface.nsg(), hour, megabytes * MEGABYTE)
+
+
+@dataclass
+class StreamedBlob:
+    """A `LogReader` of one blob that is read once from its beginning, and never held whole.
+
+    It is one byte longer than what was made so far, until no more is made.
+    """
+
+    stream: Iterator[bytes]
+    read_bytes: int = 0
+    _ahead: bytearray = field(default_factory=bytearray)
+
+    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        """See `LogReader.read`. Raises ValueError for anything but the next bytes."""
+        if start != self.read_bytes or etag not in {None, "only version"}:
+            raise ValueError(f"{blob} is read at {start} instead of {self.read_bytes}")
+        while len(self._ahead) <= most_bytes and (made := next(self.stream, b"")):
+            self._ahead += made
+        data = bytes(self._ahead[:most_bytes])
+        del self._ahead[:most_bytes]
+        self.read_bytes += len(data)
+        return Slice(data, "only version", self.read_bytes + bool(self._ahead))
+
+
+class DiscardingSink(MemorySink):
+    """Packs as the queue sink does, and keeps nothing."""
+
+    def send(self, parcels: Iterable[Any]) -> int:
+        """See `Sink.send`."""
+        return sum(1 for _ in parcels)
+
+
+def ingest_backlog(megabytes: int) -> str:
+    blob, clock = some_blob(), ManualClock()
+    reader, letters = StreamedBlob(blob_of(megabytes)), MemoryDeadLetters()
+    checkpoints = MemoryCheckpoints(clock)
+    outcome = ingest(blob, Pipeline(reader, checkpoints, DiscardingSink(), letters, 180, clock))
+    if reader.read_bytes < megabytes * MEGABYTE or letters.letters or not outcome.records:
+        raise SystemExit("the backlog was not forwarded: the figures would mean nothing")
+    return f"{outcome.records:,} records in {outcome.parcels:,} messages"
+
+
+def write_backlog(megabytes: int) -> None:
+    for piece in blob_of(megabytes):
+        sys.stdout.buffer.write(piece)
+
+
+def own_peak_megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
+
+
+def child(what: str, megabytes: int) -> list[str]:
+    return [sys.executable, "-m", "bench.memory", "--child", what, "--megabytes", str(megabytes)]
+
+
+def measure_ingest(megabytes: int) -> tuple[float, str]:
+    run = subprocess.run(child("ingest", megabytes), stdout=subprocess.PIPE, text=True, check=True)
+    peak, _, told = run.stdout.strip().partition(" ")
+    return float(peak), told
+
+
+def measure_parse(megabytes: int) -> tuple[float, str]:
+    with subprocess.Popen(child("write", megabytes), stdout=subprocess.PIPE) as writer:
+        parse = subprocess.Popen(
+            [sys.executable, "-m", "flowlog_core", "parse", "-"],
+            stdin=writer.stdout,
+            stdout=subprocess.DEVNULL,
+        )
+        if writer.stdout:
+            writer.stdout.close()  # so that the writer notices if the reader ends first
+        _, status, usage = os.wait4(parse.pid, 0)
+        parse.returncode = os.waitstatus_to_exitcode(status)
+    if parse.returncode or writer.returncode:
+        raise SystemExit("the backlog was not parsed: the figures would mean nothing")
+    return usage.ru_maxrss * 1024 / MEGABYTE, "records to standard output"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Peak memory for a large backlog.")
+    parser.add_argument("--megabytes", type=int, default=1000)
+    parser.add_argument("--most-megabytes", type=int, default=200)
+    parser.add_argument("--child", choices=("ingest", "write"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child == "write":
+        write_backlog(options.megabytes)
+        return
+    if options.child == "ingest":
+        told = ingest_backlog(options.megabytes)
+        print(own_peak_megabytes(), told)
+        return
+    print(f"peak memory for a backlog of {options.megabytes} MB, in MB")
+    too_much = False
+    for name, measure in (("ingest", measure_ingest), ("flowlog parse -", measure_parse)):
+        start = perf_counter()
+        peak, told = measure(options.megabytes)
+        too_much |= peak > options.most_megabytes
+        print(f"  {name:<16} {peak:4.0f}   {told}, {perf_counter() - start:.0f} s", flush=True)
+    sys.exit(1 if too_much else 0)
+
+
+if __name__ == "__main__":
+    main()
