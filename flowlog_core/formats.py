@@ -6,7 +6,7 @@ network flow logs" (version 4), and as seen in captures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from flowlog_core import tuple_tables as tables
@@ -20,8 +20,8 @@ class Format:
     """One format: names of keys in the entry, and the fields of its tuples.
 
     An entry's flows are two lists deep. `body` holds `flows`; each of those has `outer_text` and
-    a list `groups`; each of these has `inner_text` and the list `flowTuples`. A tuple is time, two
-    addresses, two ports, then one field for each of `facts`, then the counters, if any.
+    a list `groups`; each of these has `inner_text` and the list `flowTuples`. A tuple has `width`
+    fields: its time, read by `times`, two addresses, two ports, and all that `rest` knows to read.
     """
 
     category: str
@@ -31,13 +31,9 @@ class Format:
     outer_text: str
     groups: str
     inner_text: str
-    facts: tuple[Mapping[str, str], ...]
-    has_counters: bool
-
-    @property
-    def width(self) -> int:
-        """How many fields a tuple has."""
-        return 5 + len(self.facts) + 4 * self.has_counters
+    width: int
+    times: Callable[[Iterable[str]], Iterable[str]]
+    rest: Mapping[str, str]
 
 
 def _nsg(version: int, facts: tuple[Mapping[str, str], ...], has_counters: bool) -> Format:
@@ -49,8 +45,11 @@ def _nsg(version: int, facts: tuple[Mapping[str, str], ...], has_counters: bool)
         outer_text="rule",
         groups="flows",
         inner_text="mac",
-        facts=(tables.PROTOCOL_LETTER, tables.DIRECTION, *facts),
-        has_counters=has_counters,
+        width=13 if has_counters else 8,
+        times=tables.times_that_repeat,
+        rest=tables.rest_of_tuple(
+            (tables.PROTOCOL_LETTER, tables.DIRECTION, *facts), has_counters=has_counters
+        ),
     )
 
 
@@ -65,12 +64,11 @@ FORMATS = (
         outer_text="aclID",
         groups="flowGroups",
         inner_text="rule",
-        facts=(
-            tables.PROTOCOL_NUMBER,
-            tables.DIRECTION,
-            tables.STATE_DECIDES,
-            tables.ENCRYPTION,
+        width=13,
+        times=tables.times_that_differ,
+        rest=tables.rest_of_tuple(
+            (tables.PROTOCOL_NUMBER, tables.DIRECTION, tables.STATE_DECIDES, tables.ENCRYPTION),
+            has_counters=True,
         ),
-        has_counters=True,
     ),
 )

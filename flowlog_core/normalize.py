@@ -1,14 +1,14 @@
 """An entry becomes flow records: NSG versions 1 and 2 and VNet version 4, in one schema.
 
 Tuples are read column by column, in blocks: the fields of one kind are checked and converted
-together, by look-ups and by calls that loop in C, and the records' JSON is joined from the parts.
+together, by look-ups and by calls that loop in C; what stands behind the ports is looked up whole,
+since few forms of it make up most of a log. The records' JSON is written from the parts.
 A block that holds a bad tuple is halved until that tuple stands alone, so its reason comes from
 the same checks that all the others passed, and good tuples pay nothing for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -18,13 +18,12 @@ import orjson
 from flowlog_core.formats import FORMATS, NSG, Format
 from flowlog_core.tuple_tables import (
     DESTINATION_IP,
-    MAX_COUNTER,
     MAX_PORT,
     SOURCE_IP,
     BadField,
+    are_decimals,
     brief,
     check_decimals,
-    times,
 )
 
 # Small enough that what a block needs stays in the processor's cache.
@@ -33,14 +32,6 @@ _BLOCK_TUPLES = 256
 # Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
 # of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
 _MOST_REPEATED_CHARACTERS = 128 * 1024 * 1024
-
-# The counters in the order of a tuple, and what follows each in the record.
-_COUNTERS = (
-    ("packets from source", ',"bytes_src_to_dst":'),
-    ("bytes from source", ',"packets_dst_to_src":'),
-    ("packets from destination", ',"bytes_dst_to_src":'),
-    ("bytes from destination", "}"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +201,8 @@ def _normalize_block(
         lines += _lines(log_format, head, texts, indexes, tuples.groups[start:end])
     except BadField as error:
         if len(texts) == 1:
-            tuples.bad.append(BadTuple(indexes[0], _raw(texts[0]), str(error)))
+            reason = _wrong_width(texts[0], log_format.width) or str(error)
+            tuples.bad.append(BadTuple(indexes[0], _raw(texts[0]), reason))
         else:
             middle = start + len(texts) // 2
             _normalize_block(log_format, head, tuples, start, middle, lines)
@@ -221,44 +213,40 @@ def _lines(
     log_format: Format, head: str, texts: list[Any], indexes: list[int], groups: list[str]
 ) -> list[str]:
     """The records of some tuples; raise `BadField` where any is bad, exact where it is the only."""
-    columns = _columns(log_format.width, texts)
-    time, source_ip, destination_ip, source_port, destination_port, *rest = columns
-    check_decimals("source port", source_port, MAX_PORT)
-    check_decimals("destination port", destination_port, MAX_PORT)
-    parts: list[Iterable[str]] = [
-        repeat(head),
-        map(str, indexes),
-        times(time),
+    time, source_ip, destination_ip, source_port, destination_port, rest = _columns(texts)
+    if not are_decimals(source_port + destination_port, MAX_PORT):
+        check_decimals("source port", source_port, MAX_PORT)
+        check_decimals("destination port", destination_port, MAX_PORT)
+    columns = zip(
+        indexes,
+        log_format.times(time),
         groups,
         map(SOURCE_IP.__getitem__, source_ip),
         source_port,
         map(DESTINATION_IP.__getitem__, destination_ip),
         destination_port,
+        map(log_format.rest.__getitem__, rest),
+        strict=True,
+    )
+    return [
+        f"{head}{index}{at}{group}{source}{from_port}{destination}{to_port}{facts}"
+        for index, at, group, source, from_port, destination, to_port, facts in columns
     ]
-    # The counters, if any, stand behind the facts.
-    for table, column in zip(log_format.facts, rest, strict=False):
-        parts.append(map(table.__getitem__, column))
-    if log_format.has_counters:
-        for (name, after), column in zip(_COUNTERS, rest[-4:], strict=True):
-            parts += _counters(name, column), repeat(after)
-    return list(map("".join, zip(*parts, strict=False)))  # `repeat` has no end
 
 
-def _counters(name: str, column: Sequence[str]) -> Sequence[str]:
-    if "" not in column:
-        check_decimals(name, column, MAX_COUNTER)
-        return column
-    if written := list(filter(None, column)):
-        check_decimals(name, written, MAX_COUNTER)
-    return [counter or "null" for counter in column]
-
-
-def _columns(width: int, texts: list[Any]) -> list[tuple[str, ...]]:
+def _columns(texts: list[Any]) -> list[tuple[str, ...]]:
+    """Times, addresses and ports, each a column, and the rest of every tuple as it stands."""
     try:
-        # At most one field too many, so that a text of commas alone takes no memory to speak of.
-        columns = list(zip(*[text.split(",", width) for text in texts], strict=True))
+        columns = list(zip(*[text.split(",", 5) for text in texts], strict=True))
     except (AttributeError, TypeError, ValueError):
         raise BadField("not a string") from None  # or several of different widths
-    if len(columns) != width:
-        raise BadField(f"number of fields is {texts[0].count(',') + 1} instead of {width}")
+    if len(columns) != 6:
+        raise BadField("too few fields")
     return columns
+
+
+def _wrong_width(text: object, width: int) -> str:
+    """That a tuple has too many or too few fields, if so: it says more than what that led to."""
+    if not isinstance(text, str) or (found := text.count(",") + 1) == width:
+        return ""
+    return f"number of fields is {found} instead of {width}"
