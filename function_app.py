@@ -10,6 +10,7 @@ import azurefunctions.extensions.bindings.blob as bindings
 
 from flowlog_core.service import Service
 from flowlog_core.settings import Settings
+from flowlog_core.telemetry import MetricsObserver
 
 # Read while the host indexes the functions, so that a wrong setting is the host's first message.
 SETTINGS = Settings.from_environment(os.environ)
@@ -18,13 +19,14 @@ SOURCE = {
     "LogsAndContainerScan": func.BlobSource.LOGS_AND_CONTAINER_SCAN,
 }[SETTINGS.trigger_source]
 
-# At INFO, the worker's level, the SDK tells of every request and token; host.json cannot filter
-# that, as the host is told no logger's name. (Not "azure" itself: "azure.functions" is the worker.)
-for name in ("azure.core", "azure.identity"):
+# At INFO, the worker's level, the SDK tells of every request, token and export; host.json cannot
+# filter that, as the host is told no logger's name. (Not "azure" itself: "azure.functions" is the
+# worker.)
+for name in ("azure.core", "azure.identity", "azure.monitor"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 # One for the process, made before any event, as the first events may come on many threads at once.
-SERVICE = Service(SETTINGS)
+SERVICE = Service(SETTINGS, metrics=MetricsObserver.from_environment(os.environ))
 
 app = func.FunctionApp()
 

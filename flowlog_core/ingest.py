@@ -55,7 +55,7 @@ def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome
     except ClaimLost:
         outcome.how = "lost"
     except BaseException as error:
-        pipeline.observer.failed(blob, _give_back(claim, error))
+        pipeline.observer.failed(blob, _give_back(claim, error, outcome))
         raise
     outcome.conflicts = claim.conflicts if claim else 0
     took_s = pipeline.clock.monotonic() - started
@@ -114,13 +114,13 @@ def _begin_anew(progress: Progress) -> Progress:
     )
 
 
-def _give_back(claim: Claim | None, error: BaseException) -> Failed:
+def _give_back(claim: Claim | None, error: BaseException, outcome: Outcome) -> Failed:
     """Let go of the claim, with the failure noted in the checkpoint where that is possible."""
     if claim is None:
-        return Failed(0, None, error)
+        return Failed(0, None, error, outcome)
     attempts = None
     try:
         attempts = claim.abandon(str(error) or type(error).__name__).attempts
     except FlowlogError as second:
         error.add_note(f"The claim could not be given back and has to run out: {second}")
-    return Failed(claim.progress.offset, attempts, error)
+    return Failed(claim.progress.offset, attempts, error, outcome)

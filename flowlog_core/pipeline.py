@@ -6,8 +6,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import uuid4
+
+import orjson
 
 from flowlog_core.appended import CHUNK_BYTES, LogReader
 from flowlog_core.checkpoint import BlobRef, CheckpointStore
@@ -53,6 +55,8 @@ class Failed:
     attempts: int | None
     """How often it failed since it last went well; None where that could not be stored."""
     error: BaseException
+    outcome: Outcome = field(default_factory=Outcome, compare=False)
+    """What was done, and committed, before that."""
 
 
 class Observer(Protocol):
@@ -71,30 +75,75 @@ class Observer(Protocol):
 
 
 class LogObserver:
-    """One line a blob in the log."""
+    """One line a blob in the log: what became of it, its name, then `key=value` fields.
+
+    The Functions host is handed the text of a line and nothing else, so whatever is to be queried
+    stands in the text. The same fields are the record's attribute `fields`, beside the blob's
+    account, container and name, for a log that is written as JSON.
+    """
 
     def done(self, blob: BlobRef, outcome: Outcome) -> None:
         """See `Observer.done`."""
-        log.info(
-            "%s %s: %d entries, %d records in %d sends, %d dead letters, %d new bytes",
+        fields = {
+            "entries": outcome.entries,
+            "records": outcome.records,
+            "messages": outcome.parcels,
+            "dead_letters": outcome.dead_letters,
+            "new_bytes": outcome.new_bytes,
+            "backlog_bytes": outcome.backlog_bytes,
+            "rewrites": outcome.rewrites,
+            "conflicts": outcome.conflicts,
+            "lag_s": outcome.lag_s,
+        }
+        self._tell(
+            logging.INFO,
             outcome.how,
             blob,
-            outcome.entries,
-            outcome.records,
-            outcome.parcels,
-            outcome.dead_letters,
-            outcome.new_bytes,
+            fields | {f"{step}_s": took_s for step, took_s in outcome.seconds.items()},
         )
 
     def failed(self, blob: BlobRef, failed: Failed) -> None:
         """See `Observer.failed`."""
-        log.error(
-            "failed %s at offset %d, attempt %s: %s",
-            blob,
-            failed.offset,
-            failed.attempts or "unknown",
-            str(failed.error) or type(failed.error).__name__,
-        )
+        fields = {
+            "offset": failed.offset,
+            "attempt": failed.attempts,
+            "error_type": type(failed.error).__name__,
+            "error": str(failed.error),
+        }
+        self._tell(logging.ERROR, "failed", blob, fields)
+
+    @staticmethod
+    def _tell(level: int, how: str, blob: BlobRef, fields: dict[str, Any]) -> None:
+        text = " ".join(f"{k}={_text(v)}" for k, v in fields.items() if v is not None)
+        place = {"account": blob.account, "container": blob.container, "blob": blob.name}
+        extra = {"fields": {"how": how, **place, **fields}}
+        log.log(level, "%s %s: %s", how, blob, text, extra=extra)
+
+
+def _text(value: object) -> str:
+    """A field's value: to the millisecond, or in quotes where it could hold spaces."""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, str) and not value.isidentifier():
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+class Observers:
+    """Several observers as one; each hears of everything, in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def done(self, blob: BlobRef, outcome: Outcome) -> None:
+        """See `Observer.done`."""
+        for observer in self._observers:
+            observer.done(blob, outcome)
+
+    def failed(self, blob: BlobRef, failed: Failed) -> None:
+        """See `Observer.failed`."""
+        for observer in self._observers:
+            observer.failed(blob, failed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from flowlog_core.checkpoint import BlobRef
 from flowlog_core.clients import Clients
 from flowlog_core.dead_letter import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.pipeline import LogObserver, Observers
 from flowlog_core.settings import Settings
 from flowlog_core.sinks import Sink
 from flowlog_core.sinks.parallel import Parallel
@@ -19,6 +20,7 @@ from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.sweep import Place, Scope, Summary, Sweep
 from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.telemetry import MetricsObserver
 from flowlog_core.tidy import tidy
 
 log = logging.getLogger(__name__)
@@ -30,8 +32,14 @@ _BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's sends in flight
 class Service:
     """One process's service. Makes no storage call before it is asked to do something."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        metrics: MetricsObserver | None = None,
+    ) -> None:
         self.settings = settings
+        self.metrics = metrics or MetricsObserver()
         self.clients = Clients(settings)
         self._parallel = Parallel(settings.sends_in_flight)
         self._blobs_at_a_time = Parallel(_BLOBS_AT_A_TIME)
@@ -54,6 +62,7 @@ class Service:
                 self._parallel,
             ),
             owned_for_s=settings.claim_s,
+            observer=Observers(LogObserver(), self.metrics),
         )
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
@@ -69,9 +78,16 @@ class Service:
 
     def sweep(self) -> Summary:
         """Find and forward what events missed, as far as the time of one sweep reaches."""
-        return self._sweep(
-            Scope(self._places(), self.settings.sweep_hours, self.settings.catch_up_since)
-        ).run()
+        scope = Scope(self._places(), self.settings.sweep_hours, self.settings.catch_up_since)
+        clock = self.pipeline.clock
+        started = clock.monotonic()
+        try:
+            summary = self._sweep(scope).run()
+        except BaseException:
+            self.metrics.sweep_failed(clock.monotonic() - started)
+            raise
+        self.metrics.swept(summary, clock.monotonic() - started)
+        return summary
 
     def tidy(self) -> int:
         """Remove the checkpoints of blobs deleted long ago; returns how many."""
@@ -91,10 +107,11 @@ class Service:
         return [Place(a, c) for a in set(self.accounts.values()) for c in containers]
 
     def close(self) -> None:
-        """End the threads and close the connections."""
+        """End the threads, close the connections and export the last metrics."""
         self._blobs_at_a_time.close()
         self._parallel.close()
         self.clients.close()
+        self.metrics.close()
 
     def _sink(self) -> Sink:
         settings, connection = self.settings, self.settings.sink_connection

@@ -213,6 +213,18 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
 
 
+def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:
+    local.append()
+    code, out, err = flowlog("run", "--once", "--log", "json", environment=local.environment)
+    assert (code, out) == (0, "")
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
+    (forwarded,) = [line for line in lines if line.get("how") == "forwarded"]
+    assert (forwarded["entries"], forwarded["records"], forwarded["messages"]) == (1, 6, 1)
+    assert forwarded["message"].startswith("forwarded devstoreaccount1/")
+    assert lines[-1]["message"].startswith("1 blobs looked at, 0 behind, 1 forwarded, ")
+
+
 def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     local.append()
     nowhere = {"FLOWLOG_SINK": "table", "FLOWLOG_TABLE": "xx"}

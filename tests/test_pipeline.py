@@ -13,7 +13,7 @@ import pytest
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import Unavailable
 from flowlog_core.ingest import ingest
-from flowlog_core.pipeline import Failed, LogObserver, Outcome, Pipeline
+from flowlog_core.pipeline import Failed, LogObserver, Observers, Outcome, Pipeline
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,
@@ -122,16 +122,78 @@ def test_an_observer_hears_of_a_failure_to_claim_too(pipeline: Pipeline, ear: Ea
     assert ear.failed_with == [(BLOB, Failed(0, None, caught.value))]
 
 
-def test_the_log_has_one_line_a_blob(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_observer_of_a_failure_hears_what_was_committed_before_it(
+    pipeline: Pipeline, ear: Ear
+) -> None:
+    """Two entries in two pieces, of which the second cannot be sent."""
+    entries = [FlowLogGenerator(1).entry("nsg1", Interface.nsg(), EPOCH, 3) for _ in range(2)]
+    sent: list[Any] = []
+
+    class Full(MemorySink):
+        def send(self, parcels: Iterable[Any]) -> int:
+            sent.extend(parcels)
+            if len(sent) > 1:
+                raise Unavailable("full")
+            return len(sent)
+
+    data = document(entries)
+    pipeline.reader.put(BLOB, data)  # type: ignore[attr-defined]  # it is a MemoryBlobs
+    with pytest.raises(Unavailable):
+        ingest(BLOB, replace(pipeline, sink=Full(), chunk_bytes=len(data) // 2 + 100))
+    ((_, failed),) = ear.failed_with
+    assert (failed.outcome.entries, failed.outcome.records) == (1, 3)
+
+
+def test_several_observers_hear_the_same() -> None:
+    one, other = Ear(), Ear()
+    outcome, failed = Outcome("rung"), Failed(0, 1, Unavailable("busy"))
+    for tell, what in ((Observers.done, outcome), (Observers.failed, failed)):
+        tell(Observers(one, other), BLOB, what)  # type: ignore[arg-type]  # each gets its own
+    assert one == other == Ear([(BLOB, outcome)], [(BLOB, failed)])
+
+
+def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO, "flowlog_core")
-    LogObserver().done(BLOB, Outcome("forwarded", 1, 2, 3, 4, 5))
-    LogObserver().failed(BLOB, Failed(70, 2, Unavailable("busy")))
+    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, 7, 8, 9.0)
+    outcome.seconds.update({"read": 0.25, "checkpoint": 1.0004})
+    LogObserver().done(BLOB, outcome)
+    LogObserver().done(BLOB, Outcome("rung"))
+    LogObserver().failed(BLOB, Failed(70, 2, Unavailable('said "busy"\nand left')))
     LogObserver().failed(BLOB, Failed(0, None, MemoryError()))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "INFO",
-            f"forwarded {BLOB}: 1 entries, 2 records in 3 sends, 4 dead letters, 5 new bytes",
+            f"forwarded {BLOB}: entries=1 records=2 messages=3 dead_letters=4 new_bytes=5 "
+            "backlog_bytes=8 rewrites=6 conflicts=7 lag_s=9.000 read_s=0.250 checkpoint_s=1.000",
         ),
-        ("ERROR", f"failed {BLOB} at offset 70, attempt 2: busy"),
-        ("ERROR", f"failed {BLOB} at offset 0, attempt unknown: MemoryError"),
+        (
+            "INFO",
+            f"rung {BLOB}: entries=0 records=0 messages=0 dead_letters=0 new_bytes=0 "
+            "backlog_bytes=0 rewrites=0 conflicts=0",
+        ),
+        (
+            "ERROR",
+            f"failed {BLOB}: offset=70 attempt=2 error_type=Unavailable "
+            r'error="said \"busy\"\nand left"',
+        ),
+        ("ERROR", f'failed {BLOB}: offset=0 error_type=MemoryError error=""'),
     ]
+
+
+def test_a_line_of_the_log_carries_its_fields_for_a_log_of_json(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    LogObserver().failed(BLOB, Failed(70, None, Unavailable("busy")))
+    (record,) = caplog.records
+    assert vars(record)["fields"] == {
+        "how": "failed",
+        "account": BLOB.account,
+        "container": BLOB.container,
+        "blob": BLOB.name,
+        "offset": 70,
+        "attempt": None,
+        "error_type": "Unavailable",
+        "error": "busy",
+    }

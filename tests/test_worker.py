@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from collector import running_collector
 from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import Worker, running_worker
@@ -155,8 +156,13 @@ def test_what_is_wrong_in_the_settings_is_the_answer_to_indexing(
 def test_indexing_opens_no_connection_and_imports_only_what_is_published(
     start: Callable[[dict[str, str]], Worker],
 ) -> None:
-    answer = start(SETTINGS).now("init")
+    metrics_to = {
+        "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=not looked at yet",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }
+    answer = start(SETTINGS | metrics_to).now("init")
     assert answer["network"] == []
+    assert [name for name in answer["modules"] if "opentelemetry" in name] == []
     ours = {name.split(".")[1] for name in answer["modules"] if name.startswith("flowlog_core.")}
     assert "service" in ours
     assert ours & {"cli", "demo", "testing", "__main__"} == set()
@@ -192,6 +198,27 @@ def test_an_event_leaves_one_line_in_the_log(
     worker.now("invoke", **event(worker, account, interface))
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
     assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
+
+
+def test_metrics_of_an_event_are_exported_and_the_log_does_not_tell_of_it(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    """At the latest when the worker is stopped."""
+    with running_collector() as collector:
+        exporters = collector.to_otlp | collector.to_application_insights
+        worker, interface = start(account.environment | exporters).load(), Interface.nsg()
+        written(account, interface)
+        before = len(worker.logs)
+        worker.now("invoke", **event(worker, account, interface))
+        worker.stop()
+    place = {"flowlog.account": "devstoreaccount1", "flowlog.container": account.nsg}
+    entries = "flowlog.entries", frozenset(place.items())
+    assert collector.otlp[entries] == (1, 3)
+    assert dict(collector.application_insights)[entries] == (1, 3)
+    loggers = {each["logger"].split(".")[0] for each in worker.logs[before:]}
+    assert loggers == {"azure", "flowlog_core"}
+    told = {each["logger"] for each in worker.logs if each["logger"].startswith("azure.")}
+    assert told == {"azure.functions"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

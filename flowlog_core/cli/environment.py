@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flowlog_core.errors import SettingsError
@@ -42,9 +43,27 @@ def _values(file: Path) -> dict[str, str]:
     return {str(name): str(value) for name, value in content["Values"].items()}
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
+class JsonLines(logging.Formatter):
+    """A log record as one JSON object a line: time, level, logger, message, then its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's line. `fields` are what `LogObserver` says of a blob."""
+        told: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False, default=str)
+
+
+def log_to_stderr(level: int = logging.INFO, *, as_json: bool = False) -> None:
     """Flowlog's own log, one line an event; of the SDK only warnings."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    handler.setFormatter(JsonLines() if as_json else text)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("flowlog_core").setLevel(level)

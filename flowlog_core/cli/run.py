@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from types import FrameType
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
 from flowlog_core.service import Service
 from flowlog_core.sweep import Summary
+from flowlog_core.telemetry import MetricsObserver
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seconds between two looks (default 5)",
     )
+    parser.add_argument(
+        "--log",
+        choices=("text", "json"),
+        default="text",
+        help="how the log is written to standard error: lines to read, or one JSON object a line",
+    )
 
 
 def _positive(text: str) -> float:
@@ -53,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if settings is None:
         return 2
-    log_to_stderr()
+    log_to_stderr(as_json=options.log == "json")
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -61,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    service = Service(settings)
+    service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     total = Summary()
     try:
         while not stop.is_set():
@@ -75,5 +83,8 @@ def run(options: argparse.Namespace) -> int:
                 stop.wait(options.interval_s)
     finally:
         service.close()
-    print(total, file=sys.stderr)
+    if options.log == "json":
+        log.info("%s", total)
+    else:
+        print(total, file=sys.stderr)
     return 1 if options.once and total.failed + total.backing_off else 0
