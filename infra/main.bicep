@@ -1,0 +1,299 @@
+// Everything that Flowlog needs in a subscription. The order in which it comes about, and why each
+// part is there: README.md in this folder. The event subscriptions follow after the code is
+// deployed, see events.bicep.
+targetScope = 'subscription'
+
+@description('Name of the azd environment; part of the names of what is created.')
+@minLength(1)
+@maxLength(40)
+param environmentName string
+
+@description('Region of the function app and its storage. The log accounts may be in others.')
+@minLength(1)
+@metadata({
+  azd: {
+    type: 'location'
+  }
+})
+param location string
+
+@description('Existing storage accounts with flow logs: NAME=RESOURCE_ID, separated by commas. NAME becomes the connection name: letters, digits and _. An account that has an Event Grid system topic already: NAME=RESOURCE_ID=TOPIC_NAME, as Azure allows one topic an account.')
+param logAccounts string = ''
+
+@description('Create a virtual network with a flow log, and a storage account for it, to try things out.')
+param trial bool = false
+
+@description('Keep storage off the public network: virtual network integration and private endpoints.')
+param privateNetwork bool = false
+
+@description('Let nothing but Event Grid call the app. Deployments go another way and stay possible.')
+param eventGridOnly bool = true
+
+@description('Where records go.')
+@allowed([
+  'queue'
+  'table'
+])
+param sink string = 'queue'
+
+@description('Other settings of the app: NAME=value, separated by semicolons.')
+param extraSettings string = ''
+
+@description('What the app may do with blobs in the log accounts: Storage Blob Data Reader, which is enough for events, or Owner, which Microsoft recommends for blob triggers of every kind.')
+@allowed([
+  'Reader'
+  'Owner'
+])
+param logBlobRole string = 'Reader'
+
+@description('The most instances that the app may scale out to.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Send every read, write and delete in the state account to the workspace. Costs more than the app itself.')
+param auditStorage bool = false
+
+@description('Who is told of alerts: an e-mail address. Empty: alerts fire, and are seen in the portal only.')
+param alertEmail string = ''
+
+@description('Alert when no log was handled for so many minutes: 15, 30, 45, 60, 120, 180, 240, 300 or 360.')
+@allowed([
+  15
+  30
+  45
+  60
+  120
+  180
+  240
+  300
+  360
+])
+param silenceMinutes int = 60
+
+var names = loadJsonContent('names.json')
+var token = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = {
+  'azd-env-name': environmentName
+}
+var groupName = 'rg-${environmentName}'
+var functionAppName = 'func-flowlog-${token}'
+var storageName = 'stflowlog${token}'
+var trialStorageName = 'stflowtrial${token}'
+
+// The one list of log accounts: those that were named, and the one for trying out.
+var entries = empty(logAccounts) ? [] : split(replace(logAccounts, ' ', ''), ',')
+var given = [for entry in entries: {
+  name: split(entry, '=')[0]
+  id: split(entry, '=')[1]
+  topic: length(split(entry, '=')) > 2 ? split(entry, '=')[2] : 'evgt-${token}-${replace(split(entry, '=')[0], '_', '-')}'
+  topicExists: length(split(entry, '=')) > 2
+}]
+var tried = {
+  name: 'trial'
+  id: '${subscription().id}/resourceGroups/${groupName}/providers/Microsoft.Storage/storageAccounts/${trialStorageName}'
+  topic: 'evgt-${token}-trial'
+  topicExists: false
+}
+var sources = concat(given, trial ? [ tried ] : [])
+var sourceNames = [for source in sources: source.name]
+var eventSources = [for source in sources: '${source.name}=${source.id}=${source.topic}']
+
+resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
+  name: groupName
+  location: location
+  tags: tags
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'flowlog-monitoring'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+  }
+}
+
+module identity 'modules/identity.bicep' = {
+  name: 'flowlog-identity'
+  scope: group
+  params: {
+    name: 'id-flowlog-${token}'
+    location: location
+    tags: tags
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  name: 'flowlog-storage'
+  scope: group
+  params: {
+    name: storageName
+    location: location
+    tags: tags
+    names: names
+    privateNetwork: privateNetwork
+    auditStorage: auditStorage
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module access 'modules/access.bicep' = {
+  name: 'flowlog-access'
+  scope: group
+  params: {
+    storageName: storage.outputs.name
+    insightsName: monitoring.outputs.insightsName
+    principalId: identity.outputs.principalId
+  }
+}
+
+module trialLogs 'modules/trial.bicep' = if (trial) {
+  name: 'flowlog-trial'
+  scope: group
+  params: {
+    token: token
+    name: trialStorageName
+    location: location
+    tags: tags
+    privateNetwork: privateNetwork
+  }
+}
+
+module logAccount 'modules/log-account.bicep' = [for source in sources: {
+  name: 'flowlog-log-account-${source.name}'
+  scope: resourceGroup(split(source.id, '/')[2], split(source.id, '/')[4])
+  params: {
+    accountName: last(split(source.id, '/'))
+    topicName: source.topic
+    topicExists: source.topicExists
+    blobRole: 'Storage Blob Data ${logBlobRole}'
+    principalId: identity.outputs.principalId
+    workspaceId: monitoring.outputs.workspaceId
+    actionGroupId: alerts.outputs.actionGroupId
+    tags: tags
+  }
+  dependsOn: [
+    trialLogs
+  ]
+}]
+
+// Event Grid keeps events that it could not deliver, under the topic's own identity.
+module eventDeadLetters 'modules/event-dead-letters.bicep' = [for (source, i) in sources: {
+  name: 'flowlog-event-dead-letters-${source.name}'
+  scope: group
+  params: {
+    storageName: storage.outputs.name
+    containerName: names.eventDeadLetterContainer
+    principalId: logAccount[i].outputs.topicPrincipalId
+  }
+}]
+
+module network 'modules/network.bicep' = if (privateNetwork) {
+  name: 'flowlog-network'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+  }
+}
+
+module privateStorage 'modules/private-endpoints.bicep' = if (privateNetwork) {
+  name: 'flowlog-private-storage'
+  scope: group
+  params: {
+    name: storageName
+    accountId: storage.outputs.id
+    services: [
+      'blob'
+      'queue'
+      'table'
+    ]
+    subnetId: privateNetwork ? network.outputs.endpointSubnetId : ''
+    zoneIds: privateNetwork ? network.outputs.zoneIds : {}
+    location: location
+    tags: tags
+  }
+}
+
+module privateLogs 'modules/private-endpoints.bicep' = [for source in sources: if (privateNetwork) {
+  name: 'flowlog-private-log-${source.name}'
+  scope: group
+  params: {
+    name: last(split(source.id, '/'))
+    accountId: source.id
+    services: [
+      'blob'
+      'queue'
+    ]
+    subnetId: privateNetwork ? network.outputs.endpointSubnetId : ''
+    zoneIds: privateNetwork ? network.outputs.zoneIds : {}
+    location: location
+    tags: tags
+  }
+  dependsOn: [
+    trialLogs
+  ]
+}]
+
+module functionApp 'modules/function-app.bicep' = {
+  name: 'flowlog-function-app'
+  scope: group
+  params: {
+    name: functionAppName
+    planName: 'plan-flowlog-${token}'
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    clientId: identity.outputs.clientId
+    storageName: storage.outputs.name
+    insightsConnectionString: monitoring.outputs.insightsConnectionString
+    workspaceId: monitoring.outputs.workspaceId
+    names: names
+    sourceNames: sourceNames
+    sources: sources
+    sink: sink
+    extraSettings: extraSettings
+    maximumInstanceCount: maximumInstanceCount
+    eventGridOnly: eventGridOnly
+    subnetId: privateNetwork ? network.outputs.appSubnetId : ''
+  }
+  dependsOn: [
+    access
+    logAccount
+    privateStorage
+    privateLogs
+  ]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'flowlog-alerts'
+  scope: group
+  params: {
+    token: token
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.insightsId
+    email: alertEmail
+    silenceMinutes: silenceMinutes
+  }
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'flowlog-workbook'
+  scope: group
+  params: {
+    location: location
+    tags: tags
+    insightsId: monitoring.outputs.insightsId
+  }
+}
+
+// azd puts these into the environment, where the hook after the deployment finds them.
+output AZURE_RESOURCE_GROUP string = group.name
+output AZURE_LOCATION string = location
+output FLOWLOG_FUNCTION_APP string = functionApp.outputs.name
+output FLOWLOG_STORAGE_ACCOUNT string = storage.outputs.name
+output FLOWLOG_EVENT_SOURCES string = join(eventSources, ',')

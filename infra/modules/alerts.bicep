@@ -1,0 +1,131 @@
+// When to tell a person. All from what the app and the host send to Application Insights; the two
+// alerts on the queues and topics of the log accounts are with these, in log-account.bicep.
+param token string
+param location string
+param tags object
+param insightsId string
+param email string
+param silenceMinutes int
+
+// Every metric is in docs/telemetry.md; a test holds these names against the code.
+var rules = [
+  {
+    name: 'lag'
+    title: 'Flows arrive late'
+    text: 'A flow record left more than 15 minutes after it was logged. Also while old logs are caught up with.'
+    query: 'customMetrics | where name == "flowlog.lag" | summarize found = max(valueMax)'
+    operator: 'GreaterThan'
+    threshold: 900
+    minutes: 15
+    severity: 2
+  }
+  {
+    name: 'failures'
+    title: 'Logs cannot be forwarded'
+    text: 'Looks at blobs ended with an error, more often than passing faults explain. Host and sweep try again; the app log names blob and error.'
+    query: 'customMetrics | where name == "flowlog.ingest.failures" | summarize found = sum(valueSum)'
+    operator: 'GreaterThan'
+    threshold: 10
+    minutes: 15
+    severity: 1
+  }
+  {
+    name: 'dead-letters'
+    title: 'Part of a log could not be read'
+    text: 'It is kept whole in the dead-letter container, with the reason. The rest was forwarded.'
+    query: 'customMetrics | where name == "flowlog.dead_letters" | summarize found = sum(valueSum)'
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 15
+    severity: 2
+  }
+  {
+    name: 'silence'
+    title: 'No events arrive'
+    text: 'No event about a flow log reached the app. Flow logs are off, or the event subscriptions are gone; the sweep still forwards what it finds.'
+    query: 'requests | where name startswith "nsg_" or name startswith "vnet_" | summarize found = count()'
+    operator: 'LessThan'
+    threshold: 1
+    minutes: silenceMinutes
+    severity: 2
+  }
+  {
+    name: 'missed-events'
+    title: 'The sweep forwards what events should'
+    text: 'Events are missing or late for several blobs: look at the event subscriptions and at failures.'
+    query: 'customMetrics | where name == "flowlog.sweep.forwarded" | summarize found = sum(valueSum)'
+    operator: 'GreaterThan'
+    threshold: 20
+    minutes: 60
+    severity: 3
+  }
+  {
+    name: 'no-sweep'
+    title: 'The app does not run'
+    text: 'No sweep ended for an hour, and one should every five minutes. The app does not start, or cannot reach its state account.'
+    query: 'customMetrics | where name == "flowlog.sweep.duration" and tostring(customDimensions["flowlog.outcome"]) != "failed" | summarize found = sum(valueCount)'
+    operator: 'LessThan'
+    threshold: 1
+    minutes: 60
+    severity: 1
+  }
+]
+
+resource group 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'ag-flowlog-${token}'
+  location: 'global'
+  tags: tags
+  properties: {
+    groupShortName: 'flowlog'
+    enabled: true
+    emailReceivers: empty(email) ? [] : [
+      {
+        name: 'alerts'
+        emailAddress: email
+        useCommonAlertSchema: true
+      }
+    ]
+  }
+}
+
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = [for rule in rules: {
+  name: 'flowlog-${rule.name}-${token}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'Flowlog: ${rule.title}'
+    description: rule.text
+    severity: rule.severity
+    enabled: true
+    scopes: [
+      insightsId
+    ]
+    evaluationFrequency: 'PT5M'
+    windowSize: 'PT${rule.minutes}M'
+    autoMitigate: true
+    skipQueryValidation: true // the tables come into being with the first data
+    criteria: {
+      allOf: [
+        {
+          query: rule.query
+          metricMeasureColumn: 'found'
+          timeAggregation: 'Total'
+          operator: rule.operator
+          threshold: rule.threshold
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: [
+        group.id
+      ]
+    }
+  }
+}]
+
+output actionGroupId string = group.id

@@ -1,0 +1,87 @@
+// One log account's events, to the function of the app that watches the container.
+param connection string
+param accountName string
+param topicName string
+
+@description('Of names.json: container, and the first part of the name of its function.')
+param watched array
+
+param functionAppName string
+param functionAppGroup string
+param functionAppSubscription string
+param deadLetterAccountId string
+param deadLetterContainer string
+
+resource app 'Microsoft.Web/sites@2024-04-01' existing = {
+  name: functionAppName
+  scope: resourceGroup(functionAppSubscription, functionAppGroup)
+}
+
+resource account 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
+  name: accountName
+}
+
+resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' existing = {
+  name: topicName
+}
+
+// How a commit of blocks, a blob written whole and a copy are named; and, in an account with a
+// hierarchical namespace, a file that is complete.
+var commits = [
+  'PutBlockList'
+  'PutBlob'
+  'CopyBlob'
+]
+var commitsOfFiles = [
+  'PutBlockList'
+  'PutBlob'
+  'CopyBlob'
+  'FlushWithClose'
+]
+
+resource subscriptions 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022-06-15' = [for one in watched: {
+  parent: topic
+  name: '${functionAppName}-${one.function}'
+  properties: {
+    destination: {
+      endpointType: 'WebHook'
+      properties: {
+        endpointUrl: 'https://${app.properties.defaultHostName}/runtime/webhooks/blobs?functionName=Host.Functions.${one.function}_${connection}&code=${listKeys('${app.id}/host/default', '2024-04-01').systemKeys.blobs_extension}'
+        maxEventsPerBatch: 1
+        preferredBatchSizeInKilobytes: 64
+      }
+    }
+    eventDeliverySchema: 'EventGridSchema'
+    filter: {
+      includedEventTypes: [
+        'Microsoft.Storage.BlobCreated'
+      ]
+      subjectBeginsWith: '/blobServices/default/containers/${one.container}/blobs/'
+      subjectEndsWith: 'PT1H.json'
+      isSubjectCaseSensitive: false
+      advancedFilters: [
+        {
+          operatorType: 'StringIn'
+          key: 'data.api'
+          values: contains(account.properties, 'isHnsEnabled') && account.properties.isHnsEnabled ? commitsOfFiles : commits
+        }
+      ]
+    }
+    retryPolicy: {
+      maxDeliveryAttempts: 30
+      eventTimeToLiveInMinutes: 1440
+    }
+    deadLetterWithResourceIdentity: {
+      identity: {
+        type: 'SystemAssigned'
+      }
+      deadLetterDestination: {
+        endpointType: 'StorageBlob'
+        properties: {
+          resourceId: deadLetterAccountId
+          blobContainerName: deadLetterContainer
+        }
+      }
+    }
+  }
+}]
