@@ -250,8 +250,13 @@ class MetricsObserver:
             except Exception as error:  # noqa: BLE001 - whatever it is, flows come first
                 reason = str(error) or type(error).__name__
                 log.warning("metrics cannot be exported to %s: %s", make.__name__, reason)
-        if not readers:
+        try:
+            return self._made_for(readers) if readers else {}
+        except Exception as error:  # noqa: BLE001 - such as an OTEL_ setting that the SDK refuses
+            log.warning("there are no metrics: %s", error)
             return {}
+
+    def _made_for(self, readers: list[MetricReader]) -> dict[str, Any]:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module
 
         # Ours alone, not the process's: whoever sets that up is not disturbed.

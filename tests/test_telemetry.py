@@ -341,6 +341,13 @@ def test_a_wrong_connection_string_is_one_warning_and_the_other_exporter_goes_on
     assert collector.otlp[of_blob("flowlog.entries")] == Point(1, 2)
 
 
+def test_a_setting_that_opentelemetry_refuses_costs_no_event(collector: Collector) -> None:
+    refused = {"OTEL_METRICS_EXEMPLAR_FILTER": "sometimes"}
+    said = run(INGEST, refused | collector.to_otlp)
+    assert said == "there are no metrics: Unknown exemplar filter 'sometimes'.\n"
+    assert collector.otlp == {}
+
+
 @pytest.mark.parametrize("missing", ["azure.monitor", "opentelemetry.exporter"])
 def test_a_package_that_is_not_installed_is_named(collector: Collector, missing: str) -> None:
     """Who installs the library without its extra `telemetry` is told so."""
