@@ -1,0 +1,157 @@
+"""The storage account of a run: everything in it has names of its own, and nothing is hindered."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
+from azure.storage.queue import QueueServiceClient
+
+from chaos.truth import Record, Truth, check
+from flowlog_core import blob_name
+from flowlog_core.checkpoint import BlobRef, Progress, checkpoint_key
+from flowlog_core.consume import decode
+from flowlog_core.demo.azurite import ACCOUNT, Azurite
+from flowlog_core.records import FIELDS, Source
+from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
+_MOST_TUPLES = 12
+_BAD_TUPLE, _BROKEN_ENTRY = 0.03, 0.02
+
+
+@dataclass
+class Log:
+    """One blob that grows."""
+
+    blob: BlobRef
+    interface: Interface
+    formats: tuple[Format, ...]
+    """Which take turns, as a change of version within the hour was seen in a capture."""
+    writer: NetworkWatcherWriter
+    generator: FlowLogGenerator
+    random: random.Random
+
+    def append(self) -> None:
+        """Commit one minute's entries, few of them damaged."""
+        minute = HOUR + timedelta(minutes=len(self.writer.entries))
+        self.writer.append(*[self._entry(minute) for _ in range(self.random.randint(1, 3))])
+
+    def _entry(self, minute: datetime) -> GeneratedEntry:
+        log_format = self.random.choice(self.formats)
+        tuples = self.random.randint(1, _MOST_TUPLES)
+        entry = self.generator.entry(log_format, self.interface, minute, tuples)
+        dice = self.random.random()
+        if dice < _BAD_TUPLE:
+            bad = b'"not,a,tuple"'
+            return replace(entry, raw=entry.raw.replace(b'"%b"' % entry.tuples[0].encode(), bad, 1))
+        if dice < _BAD_TUPLE + _BROKEN_ENTRY:
+            return GeneratedEntry(b'{"broken":tru}', ())
+        return entry
+
+
+class Account:
+    """The same emulator for several runs; `name` sets theirs apart (letters and digits)."""
+
+    def __init__(self, azurite: Azurite, name: str, sink: str) -> None:
+        self._sink = sink
+        text = azurite.connection_string
+        self._blobs = BlobServiceClient.from_connection_string(text)
+        self._queues = QueueServiceClient.from_connection_string(text)
+        self._tables = TableServiceClient.from_connection_string(text)
+        self._checkpoints = TableCheckpoints(self._tables.get_table_client(f"checkpoints{name}"))
+        self.settings = {
+            "FLOWLOG_NSG_CONTAINER": f"nsg{name}",
+            "FLOWLOG_VNET_CONTAINER": f"vnet{name}",
+            "FLOWLOG_CHECKPOINT_TABLE": f"checkpoints{name}",
+            "FLOWLOG_DEAD_LETTER_CONTAINER": f"dead{name}",
+            "FLOWLOG_SINK": sink,
+            "FLOWLOG_QUEUE": f"queue{name}",
+            "FLOWLOG_TABLE": f"table{name}",
+            "FLOWLOG_SENDS_IN_FLIGHT": "4",
+        }
+        for kind in ("NSG", "VNET"):
+            self._blobs.create_container(self.settings[f"FLOWLOG_{kind}_CONTAINER"])
+
+    def logs(self, count: int, seed: int) -> list[Log]:
+        """Blobs that nothing was written to; all three formats are among any two."""
+        return [self._log(number, seed * 1000 + number) for number in range(count)]
+
+    def _log(self, number: int, seed: int) -> Log:
+        interface = (Interface.nsg if number % 2 else Interface.vnet)(number)
+        container = self.settings[f"FLOWLOG_{interface.kind.upper()}_CONTAINER"]
+        log = blob_name.parse(interface.blob_name(HOUR))
+        assert log is not None
+        writer = NetworkWatcherWriter(self._blobs.get_blob_client(container, log.name), seed=seed)
+        formats: tuple[Format, ...] = ("nsg1", "nsg2") if interface.kind == "nsg" else ("vnet4",)
+        blob = BlobRef(ACCOUNT, container, log)
+        return Log(blob, interface, formats, writer, FlowLogGenerator(seed), random.Random(seed))
+
+    def wrong(self, logs: list[Log]) -> tuple[list[str], int, int, int]:
+        """What is not as it must be; then how many records arrived, repeats, and dead letters."""
+        truth = Truth()
+        wrong: list[str] = []
+        for log in logs:
+            source = Source(log.blob.account, log.blob.container, log.blob.name, generation=0)
+            before = len(truth.records), len(truth.dead_letters)
+            end = truth.wrote(source, log.writer.entries)
+            records = len(truth.records) - before[0]
+            dead_letters = len(truth.dead_letters) - before[1]
+            wrong += self._wrong_checkpoint(log, end, records, dead_letters)
+        arrived = self._rows() if self._sink == "table" else self._messages()
+        verdict = check("record", truth.records, ((record["id"], record) for record in arrived))
+        letters = check("dead letter", truth.dead_letters, self._dead_letters())
+        wrong += verdict.wrong + letters.wrong
+        if self._sink == "table" and verdict.repeats:
+            wrong.append(f"{verdict.repeats} records stand in more than one row")
+        return wrong, verdict.arrived, verdict.repeats, letters.arrived
+
+    def _wrong_checkpoint(
+        self, log: Log, end: int, records: int, dead_letters: int
+    ) -> Iterator[str]:
+        if not log.writer.entries:
+            return
+        checkpoint = self._checkpoints.get(checkpoint_key(log.blob)).checkpoint
+        broken = sum(entry.raw.startswith(b'{"broken"') for entry in log.writer.entries)
+        due = Progress(
+            offset=end,
+            entries=len(log.writer.entries) - broken,
+            records=records,
+            dead_letters=dead_letters,
+        )
+        # The seam and the ETag are whatever they are.
+        found = checkpoint and replace(checkpoint.progress, seam="", etag="")
+        if found != due:
+            yield f"checkpoint of {log.blob}: {found} instead of {due}"
+
+    def _messages(self) -> Iterator[Record]:
+        queue = self._queues.get_queue_client(self.settings["FLOWLOG_QUEUE"])
+        while messages := list(
+            queue.receive_messages(max_messages=32, messages_per_page=32, visibility_timeout=3600)
+        ):
+            for message in messages:
+                yield from decode(message.content).records
+
+    def _rows(self) -> Iterator[Record]:
+        for row in self._tables.get_table_client(self.settings["FLOWLOG_TABLE"]).list_entities():
+            yield {name: getattr(row.get(name), "value", row.get(name)) for name in FIELDS}
+
+    def _dead_letters(self) -> Iterator[tuple[str, Any]]:
+        container = self._blobs.get_container_client(self.settings["FLOWLOG_DEAD_LETTER_CONTAINER"])
+        if container.exists():
+            for blob in container.list_blobs():
+                letter = json.loads(container.download_blob(blob.name).readall())
+                yield letter["id"], letter["raw"]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for client in (self._blobs, self._queues, self._tables):
+            client.close()
