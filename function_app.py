@@ -8,6 +8,7 @@ import os
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as bindings
 
+from flowlog_core.doctor.facts import ToldOnce
 from flowlog_core.service import Service
 from flowlog_core.settings import Settings
 from flowlog_core.telemetry import MetricsObserver
@@ -27,6 +28,7 @@ for name in ("azure.core", "azure.identity", "azure.monitor"):
 
 # One for the process, made before any event, as the first events may come on many threads at once.
 SERVICE = Service(SETTINGS, metrics=MetricsObserver.from_environment(os.environ))
+tell_misfits = ToldOnce(SETTINGS, os.environ)
 
 app = func.FunctionApp()
 
@@ -39,6 +41,7 @@ def watch(kind: str, connection: str, container: str) -> None:
         arg_name="blob", path=f"{container}/{{name}}", connection=connection, source=SOURCE
     )
     def forward(blob: bindings.BlobClient) -> None:
+        tell_misfits()
         # Only the name is taken from the bound client, see `flowlog_core.clients`.
         SERVICE.ingest_named(connection, blob.container_name, blob.blob_name)
 
@@ -46,6 +49,7 @@ def watch(kind: str, connection: str, container: str) -> None:
 @app.timer_trigger(arg_name="timer", schedule=SETTINGS.sweep_schedule, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Forward what events missed."""
+    tell_misfits()
     SERVICE.sweep()
 
 

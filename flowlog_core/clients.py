@@ -7,7 +7,7 @@ the name is taken from it, and the blob is opened again through these.
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import requests
 from azure.core.pipeline.transport import RequestsTransport
@@ -33,11 +33,22 @@ WORST_CALL_S = (RETRIES + 1) * (CONNECT_S + READ_S) + 10
 when a send begins (see `Claim.keep`), so no send outlives the claim it was made under."""
 
 
+class Patience(NamedTuple):
+    """How long a storage call is waited for, and how often it is tried again."""
+
+    connect_s: float = CONNECT_S
+    read_s: float = READ_S
+    retries: int = RETRIES
+
+
+STEADY = Patience()
+
+
 class Clients:
     """Clients for the connections of some settings, made when they are first used."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, patience: Patience = STEADY) -> None:
+        self._settings, self._patience = settings, patience
         self._services: dict[tuple[str, Service], Any] = {}
 
     def blobs(self, connection: Connection) -> BlobServiceClient:
@@ -72,10 +83,10 @@ class Clients:
             "transport": RequestsTransport(
                 session=self._session,
                 session_owner=False,
-                connection_timeout=CONNECT_S,
-                read_timeout=READ_S,
+                connection_timeout=self._patience.connect_s,
+                read_timeout=self._patience.read_s,
             ),
-            "retry_total": RETRIES,
+            "retry_total": self._patience.retries,
         }
         if service == "blob":
             # One GET a chunk: without this the SDK would cut it up and ask several times.
@@ -85,7 +96,7 @@ class Clients:
         if connection.connection_string is not None:
             return kind.from_connection_string(connection.connection_string, **options)
         uri = connection.uris[service]
-        credential = _identity(connection.client_id)
+        credential = identity(connection.client_id)
         if service == "table":
             return kind(endpoint=uri, credential=credential, **options)
         return kind(account_url=uri, credential=credential, **options)
@@ -102,7 +113,8 @@ class Clients:
 
 
 @lru_cache
-def _identity(client_id: str | None) -> ManagedIdentityCredential:
+def identity(client_id: str | None) -> ManagedIdentityCredential:
+    """The process's credential of an identity: user-assigned by its client id, or the app's own."""
     # Imported when needed: it costs a cold start a quarter of a second.
     from azure.identity import ManagedIdentityCredential  # noqa: PLC0415
 

@@ -35,12 +35,13 @@ class Service:
     def __init__(
         self,
         settings: Settings,
+        clients: Clients | None = None,
         *,
         metrics: MetricsObserver | None = None,
     ) -> None:
         self.settings = settings
         self.metrics = metrics or MetricsObserver()
-        self.clients = Clients(settings)
+        self.clients = clients or Clients(settings)
         self._parallel = Parallel(settings.sends_in_flight)
         self._blobs_at_a_time = Parallel(_BLOBS_AT_A_TIME)
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}

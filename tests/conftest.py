@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
+from installation import Installation
 
 from flowlog_core.demo.azurite import Azurite, running_azurite
 
@@ -37,3 +38,11 @@ def connection_string(azurite: Azurite) -> str:
 def unique() -> Callable[[str], str]:
     """Makes names that no other test has: `unique("logs")` is valid for container, queue, table."""
     return lambda prefix: f"{prefix}{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def installation(connection_string: str, unique: Callable[[str], str]) -> Iterator[Installation]:
+    """Settings of names that nobody else has, for the doctor to look at."""
+    installation = Installation(connection_string, unique)
+    yield installation
+    installation.close()

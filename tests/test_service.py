@@ -49,6 +49,7 @@ class Account:
         self.environment = {
             "FlowLogs": connection_string,
             "AzureWebJobsStorage": connection_string,
+            "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan",
             "FLOWLOG_NSG_CONTAINER": self.nsg,
             "FLOWLOG_VNET_CONTAINER": self.vnet,
             "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),

@@ -221,6 +221,21 @@ def test_metrics_of_an_event_are_exported_and_the_log_does_not_tell_of_it(
     assert told == {"azure.functions"}
 
 
+def test_what_does_not_fit_is_told_once_at_the_first_use(
+    start: Callable[[dict[str, str]], Worker], account: Account
+) -> None:
+    """And not while the functions are indexed, when the host would file it elsewhere."""
+    worker = start(account.environment | {"FLOWLOG_TRIGGER_SOURCE": "EventGrid"}).load()
+    assert worker.messages("flowlog_core.") == []
+    for name in ("a/readme.txt", "b/readme.txt"):
+        worker.now("invoke", **event(worker, account, Interface.nsg(), name))
+    worker.now("invoke", function_id=worker.function_ids["sweep"])
+    assert worker.messages("flowlog_core.doctor") == [
+        "FLOWLOG_TRIGGER_SOURCE is EventGrid, and FlowLogs is a storage emulator, which sends no "
+        "events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan"
+    ]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sixteen_events_at_once_give_every_tuple_once(
     start: Callable[[dict[str, str]], Worker], account: Account, workers: int

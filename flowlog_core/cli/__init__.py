@@ -19,6 +19,7 @@ _COMMANDS = {
     "parse": "turn local PT1H.json files into flow records",
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
+    "doctor": "look for what keeps logs from being forwarded, and say what to do",
     "demo": "see it work: Azurite, growing flow logs, and a check at the end",
     "simulate": "try the promises in thousands of schedules of crashes and faults",
 }

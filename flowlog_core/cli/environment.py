@@ -23,13 +23,20 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def environment_of(options: argparse.Namespace) -> dict[str, str]:
+    """The environment, and behind it what `--settings` names.
+
+    Raises `OSError` or `ValueError` if the file cannot be read.
+    """
+    if not options.settings:
+        return dict(os.environ)
+    return {**_values(Path(options.settings)), **os.environ}
+
+
 def settings_of(options: argparse.Namespace) -> Settings | None:
     """The settings; None, and every fault on standard error, if they cannot be used."""
-    environment = dict(os.environ)
     try:
-        if options.settings:
-            environment = {**_values(Path(options.settings)), **environment}
-        return Settings.from_environment(environment)
+        return Settings.from_environment(environment_of(options))
     except (SettingsError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return None

@@ -1,0 +1,210 @@
+"""Whether each container, queue and table can be used for what Flowlog does with it.
+
+Nothing is left behind, and no consumer sees anything:
+
+- Source containers are listed, and one byte is read.
+- The checkpoint table gets an entity of its own partition, `doctor`, which is removed If-Match.
+  Only Flowlog reads that table, and it asks for rows that come before any of these.
+- A container, and the table of records, are sent a write that must fail after it was allowed: a
+  blob to be replaced that is not there, and a transaction of two rows whose second cannot be
+  replaced, so that the first is not written either.
+- A queue has no such write. The trial message is hidden from the start and taken back at once; and
+  it is sent only after it was seen that this caller may take back messages. Should it be left
+  behind even so, it expires within a minute, and is a Flowlog message of no records.
+"""
+
+from __future__ import annotations
+
+import uuid
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import orjson
+from azure.core import MatchConditions
+from azure.core.exceptions import (
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableTransactionError, UpdateMode
+
+from flowlog_core.connections import Connection
+from flowlog_core.creation import is_absent
+from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.refusal import code_of
+from flowlog_core.messages import SCHEMA
+
+_HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is hidden
+_NO_ETAG = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
+# Well formed, as they would be refused for their form otherwise, before anything is looked up.
+_NO_MESSAGE, _NO_RECEIPT = str(uuid.UUID(int=0)), "AgAAAAMAAAAAAAAAAAAAAAAAAAA="
+_CONTAINER_SETTINGS = ("FLOWLOG_NSG_CONTAINER", "FLOWLOG_VNET_CONTAINER")
+
+
+def log_containers(at: Patient, source: Connection) -> Iterator[Finding]:
+    """The containers of flow logs: they are there, can be listed, and their blobs read."""
+    service, account = at.clients.blobs(source), at.service.accounts[source.name]
+    for container, setting in zip(at.settings.containers, _CONTAINER_SETTINGS, strict=True):
+        client = service.get_container_client(container)
+        try:
+            found = client.list_blobs(results_per_page=1, raw_response_hook=at.hear)
+            first = next(iter(found), None)
+            if first is not None:
+                client.download_blob(first.name, 0, 1).readall()
+        except ResourceNotFoundError as error:
+            if is_absent(error):
+                yield Finding(
+                    "warning",
+                    f"there is no container {container} in account {account}",
+                    "Network Watcher makes it with the first flow log of its kind. If there are "
+                    f"such logs, {source.name} leads to another account than theirs, or {setting} "
+                    "names another container",
+                )
+                continue
+            if code_of(error) != "BlobNotFound":  # deleted since it was listed
+                raise
+        yield Finding("ok", f"container {container} of account {account} can be listed and read")
+
+
+def checkpoint_table(at: Patient) -> Iterator[Finding]:
+    """Checkpoints can be written, read and removed."""
+    name = at.settings.checkpoint_table
+    table = at.clients.tables(at.settings.state).get_table_client(name)
+
+    def trial() -> Iterator[Finding]:
+        key = ("doctor", f"trial|{uuid.uuid4().hex}")
+        entity = {"PartitionKey": key[0], "RowKey": key[1]}
+        said = table.create_entity(entity, raw_response_hook=at.hear)
+        try:
+            table.get_entity(*key)
+        finally:
+            unchanged = MatchConditions.IfNotModified
+            table.delete_entity(*key, etag=said["etag"], match_condition=unchanged)
+        yield Finding("ok", f"table {name}: an entity was written, read and removed")
+
+    return _tried(at, f"table {name}", trial, table.create_table)
+
+
+def dead_letter_container(at: Patient) -> Iterator[Finding]:
+    """Dead letters can be written; those of today's logs are named."""
+    name, day = at.settings.dead_letter_container, f"{at.now():%Y-%m-%d}"
+    container = at.clients.blobs(at.settings.state).get_container_client(name)
+
+    def trial() -> Iterator[Finding]:
+        with suppress(ResourceModifiedError):
+            container.upload_blob(
+                "doctor",
+                b"",
+                overwrite=True,
+                etag='"0x0"',
+                match_condition=MatchConditions.IfNotModified,
+                raw_response_hook=at.hear,
+            )
+        yield Finding("ok", f"container {name} can be written")
+        found = next(container.list_blobs(name_starts_with=day).by_page(), ())
+        names = [one.name for one in found]
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            yield Finding(
+                "warning",
+                f"{len(names)} dead letters of today's logs: {', '.join(names[:3])}{more}",
+                f"Each blob in {name} says what could not be read, where it stood and why; the "
+                "rest of its log was forwarded",
+            )
+
+    return _tried(at, f"container {name}", trial, container.create_container)
+
+
+def sink(at: Patient) -> Iterator[Finding]:
+    """Records can be sent."""
+    return _table_sink(at) if at.settings.sink == "table" else _queue_sink(at)
+
+
+def _table_sink(at: Patient) -> Iterator[Finding]:
+    name = at.settings.table
+    table = at.clients.tables(at.settings.sink_connection).get_table_client(name)
+    trial_row, absent_row = (
+        {"PartitionKey": "doctor", "RowKey": f"{kind}|{uuid.uuid4().hex}"}
+        for kind in ("trial", "absent")
+    )
+    on_condition = {"etag": _NO_ETAG, "match_condition": MatchConditions.IfNotModified}
+    replace = {"mode": UpdateMode.REPLACE}
+
+    def trial() -> Iterator[Finding]:
+        try:
+            table.submit_transaction(
+                [("upsert", trial_row, replace), ("update", absent_row, replace | on_condition)],
+                raw_response_hook=at.hear,
+            )
+        except TableTransactionError as error:
+            if error.status_code != 404 or is_absent(error):
+                raise
+        yield Finding("ok", f"table {name} takes rows")
+
+    return _tried(at, f"table {name}", trial, table.create_table)
+
+
+def trial_message() -> str:
+    """A Flowlog message of no records: the worst that a consumer could ever see of a trial."""
+    body = {"schema": SCHEMA, "id": "doctor", "source": {}, "count": 0, "records": []}
+    return b64encode(orjson.dumps(body)).decode()
+
+
+def _queue_sink(at: Patient) -> Iterator[Finding]:
+    name, connection = at.settings.queue, at.settings.sink_connection
+    service = at.clients.queues(connection)
+    queue = service.get_queue_client(name)
+
+    def trial() -> Iterator[Finding]:
+        try:
+            queue.delete_message(_NO_MESSAGE, _NO_RECEIPT, raw_response_hook=at.hear)
+        except HttpResponseError as error:
+            if is_absent(error):
+                raise
+            code = code_of(error)
+            if code in ("AuthorizationPermissionMismatch", "InsufficientAccountPermissions"):
+                yield Finding(
+                    "warning",
+                    f"queue {name}: sending was not tried, as this caller may not take the trial "
+                    "message back",
+                    "The role Storage Queue Data Message Sender on storage account "
+                    f"{service.account_name} is enough to send, if the queue is there: look "
+                    "whether it is assigned",
+                )
+                return
+            if code != "MessageNotFound":
+                raise
+        sent = queue.send_message(
+            trial_message(), visibility_timeout=_HIDDEN_S, time_to_live=_LIVES_S
+        )
+        queue.delete_message(sent)
+        yield Finding("ok", f"queue {name}: a hidden message was sent and taken back")
+
+    return _tried(at, f"queue {name}", trial, queue.create_queue)
+
+
+def _tried(
+    at: Patient, thing: str, trial: Callable[[], Iterator[Finding]], create: Callable[[], object]
+) -> Iterator[Finding]:
+    """What `trial` finds; where the thing is absent, that, or it is created first if it may be."""
+    try:
+        yield from trial()
+    except HttpResponseError as error:
+        if not is_absent(error):
+            raise
+    else:
+        return
+    if not at.may_create:
+        yield Finding(
+            "ok",
+            f"{thing} is not there yet: it is created when it is first needed",
+            "`flowlog doctor --fix` creates it now, and tries it",
+        )
+        return
+    with suppress(ResourceExistsError):
+        create()
+    yield Finding("ok", f"{thing} was created")
+    yield from trial()

@@ -1,0 +1,123 @@
+"""Whether events arrive, on real logs and checkpoints and a clock that is set."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from installation import ACCOUNT, Installation, ok
+
+from flowlog_core.doctor import arrival
+from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.patient import Patient
+from flowlog_core.errors import Unavailable
+
+
+def arrived(patient: Patient) -> list[Finding]:
+    return arrival.events_arrive(patient, patient.settings.sources[0])
+
+
+def test_a_change_that_waits_too_long_is_a_fault(installation: Installation) -> None:
+    installation.log()
+    patient = installation.patient(now=installation.modified() + timedelta(minutes=12))
+    assert arrived(patient) == [
+        Finding(
+            "fault",
+            f"account {ACCOUNT}: events do not arrive: of 1 logs looked at, 1 have changes that "
+            "wait, the longest since 12 min; none is forwarded",
+            "Look whether the app runs, whether polling has had its time (it may take minutes), "
+            "and at the poison queue and the sweep below. `flowlog run --once` forwards what waits",
+        )
+    ]
+    by_events = installation.patient(now=patient.now(), FLOWLOG_TRIGGER_SOURCE="EventGrid")
+    (finding,) = arrived(by_events)
+    assert "an event subscription for Blob Created" in finding.to_do
+
+
+def test_a_young_change_is_on_its_way(installation: Installation) -> None:
+    installation.log()
+    patient = installation.patient(now=installation.modified() + timedelta(seconds=40))
+    assert arrived(patient) == [
+        Finding(
+            "warning",
+            f"account {ACCOUNT}: the newest change is 40 s old, and none is forwarded",
+            "Look again in two minutes: if nothing is forwarded then, events do not arrive",
+        )
+    ]
+
+
+def test_what_is_forwarded_waits_for_nothing(installation: Installation) -> None:
+    name = installation.log().blob.blob_name
+    patient = installation.patient(now=installation.modified() + timedelta(hours=1))
+    patient.service.ingest_named("FlowLogs", installation.nsg, name)
+    assert arrived(patient) == [
+        ok(
+            f"account {ACCOUNT}: of 1 logs looked at, 0 have changes on the way; the newest "
+            "forwarded one is 1 h 0 min old"
+        )
+    ]
+
+
+def test_a_log_that_fails_is_named_with_its_error(installation: Installation) -> None:
+    name = installation.log().blob.blob_name
+    nowhere = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x"
+    patient = installation.patient(FLOWLOG_SINK_CONNECTION="Sink", Sink=nowhere)
+    with pytest.raises(Unavailable):
+        patient.service.ingest_named("FlowLogs", installation.nsg, name)
+    (finding,) = arrived(patient)
+    assert finding.level == "fault"
+    assert re.fullmatch(
+        rf"forwarding {ACCOUNT}/{installation.nsg}/{name} failed 1 times, last at .* UTC: sending "
+        r".* refused\W*",
+        finding.what,
+    )
+
+
+def test_no_log_for_hours_is_told(installation: Installation) -> None:
+    installation.log(hours_ago=4)
+    at = datetime.now(UTC)
+    since = at - timedelta(hours=2)
+    assert arrived(installation.patient(now=at)) == [
+        Finding(
+            "warning",
+            f"account {ACCOUNT}: no flow log of {since:%H}:00 UTC or later",
+            "If there was traffic since, look in Network Watcher, Flow logs, whether logging is on "
+            "and which account it writes to",
+        )
+    ]
+
+
+def test_events_that_the_host_gave_up_are_counted(installation: Installation) -> None:
+    queue = installation.queues.create_queue(arrival.POISON_QUEUE)
+    try:
+        queue.send_message("one")
+        queue.send_message("two")
+        patient = installation.patient()
+        findings = arrival.poison_queue(patient, patient.settings.sources[0])
+    finally:
+        queue.delete_queue()
+    assert findings == [
+        Finding(
+            "warning",
+            f"account {ACCOUNT}: 2 events in the queue webjobs-blobtrigger-poison, on which the "
+            "host gave up after five tries",
+            "The sweep forwards their logs all the same. Read the app's log for the errors, then "
+            "clear the queue",
+        )
+    ]
+
+
+def test_a_sweep_is_known_by_its_checkpoint(installation: Installation) -> None:
+    installation.patient().service.sweep()
+    at = datetime.now(UTC)
+    (finding,) = arrival.last_sweep(installation.patient(now=at))
+    assert finding.level == "ok"
+    assert arrival.last_sweep(installation.patient(now=at + timedelta(hours=2, seconds=30))) == [
+        Finding(
+            "warning",
+            "the last sweep was 2 h 0 min ago",
+            "Look whether the app runs and its function `sweep` is enabled; its schedule, "
+            "FLOWLOG_SWEEP_SCHEDULE, is 0 */5 * * * *",
+        )
+    ]
