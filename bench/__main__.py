@@ -1,0 +1,10 @@
+"""All measurements, one after the other: `make bench`. What they print is Markdown."""
+
+from __future__ import annotations
+
+from bench import bench_import, bench_ingest, bench_latency, bench_normalize
+
+if __name__ == "__main__":
+    for measurement in (bench_normalize, bench_ingest, bench_latency, bench_import):
+        measurement.main()
+        print()

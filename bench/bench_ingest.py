@@ -1,0 +1,190 @@
+"""What `ingest` costs around its normalizing, and what it asks of the storage account.
+
+    python -m bench.bench_ingest
+
+1. The whole of `ingest` on fakes against framing, normalizing and packing alone.
+2. A blob of 60 appends, taken append by append from Azurite: bytes and calls, counted where they
+   leave the process, beside what a trigger that reads the whole blob at each event would read.
+3. The processor time of 1, 10, 100 and 1,000 blobs: it must grow as their bytes do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
+from flowlog_core import blob_name
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.demo.azurite import running_azurite
+from flowlog_core.framing import Entry, Framer
+from flowlog_core.ingest import Pipeline, ingest
+from flowlog_core.messages import messages_of
+from flowlog_core.normalize import normalize
+from flowlog_core.records import Source
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
+from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.testing.generate import FlowLogGenerator, Format
+from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+APPENDS = 60
+ROUNDS = 7
+
+
+@dataclass
+class NoSink:
+    """Packs as the queue sink does, and sends nowhere."""
+
+    def pack(self, entry: EntryRecords) -> Packed:
+        """See `Sink.pack`."""
+        return Packed(*messages_of(entry))
+
+    def send(self, parcels: Iterable[Any]) -> int:
+        """See `Sink.send`."""
+        return sum(1 for _ in parcels)
+
+
+def reference(form: Format, number: int = 1) -> BlobRef:
+    """A blob of one interface."""
+    interface = interface_of(form)
+    log = blob_name.parse(interface.blob_name(HOUR))
+    if log is None:
+        raise SystemExit("the generator made a name that cannot be read")
+    return BlobRef("account", f"container{number}", log)
+
+
+def fresh(blobs: MemoryBlobs) -> Pipeline:
+    """A pipeline that has seen nothing yet."""
+    return Pipeline(blobs, MemoryCheckpoints(), NoSink(), MemoryDeadLetters())
+
+
+def overhead() -> None:
+    """Print the table of `ingest` against the work inside it."""
+    print("### `ingest` on fakes\n")
+    print("| format | tuples an entry | frame, normalize, pack | ingest | ratio |")
+    print("|---|---|---|---|---|")
+    for form, tuples in SHAPES:
+        blob = blob_of(entries_of(form, tuples, 30_000))
+        ref = reference(form)
+        source = Source(ref.account, ref.container, ref.name, 0)
+        blobs = MemoryBlobs()
+        blobs.put(ref, blob)
+
+        def inside(blob: bytes = blob, ref: BlobRef = ref, source: Source = source) -> None:
+            framer = Framer()
+            for item in framer.feed(blob):
+                if isinstance(item, Entry):
+                    lines = normalize(item.value, f"{source.digest}.0.{item.start}.").lines
+                    messages_of(EntryRecords(ref, source, item.start, lines))
+
+        def whole(ref: BlobRef = ref, blobs: MemoryBlobs = blobs) -> None:
+            ingest(ref, fresh(blobs))
+
+        alone, around = best_of(ROUNDS, inside, whole)
+        print(
+            f"| {form} | {tuples} | {alone * 1e3:.1f} ms | {around * 1e3:.1f} ms "
+            f"| {around / alone:.2f} |"
+        )
+
+
+class Counting(HTTPAdapter):
+    """Counts requests and the bytes of answers."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=32)
+        self.requests: Counter[str] = Counter()
+        self.downloaded_bytes = 0
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Send, and count."""
+        answer = super().send(request, *args, **kwargs)
+        kind = "send" if "/messages" in str(request.url) else "other"
+        self.requests[kind] += 1
+        if kind == "other" and request.method == "GET" and "PT1H.json" in str(request.url):
+            self.downloaded_bytes += int(answer.headers.get("Content-Length", 0))
+        return answer
+
+
+def calls_and_bytes() -> None:
+    """Print what sixty appends cost."""
+    print(f"\n### {APPENDS} appends, one event each, on Azurite\n")
+    with running_azurite() as azurite:
+        connection = azurite.connection_string
+        settings = Settings.from_environment(
+            {"FlowLogs": connection, "AzureWebJobsStorage": connection}
+        )
+        service = Service(settings)
+        counting = Counting()
+        service.clients._session.mount("http://", counting)
+        form: Format = "nsg2"
+        interface, generator = interface_of(form), FlowLogGenerator(1)
+        source = service.clients.blobs(settings.sources[0])
+        container = source.create_container(settings.nsg_container)
+        name = interface.blob_name(HOUR)
+        writer = NetworkWatcherWriter(container.get_blob_client(name))
+        writer.append(generator.entry(form, interface, HOUR, 1))
+        # The first event also makes the table and the queue.
+        service.ingest_named("FlowLogs", settings.nsg_container, name)
+        counting.requests.clear()
+        counting.downloaded_bytes = whole_blob_bytes = 0
+        for _ in range(APPENDS):
+            counted = counting.requests.copy(), counting.downloaded_bytes
+            writer.append(generator.entry(form, interface, HOUR, 150))
+            counting.requests, counting.downloaded_bytes = counted
+            service.ingest_named("FlowLogs", settings.nsg_container, name)
+            whole_blob_bytes += len(writer.content)
+        size = len(writer.content)
+        print("| | |\n|---|---|")
+        print(f"| size of the blob at the end | {size:,} bytes |")
+        print(
+            f"| downloaded | {counting.downloaded_bytes:,} bytes, "
+            f"{counting.downloaded_bytes / size:.3f} of its size |"
+        )
+        print(
+            f"| a whole-blob trigger would have read | {whole_blob_bytes:,} bytes, "
+            f"{whole_blob_bytes / size:.1f} of its size |"
+        )
+        calls, sends = (counting.requests[kind] / APPENDS for kind in ("other", "send"))
+        print(f"| storage calls an append, sends left out | {calls:.2f} |")
+        print(f"| messages an append | {sends:.2f} |")
+        service.close()
+
+
+def growth() -> None:
+    """Print how the time grows with the number of blobs."""
+    print("\n### Growth with new bytes, on fakes\n")
+    print("| blobs | bytes | processor time | a MB |\n|---|---|---|---|")
+    content = blob_of(entries_of("nsg2", 150, 1500))
+    for count in (1, 10, 100, 1000):
+        blobs = MemoryBlobs()
+        refs = [reference("nsg2", number) for number in range(count)]
+        for ref in refs:
+            blobs.put(ref, content)
+        pipeline = fresh(blobs)
+
+        def all_of_them(refs: list[BlobRef] = refs, pipeline: Pipeline = pipeline) -> None:
+            for ref in refs:
+                ingest(ref, pipeline)
+
+        (seconds,) = best_of(1, all_of_them)
+        size = len(content) * count
+        print(f"| {count} | {size:,} | {seconds * 1e3:.1f} ms | {seconds / size * 1e9:.1f} ms |")
+
+
+def main() -> None:
+    """Print all three."""
+    print(f"## Ingest\n\n{machine()}\n")
+    works: tuple[Callable[[], None], ...] = (overhead, calls_and_bytes, growth)
+    for work in works:
+        work()
+
+
+if __name__ == "__main__":
+    main()

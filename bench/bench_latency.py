@@ -1,0 +1,190 @@
+"""How soon a consumer can read what was appended, and how fast the sinks send, on Azurite.
+
+    python -m bench.bench_latency [appends]
+
+Latency: from the moment when the commit of an append has returned, its event handed over at once,
+until `ingest` returns, which is after every message is in the queue. Beside it the bare storage
+calls that `ingest` makes, made one after the other with the same clients in the same run. Azurite
+is one process of Node.js on the same machine; a storage account answers in a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from statistics import quantiles
+from typing import Any
+
+import orjson
+from azure.core import MatchConditions
+from azure.data.tables import UpdateMode
+
+from bench.measuring import HOUR, best_of, entries_of, interface_of, machine
+from flowlog_core.demo.azurite import running_azurite
+from flowlog_core.messages import messages_of
+from flowlog_core.normalize import normalize
+from flowlog_core.records import Source
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
+from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.queue import QueueSink
+from flowlog_core.sinks.table import TableSink
+from flowlog_core.testing.generate import FlowLogGenerator
+from flowlog_core.testing.memory import some_blob
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+FORM = "nsg2"
+TUPLES = 20  # one message
+
+
+def percentiles(seconds: list[float]) -> tuple[float, float]:
+    """p50 and p99 in milliseconds."""
+    cut = quantiles(seconds, n=100)
+    return cut[49] * 1e3, cut[98] * 1e3
+
+
+def latency(connection: str, appends: int) -> None:
+    """Print p50 and p99 over many appends, and where the time goes."""
+    settings = Settings.from_environment(
+        {"FlowLogs": connection, "AzureWebJobsStorage": connection}
+    )
+    service = Service(settings)
+    generator, interface = FlowLogGenerator(1), interface_of(FORM)
+    container = service.clients.blobs(settings.sources[0]).create_container(settings.nsg_container)
+    name = interface.blob_name(HOUR)
+    client = container.get_blob_client(name)
+    writer = NetworkWatcherWriter(client)
+    queue = service.clients.queues(settings.sink_connection).get_queue_client(settings.queue)
+    table = service.clients.tables(settings.state).get_table_client("bare")
+    table.create_table()
+    table.create_entity({"PartitionKey": "p", "RowKey": "r"})
+    text = "x" * 20_000
+    took: list[float] = []
+    bare: list[float] = []
+    steps: dict[str, float] = defaultdict(float)
+    for number in range(appends + 20):
+        writer.append(generator.entry(FORM, interface, HOUR, TUPLES))
+        started = time.perf_counter()
+        outcome = service.ingest_named("FlowLogs", settings.nsg_container, name)
+        ended = time.perf_counter()
+        if outcome is None or outcome.records != TUPLES:
+            raise SystemExit("an append did not arrive: the figures would mean nothing")
+        size = client.get_blob_properties().size
+        bare_started = time.perf_counter()
+        bare_calls(client, table, queue, size, text)
+        bare_ended = time.perf_counter()
+        if number >= 20:  # the first ones open connections
+            took.append(ended - started)
+            bare.append(bare_ended - bare_started)
+            for step, seconds in outcome.seconds.items():
+                steps[step] += seconds
+        if number % 50 == 0:
+            writer.start_over()
+            service.ingest_named("FlowLogs", settings.nsg_container, name)
+    p50, p99 = percentiles(took)
+    bare50, bare99 = percentiles(bare)
+    print(
+        f"### Latency over {appends} appends of {TUPLES} tuples\n\n| | p50 | p99 |\n|---|---|---|"
+    )
+    print(f"| append to message readable | {p50:.1f} ms | {p99:.1f} ms |")
+    print(f"| the bare storage calls | {bare50:.1f} ms | {bare99:.1f} ms |")
+    print(f"| ratio | {p50 / bare50:.2f} | {p99 / bare99:.2f} |")
+    whole = sum(steps.values())
+    print("\n| step | share |\n|---|---|")
+    for step, seconds in sorted(steps.items(), key=lambda item: -item[1]):
+        print(f"| {step} | {seconds / whole:.0%} |")
+    service.close()
+
+
+def bare_calls(client: Any, table: Any, queue: Any, size: int, text: str) -> None:
+    """What an ordinary append costs: get, claim, read, send, commit and let go."""
+    entity = table.get_entity("p", "r")
+    client.download_blob(max(0, size - 2500), 2500, max_concurrency=1).readall()
+    for _ in range(2):
+        said = table.update_entity(
+            entity,
+            mode=UpdateMode.REPLACE,
+            etag=entity.metadata["etag"],
+            match_condition=MatchConditions.IfNotModified,
+        )
+        entity.metadata["etag"] = said["etag"]
+    queue.send_message(text)
+
+
+def sending(connection: str) -> None:
+    """Print how many messages and rows a second, one at a time and sixteen."""
+    settings = Settings.from_environment(
+        {"FlowLogs": connection, "AzureWebJobsStorage": connection}
+    )
+    service = Service(settings)
+    blob = some_blob()
+    source = Source(blob.account, blob.container, blob.name, 0)
+    entries = [
+        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
+        for offset, raw in enumerate(entries_of(FORM, 150, 15_000))
+    ]
+    print("\n### Sending, 15,000 records\n\n| sink | calls | one at a time | several | ratio |")
+    print("|---|---|---|---|---|")
+    queues = service.clients.queues(settings.sink_connection)
+    tables = service.clients.tables(settings.sink_connection)
+    # Azurite takes seconds for a batch of rows when several wait, so fewer go at a time there.
+    kinds: list[tuple[str, int, Callable[[Parallel, str], Any]]] = [
+        ("queue", 16, lambda p, name: QueueSink(queues.get_queue_client(name), "json", p)),
+        ("gzip", 16, lambda p, name: QueueSink(queues.get_queue_client(name), "gzip", p)),
+        ("table", 4, lambda p, name: TableSink(tables.get_table_client(name), p)),
+    ]
+    for label, several, make in kinds:
+        rates = []
+        for in_flight in (1, several):
+            parallel = Parallel(in_flight)
+            sink = make(parallel, f"bench{label}{in_flight}")
+            parcels = [parcel for entry in entries for parcel in sink.pack(entry).parcels]
+            sink.send(parcels[:1])
+            started = time.perf_counter()
+            count = sink.send(parcels[1:])
+            rates.append(count / (time.perf_counter() - started))
+            parallel.close()
+        print(
+            f"| {label} | {len(parcels)} | {rates[0]:.0f}/s | {rates[1]:.0f}/s with {several} "
+            f"| {rates[1] / rates[0]:.2f} |"
+        )
+    service.close()
+
+
+def encodings() -> None:
+    """Print how many messages a million tuples make, and what that costs the processor."""
+    blob = some_blob()
+    source = Source(blob.account, blob.container, blob.name, 0)
+    entries = [
+        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
+        for offset, raw in enumerate(entries_of(FORM, 150, 6000))
+    ]
+    tuples = sum(len(entry.lines) for entry in entries)
+    print("\n### Encodings\n\n| encoding | messages a million tuples | packing, ns a tuple |")
+    print("|---|---|---|")
+    for encoding in ("json", "gzip"):
+
+        def pack(encoding: Any = encoding) -> int:
+            return sum(len(messages_of(entry, encoding)[0]) for entry in entries)
+
+        (seconds,) = best_of(3, pack)
+        print(f"| {encoding} | {pack() / tuples * 1e6:,.0f} | {seconds / tuples * 1e9:.0f} |")
+
+
+def main() -> None:
+    """Print all."""
+    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
+    print(f"## Latency and sending\n\n{machine()}; Azurite on the same machine\n")
+    with running_azurite() as azurite:
+        latency(azurite.connection_string, appends)
+        sending(azurite.connection_string)
+    encodings()
+
+
+if __name__ == "__main__":
+    main()
