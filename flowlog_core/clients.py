@@ -30,7 +30,9 @@ _BACKOFF_S = {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 
 WORST_CALL_S = (RETRIES + 1) * (CONNECT_S + READ_S) + 10
 """How long one storage call may take, waits between tries included (the SDK's own defaults are
 300 s a try and 15 s a wait). It is less than the third of a claim's time that is left at least
-when a send begins (see `Claim.keep`), so no send outlives the claim it was made under."""
+when a send begins (see `Claim.keep`), so no send outlives the claim it was made under. Calls to a
+table may, where the service asks for longer waits (`Retry-After`, which that client obeys): their
+rows replace themselves, and checkpoints are written on a condition, so that does no harm."""
 
 
 class Patience(NamedTuple):

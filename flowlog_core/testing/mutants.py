@@ -21,7 +21,7 @@ from flowlog_core.checkpoint import BlobRef, Checkpoint, CheckpointKey, Checkpoi
 from flowlog_core.claim import Claim
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
-from flowlog_core.pipeline import Failed
+from flowlog_core.pipeline import Failed, Outcome
 from flowlog_core.records import Source
 from flowlog_core.testing.simulated_judge import true_time
 
@@ -159,8 +159,8 @@ def _abandon_goes_back() -> list[Replacement]:
 
 
 def _claim_kept_on_failure() -> list[Replacement]:
-    def give_back(_: object, error: BaseException) -> Failed:
-        return Failed(0, None, error)
+    def give_back(_: object, error: BaseException, outcome: Outcome) -> Failed:
+        return Failed(0, None, error, outcome)
 
     return [(ingest, "_give_back", give_back)]
 
