@@ -10,12 +10,13 @@ BIN := .venv/bin
 PYTHON_READY := .venv/.ready
 AZURITE_READY := tools/azurite/node_modules/.ready
 WORKER_READY := .venv-worker/.ready
+INFRA_READY := .venv-infra/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench package lint audit clean
+.PHONY: help setup run test bench package lint audit infra-check clean
 
 help: ## list what make can do here
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(PYTHON_READY) $(AZURITE_READY) $(WORKER_READY) ## install everything into this folder; free the second time
 
@@ -39,8 +40,12 @@ lint: $(PYTHON_READY) ## style, format and types
 audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs the internet)
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
+infra-check: $(INFRA_READY) ## ask checkov and shellcheck about infra/
+	@.venv-infra/bin/shellcheck infra/hooks/*.sh
+	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
+
 clean: ## remove all that setup and the tools made
-	rm -rf .venv .venv-worker tools/azurite/node_modules build *.egg-info
+	rm -rf .venv .venv-worker .venv-infra tools/azurite/node_modules build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -79,4 +84,12 @@ $(WORKER_READY): requirements.txt requirements-worker.txt | $(PYTHON_READY)
 	  $$pip -r requirements.txt || exit 1; \
 	  $$pip --no-deps --ignore-requires-python -r requirements-worker.txt || exit 1; \
 	done
+	@touch $@
+
+# Apart from .venv: checkov needs a hundred packages, many in versions that others cannot use.
+$(INFRA_READY): requirements-infra.txt | $(PYTHON_READY)
+	@echo "Installing checkov and shellcheck into .venv-infra (a minute or so)"
+	@rm -rf .venv-infra
+	@$(BIN)/python -m venv .venv-infra
+	@.venv-infra/bin/python -m pip install -qq --disable-pip-version-check -r requirements-infra.txt
 	@touch $@

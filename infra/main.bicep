@@ -51,7 +51,7 @@ param logBlobRole string = 'Reader'
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Send every read, write and delete in the state account to the workspace. Costs more than the app itself.')
+@description('Send every read, write and delete in the state account to the workspace. Costs about as much as the telemetry.')
 param auditStorage bool = false
 
 @description('Who is told of alerts: an e-mail address. Empty: alerts fire, and are seen in the portal only.')
@@ -70,6 +70,12 @@ param alertEmail string = ''
   360
 ])
 param silenceMinutes int = 60
+
+@description('Create a table for flow records in the workspace, for a consumer that fills it.')
+param trafficTable bool = false
+
+@description('Principal id of that consumer.')
+param trafficWriter string = ''
 
 var names = loadJsonContent('names.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
@@ -288,6 +294,19 @@ module workbook 'modules/workbook.bicep' = {
     location: location
     tags: tags
     insightsId: monitoring.outputs.insightsId
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module traffic 'modules/traffic.bicep' = if (trafficTable) {
+  name: 'flowlog-traffic'
+  scope: group
+  params: {
+    token: token
+    workspaceName: monitoring.outputs.workspaceName
+    location: location
+    tags: tags
+    writerId: trafficWriter
   }
 }
 
@@ -297,3 +316,5 @@ output AZURE_LOCATION string = location
 output FLOWLOG_FUNCTION_APP string = functionApp.outputs.name
 output FLOWLOG_STORAGE_ACCOUNT string = storage.outputs.name
 output FLOWLOG_EVENT_SOURCES string = join(eventSources, ',')
+output FLOWLOG_TRAFFIC_ENDPOINT string = trafficTable ? traffic.outputs.endpoint : ''
+output FLOWLOG_TRAFFIC_RULE string = trafficTable ? traffic.outputs.ruleId : ''

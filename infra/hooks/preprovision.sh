@@ -28,7 +28,8 @@ for entry in $accounts; do
   esac
   [ "${#name}" -le 30 ] || fail "FLOWLOG_LOG_ACCOUNTS: '$name' is longer than 30 characters."
   case $seen in
-    *",$name,"*) fail "FLOWLOG_LOG_ACCOUNTS: the name '$name' is there twice." ;;
+    *,"$name",*)
+      fail "FLOWLOG_LOG_ACCOUNTS: the name '$name' is there twice." ;;
   esac
   seen=$seen$name,
   case $id in

@@ -1,7 +1,8 @@
-// The workbook: ../workbook.json, on the data in Application Insights.
+// The workbook: ../workbook.json, on the data in Application Insights and, for traffic, the workspace.
 param location string
 param tags object
 param insightsId string
+param workspaceId string
 
 resource workbook 'Microsoft.Insights/workbooks@2022-04-01' = {
   name: guid(insightsId, 'flowlog')
@@ -12,6 +13,6 @@ resource workbook 'Microsoft.Insights/workbooks@2022-04-01' = {
     displayName: 'Flowlog'
     category: 'workbook'
     sourceId: insightsId
-    serializedData: loadTextContent('../workbook.json')
+    serializedData: replace(loadTextContent('../workbook.json'), '{{workspaceId}}', workspaceId)
   }
 }

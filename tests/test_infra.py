@@ -1,0 +1,274 @@
+"""infra/ against the code and against itself: what would be created, worked out on paper."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pycep
+import pytest
+from infra_bicep import read
+from infra_deploy import names_in
+from infra_made import (
+    EAST,
+    FILES,
+    GROUP,
+    INFRA,
+    PRIVATE,
+    ROOT,
+    TWO,
+    app_of,
+    events,
+    main,
+    settings_of,
+    state_of,
+)
+
+from flowlog_core.connections import Connection
+from flowlog_core.settings import TABLE, Settings
+
+# Of the host and of Application Insights, beside the settings of the app's own.
+HOST_SETTINGS = {
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+}
+
+
+@cache
+def parser() -> pycep.BicepParser:
+    """The one that checkov uses; it takes a second to make."""
+    return pycep.BicepParser()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_bicep_can_be_parsed_and_every_name_in_it_is_declared_and_used(path: Path) -> None:
+    parser().parse(text=path.read_text(encoding="utf-8"))
+    file = read(path)
+    trees = [d.tree for d in (*file.declarations.values(), *file.outputs.values())]
+    used = names_in([tree for tree in trees if tree])
+    assert used - file.declarations.keys() == set()
+    values = {n for n, d in file.declarations.items() if d.kind in ("param", "var")}
+    assert values - used == set()
+
+
+def test_every_module_is_used() -> None:
+    used = {d.type.rpartition("/")[2] for p in FILES for d in read(p).declarations.values()}
+    assert {p.name for p in FILES} - used == {"main.bicep", "events.bicep"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"trial": "yes"}, "trial is 'yes' and not a bool"),
+        ({"sink": "file"}, "sink may not be 'file'"),
+        ({"silenceMinutes": 7}, "silenceMinutes may not be 7"),
+        ({"sinck": "queue"}, "there is no parameter"),
+    ],
+)
+def test_the_reading_of_bicep_would_tell(parameters: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        main(**parameters)
+
+
+def test_the_app_accepts_the_settings_that_it_is_given() -> None:
+    made = main(**PRIVATE)
+    settings = Settings.from_environment(settings_of(made))
+    assert [source.name for source in settings.sources] == ["eastus", "west_europe", "trial"]
+    assert (settings.sink, settings.trigger_source) == ("queue", "EventGrid")
+    client = settings.state.client_id
+    assert client == "id-flowlog-" + state_of(made)[-13:] + ".properties.clientId"
+    assert settings.sources[0] == Connection(
+        "eastus",
+        uris={s: f"https://logse.{s}.core.windows.net" for s in ("blob", "queue")},
+        client_id=client,
+    )
+    assert settings.state == settings.sink_connection
+    assert settings.state.uris == {
+        service: f"https://{state_of(made)}.{service}.core.windows.net"
+        for service in ("table", "blob", "queue")
+    }
+
+
+def test_other_settings_are_added_as_written() -> None:
+    extra = "FLOWLOG_SWEEP_SCHEDULE=0 */10 * * * *; FLOWLOG_QUEUE_ENCODING=gzip"
+    settings = Settings.from_environment(
+        settings_of(main(**TWO, sink="table", extraSettings=extra))
+    )
+    found = settings.sweep_schedule, settings.queue_encoding, settings.sink
+    assert found == ("0 */10 * * * *", "gzip", "table")
+
+
+def test_bicep_sets_what_the_app_and_the_host_know_and_repeats_the_defaults() -> None:
+    """The README's table is held against `TABLE` elsewhere; docs/host.md names the host's."""
+    made = settings_of(main(**TWO))
+    of_connections = re.compile(r"(AzureWebJobsStorage|eastus|west_europe)__\w+")
+    defaults = {row.name: row.default for row in TABLE}
+    rest = {name: value for name, value in made.items() if not of_connections.fullmatch(name)}
+    assert rest.keys() - defaults.keys() == HOST_SETTINGS
+    changed = {n: v for n, v in rest.items() if n in defaults and v != defaults[n]}
+    assert changed == {"FLOWLOG_SOURCES": "eastus,west_europe"}
+    assert made["PYTHON_THREADPOOL_THREAD_COUNT"] == "20"
+    assert "| `PYTHON_THREADPOOL_THREAD_COUNT` | `20` |" in (ROOT / "docs/host.md").read_text()
+
+
+def test_the_local_sample_has_only_settings_that_mean_something() -> None:
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    known = {row.name for row in TABLE} | {"FlowLogs", "AzureWebJobsStorage"}
+    # Which language it is says functionAppConfig on Flex Consumption, where this is refused.
+    assert sample.keys() - known == {"FUNCTIONS_WORKER_RUNTIME"}
+    assert "FUNCTIONS_WORKER_RUNTIME" not in settings_of(main(**TWO))
+
+
+def test_what_the_app_needs_in_its_account_is_created() -> None:
+    made = main(**TWO)
+    settings = Settings.from_environment(settings_of(made))
+    services = "Microsoft.Storage/storageAccounts"
+    assert {one.name for one in made.of(f"{services}/tableServices/tables")} == {
+        settings.checkpoint_table,
+        settings.table,
+    }
+    assert [one.name for one in made.of(f"{services}/queueServices/queues")] == [settings.queue]
+    containers = [one.name for one in made.of(f"{services}/blobServices/containers")]
+    assert containers == [
+        "deployments",
+        settings.dead_letter_container,
+        "flowlog-event-dead-letters",
+    ]
+    deployed_to = app_of(made)["functionAppConfig"]["deployment"]["storage"]["value"]
+    assert deployed_to == f"https://{state_of(made)}.blob.core.windows.net/deployments"
+
+
+def registered(environment: dict[str, str]) -> dict[str, str]:
+    """Function -> container, of the blob triggers that function_app.py registers."""
+    code = (
+        "import json, function_app\n"
+        "found = {}\n"
+        "for f in function_app.app.get_functions():\n"
+        "    trigger = f.get_trigger().get_dict_repr()\n"
+        "    if trigger['type'] == 'blobTrigger':\n"
+        "        found[f.get_function_name()] = trigger['path']\n"
+        "print(json.dumps(found))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    found: dict[str, str] = json.loads(ran.stdout)
+    return {name: path.partition("/")[0] for name, path in found.items()}
+
+
+def test_each_event_subscription_calls_the_function_that_watches_its_container() -> None:
+    made = main(**TWO)
+    environment = settings_of(made)
+    # Nothing is sent: there is no such place.
+    environment["APPLICATIONINSIGHTS_CONNECTION_STRING"] = ""
+    called = {}
+    for one in events(made, isHnsEnabled=False).resources:
+        url = one.body["properties"]["destination"]["properties"]["endpointUrl"]
+        function = re.search(r"functionName=Host\.Functions\.(\w+)&", url)
+        container = one.body["properties"]["filter"]["subjectBeginsWith"].split("/")[4]
+        assert function
+        called[function[1]] = container
+    assert called == registered(environment)
+    assert len(called) == 4
+
+
+@pytest.mark.parametrize("hierarchical", [False, True])
+def test_events_are_of_finished_commits_to_flow_logs_and_none_is_lost(hierarchical: bool) -> None:
+    made = main(**TWO)
+    app = f"{GROUP}/providers/Microsoft.Web/sites/{made.outputs['FLOWLOG_FUNCTION_APP']}"
+    found = events(made, isHnsEnabled=hierarchical, defaultHostName="app.azurewebsites.net")
+    topic = made.outputs["FLOWLOG_EVENT_SOURCES"].split(",")[0].rpartition("=")[2]
+    first = found.resources[0]
+    assert first.id == (
+        "/subscriptions/1111/resourceGroups/logs/providers/Microsoft.EventGrid/systemTopics/"
+        f"{topic}/eventSubscriptions/{made.outputs['FLOWLOG_FUNCTION_APP']}-nsg"
+    )
+    assert topic in {one.name for one in made.of("Microsoft.EventGrid/systemTopics")}
+    assert [one.id.split("/")[8] for one in found.resources[2:]] == ["their-topic"] * 2
+    container = "insights-logs-networksecuritygroupflowevent"
+    assert first.body["properties"] == {
+        "destination": {
+            "endpointType": "WebHook",
+            "properties": {
+                "endpointUrl": "https://app.azurewebsites.net/runtime/webhooks/blobs"
+                f"?functionName=Host.Functions.nsg_eastus&code=key of {app}/host/default",
+                "maxEventsPerBatch": 1,
+                "preferredBatchSizeInKilobytes": 64,
+            },
+        },
+        "eventDeliverySchema": "EventGridSchema",
+        "filter": {
+            "includedEventTypes": ["Microsoft.Storage.BlobCreated"],
+            "subjectBeginsWith": f"/blobServices/default/containers/{container}/blobs/",
+            "subjectEndsWith": "PT1H.json",
+            "isSubjectCaseSensitive": False,
+            "advancedFilters": [
+                {
+                    "operatorType": "StringIn",
+                    "key": "data.api",
+                    "values": ["PutBlockList", "PutBlob", "CopyBlob"]
+                    + ["FlushWithClose"] * hierarchical,
+                }
+            ],
+        },
+        "retryPolicy": {"maxDeliveryAttempts": 30, "eventTimeToLiveInMinutes": 1440},
+        "deadLetterWithResourceIdentity": {
+            "identity": {"type": "SystemAssigned"},
+            "deadLetterDestination": {
+                "endpointType": "StorageBlob",
+                "properties": {
+                    "resourceId": f"{GROUP}/providers/Microsoft.Storage/storageAccounts/"
+                    f"{state_of(made)}",
+                    "blobContainerName": "flowlog-event-dead-letters",
+                },
+            },
+        },
+    }
+
+
+def test_azd_hands_over_every_parameter_with_the_default_of_the_template() -> None:
+    text = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    declared = {d.name: d for d in read(INFRA / "main.bicep").declarations.values()}
+    parameters = {name for name, one in declared.items() if one.kind == "param"}
+    assert text.keys() == parameters
+    readme = (INFRA / "README.md").read_text()
+    for name, one in text.items():
+        match = re.fullmatch(r"\$\{(\w+)(?:=(.*))?\}", one["value"])
+        assert match, one
+        tree = declared[name].tree
+        default = "" if tree is None else tree[1] if tree[0] == "value" else tree[1][0]
+        written = json.dumps(default) if isinstance(default, bool) else str(default)
+        assert (match[2] or "") == written
+        assert f"`{match[1]}`" in readme
+
+
+def test_the_names_of_resources_fit() -> None:
+    made = main(logAccounts=f"{'a' * 30}={EAST}", environmentName="e" * 40)
+    longest = {"Microsoft.EventGrid/systemTopics": 50, "Microsoft.Web/sites": 60}
+    for kind, length in longest.items():
+        assert [one.name for one in made.of(kind) if len(one.name) > length] == []
+    subscriptions = events(made, isHnsEnabled=False).resources
+    assert [one.name for one in subscriptions if len(one.name) > 64] == []
+
+
+def test_the_workflow_hands_over_every_variable_and_pins_what_it_runs() -> None:
+    workflow = (ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8")
+    wanted = re.findall(r"\$\{(\w+)", (INFRA / "main.parameters.json").read_text())
+    given = re.findall(r"^ {6}(\w+): \$\{\{ vars\.(\w+)", workflow, re.MULTILINE)
+    assert [name for name, variable in given if name != variable] == []
+    signing_in = {"AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_SUBSCRIPTION_ID"}
+    assert {name for name, _ in given} == {*wanted, *signing_in}
+    used = re.findall(r"uses: (.*)", workflow)
+    assert [one for one in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", one)] == []
+    assert "secrets." not in workflow
