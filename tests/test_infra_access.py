@@ -99,7 +99,11 @@ def test_the_app_is_called_by_event_grid_over_tls_and_by_nobody_else() -> None:
     made = main(**TWO)
     app = app_of(made)
     site = app["siteConfig"]
-    assert (app["httpsOnly"], site["minTlsVersion"], site["ftpsState"]) == (True, "1.2", "Disabled")
+    assert (app["httpsOnly"], site["minTlsVersion"], site["scmMinTlsVersion"]) == (
+        True,
+        "1.2",
+        "1.2",
+    )
     assert [rule["ipAddress"] for rule in site["ipSecurityRestrictions"]] == ["AzureEventGrid"]
     assert site["ipSecurityRestrictionsDefaultAction"] == "Deny"
     passwords = made.of("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
@@ -110,6 +114,20 @@ def test_the_app_is_called_by_event_grid_over_tls_and_by_nobody_else() -> None:
     scale = app["functionAppConfig"]
     assert scale["runtime"] == {"name": "python", "version": "3.13"}
     assert scale["scaleAndConcurrency"] == {"instanceMemoryMB": 2048, "maximumInstanceCount": 40}
+
+
+def test_flex_consumption_is_given_no_setting_that_it_refuses() -> None:
+    """Azure answers with error 51021, in some regions; the names are from its message."""
+    refused = {
+        "alwaysOn",
+        "ftpsState",
+        "functionsRuntimeScaleMonitoringEnabled",
+        "linuxFxVersion",
+        "netFrameworkVersion",
+        "preWarmedInstanceCount",
+        "use32BitWorkerProcess",
+    }
+    assert app_of(main(**TWO))["siteConfig"].keys() & refused == set()
 
 
 def test_no_key_is_written_down_anywhere() -> None:

@@ -161,6 +161,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 
 resource app 'Microsoft.Web/sites@2024-04-01' = {
   // checkov:skip=CKV_AZURE_17: Event Grid, the only caller, shows no client certificate; it shows the key of the blob extension
+  // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and refuses the setting; a password for it is off, below
   // checkov:skip=CKV_AZURE_212: Flex Consumption scales from zero; nothing is lost while no instance runs
   // checkov:skip=CKV_AZURE_213: Flex Consumption has no health check; a function that fails is in the alerts
   // checkov:skip=CKV_AZURE_222: Event Grid delivers from outside any network; all other callers are turned away
@@ -181,10 +182,8 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
     httpsOnly: true
     publicNetworkAccess: 'Enabled' // Event Grid delivers from outside; the restriction below is for it
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
-    keyVaultReferenceIdentity: identityId
     siteConfig: {
       appSettings: appSettings
-      ftpsState: 'Disabled'
       http20Enabled: true
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
