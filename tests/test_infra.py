@@ -30,6 +30,7 @@ from infra_made import (
 )
 
 from flowlog_core.connections import Connection
+from flowlog_core.doctor.facts import cheap_findings
 from flowlog_core.settings import TABLE, Settings
 
 # Of the host and of Application Insights, beside the settings of the app's own.
@@ -93,6 +94,13 @@ def test_the_app_accepts_the_settings_that_it_is_given() -> None:
         service: f"https://{state_of(made)}.{service}.core.windows.net"
         for service in ("table", "blob", "queue")
     }
+
+
+@pytest.mark.parametrize("parameters", [TWO, PRIVATE, {"trial": True, "sink": "table"}])
+def test_the_app_has_nothing_to_say_against_its_settings(parameters: dict[str, Any]) -> None:
+    environment = {**settings_of(main(**parameters)), "WEBSITE_SKU": "FlexConsumption"}
+    found = cheap_findings(Settings.from_environment(environment), environment)
+    assert [finding.what for finding in found if finding.level != "ok"] == []
 
 
 def test_other_settings_are_added_as_written() -> None:

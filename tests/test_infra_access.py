@@ -10,6 +10,8 @@ import pytest
 from infra_deploy import SUBSCRIPTION, Deployment
 from infra_made import FILES, GROUP, INFRA, PRIVATE, TWO, app_of, main, state_of
 
+README = (INFRA / "README.md").read_text(encoding="utf-8")
+
 # As published: learn.microsoft.com, "Azure built-in roles".
 PUBLISHED_ROLES = {
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
@@ -36,6 +38,12 @@ def assigned(made: Deployment) -> set[tuple[str, str, str]]:
         )
         for one in made.of("Microsoft.Authorization/roleAssignments")
     }
+
+
+def test_the_readme_names_every_role_that_is_assigned() -> None:
+    (table,) = re.findall(r"### Who may what\n(.*?)\n\n[A-Z]", README, re.DOTALL)
+    named = set(re.findall(r"\| ((?:Storage|Monitoring)[\w ]+?) \|", table))
+    assert named == {role for _, role, _ in assigned(main(**PRIVATE))}
 
 
 def test_nobody_may_more_than_is_needed() -> None:

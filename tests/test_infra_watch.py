@@ -86,6 +86,16 @@ def test_what_must_not_go_unnoticed_has_an_alert() -> None:
     assert silence.body["properties"]["windowSize"] == "PT120M"
 
 
+def test_the_readme_tells_of_every_alert() -> None:
+    readme = (INFRA / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"\| alert \| fires when \|\n\|.*?\n(.*?)\n\n", readme, re.DOTALL)
+    told = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
+    assert told[: len(ALERTS)] == [
+        one["displayName"].removeprefix("Flowlog: ") for one in ALERTS.values()
+    ]
+    assert told[len(ALERTS) :] == ["`flowlog-poison-queue-…`", "`flowlog-undelivered-events-…`"]
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_each_alert_looks_at_its_own_measure_and_reaches_the_action_group(name: str) -> None:
     rule, measure = ALERTS[name], ALERTS[name]["criteria"]["allOf"][0]
