@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench import bench_import, bench_ingest, bench_latency, bench_normalize
+from bench import bench_import, bench_ingest, bench_latency, bench_normalize, bench_sweep
 
 if __name__ == "__main__":
-    for measurement in (bench_normalize, bench_ingest, bench_latency, bench_import):
+    for measurement in (bench_normalize, bench_ingest, bench_latency, bench_sweep, bench_import):
         measurement.main()
         print()

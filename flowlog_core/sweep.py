@@ -16,17 +16,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from flowlog_core.checkpoint import Checkpoint, CheckpointKey, Failure, checkpoint_key
+from flowlog_core.checkpoint import (
+    BlobRef,
+    Checkpoint,
+    CheckpointKey,
+    Failure,
+    checkpoint_key,
+)
 from flowlog_core.claim import take_or_ring
 from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.listing import BlobLister, Listed, flow_logs_since
-from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sweep_pass import SweepPass
 
 log = logging.getLogger(__name__)
@@ -102,6 +107,22 @@ class Summary:
         )
 
 
+class Runner(Protocol):
+    """Runs several things at a time, or one after the other: a `Parallel`."""
+
+    def __call__(self, items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+        """Do all; an item is drawn when there is room for it."""
+        ...
+
+
+class IngestOne(Protocol):
+    """What is done with a blob that is behind: `ingest`."""
+
+    def __call__(self, blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
+        """See `ingest`."""
+        ...
+
+
 class Sweep:
     """Sweeps as often as `run` is called; `stop` ends it early, as the end of its time does."""
 
@@ -110,11 +131,13 @@ class Sweep:
         lister: BlobLister,
         pipeline: Pipeline,
         scope: Scope,
-        parallel: Parallel,
+        parallel: Runner,
         stop: threading.Event | None = None,
+        ingest_one: IngestOne = ingest,
     ) -> None:
         self._lister, self._pipeline, self._scope = lister, pipeline, scope
         self._parallel, self._stop = parallel, stop or threading.Event()
+        self._ingest_one = ingest_one
         self._lock = threading.Lock()
 
     def run(self) -> Summary:
@@ -225,7 +248,7 @@ class Sweep:
         def take(one: Listed) -> None:
             settled = now - one.blob.log.hour >= SETTLED_AFTER
             try:
-                outcome = ingest(one.blob, self._pipeline, final=settled)
+                outcome = self._ingest_one(one.blob, self._pipeline, final=settled)
             except Exception:
                 # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
                 # told the log; the blob's checkpoint counts the attempts and makes it wait.

@@ -47,6 +47,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "schedules without need of a sweep",
         "storage calls",
         "taken by the last sweep",
+        "taken on the way",
     }
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from random import Random
 
 from greenlet import getcurrent
 
 from flowlog_core.checkpoint import BlobRef, checkpoint_key
 from flowlog_core.errors import NotFound, Unavailable
-from flowlog_core.ingest import Outcome
+from flowlog_core.ingest import Outcome, Pipeline
+from flowlog_core.listing import Listed
+from flowlog_core.sweep import Place, Scope, Sweep
 from flowlog_core.testing.memory import (
     MemoryBlobs,
     MemoryCheckpoints,
     MemoryDeadLetters,
+    MemorySink,
     some_blob,
 )
 from flowlog_core.testing.simulated_calls import World
@@ -37,7 +41,8 @@ class Schedule:
         self.counts: Counter[str] = Counter()
         self.violated: Violated | None = None
         self.chunk_bytes = rng.choice((100, 400, 1000, 1 << 20))
-        blobs, checkpoints = MemoryBlobs(), MemoryCheckpoints(self.timeline.clock)
+        clock = self.timeline.clock
+        blobs, checkpoints = MemoryBlobs(clock), MemoryCheckpoints(clock)
         refs = [some_blob(hour) for hour in range(rng.choice((1, 1, 1, 2)))]
         self.logs = {
             ref: SimulatedLog(ref, blobs, rng, number * _NUMBERS_OF_A_BLOB)
@@ -66,15 +71,14 @@ class Schedule:
         self.world.note("schedule", f"{self.world.weather}, claims of {self.world.owned_for_s} s")
         try:
             self._plan()
+            self._plan_sweeps()
             self._until_quiet()
             behind = self._behind()
             self.world.judge.quiet(behind)
-            self.timeline.clock.sleep(10 * self.world.owned_for_s)
+            # Longer than any claim, and than the longest wait of a blob that failed.
+            self.timeline.clock.sleep(10 * self.world.owned_for_s + 7 * 3600)
             self.world.weather = CALM
-            for blob in behind:
-                self.world.note("sweep", f"takes {_hour(blob)}")
-                self.counts["taken by the last sweep"] += 1
-                self._deliver(Event(blob))
+            self.world.judge.swept(behind, self._sweep("taken by the last sweep"))
             self._until_quiet()
             self.world.judge.end()
         finally:
@@ -185,6 +189,39 @@ class Schedule:
 
     # The sweep.
 
+    def _plan_sweeps(self) -> None:
+        weather = self.world.weather
+        if not weather.crash and not weather.lost:
+            return  # there it is to be seen that no sweep is needed
+        for _ in range(self.rng.choice((0, 0, 1, 3))):
+            self.timeline.after(self.rng.random() * 120, lambda: self._sweep("taken on the way"))
+
+    def _sweep(self, counted_as: str) -> list[BlobRef]:
+        """Run the real sweep; what it finds behind, the host hands out like an event."""
+        found: list[BlobRef] = []
+
+        def hand_out(blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
+            del pipeline, final
+            found.append(blob)
+            return Outcome()
+
+        world, blob = self.world, next(iter(self.logs))
+        pipeline = Pipeline(
+            world.blobs,
+            world.checkpoints,
+            MemorySink(),
+            world.letters,
+            world.owned_for_s,
+            self.timeline.clock,
+        )
+        scope = Scope([Place(blob.account, blob.container)], hours=24, untouched_for_s=0)
+        Sweep(world.blobs, pipeline, scope, _one_after_the_other, ingest_one=hand_out).run()
+        for blob in found:
+            world.note("sweep", f"takes {_hour(blob)}")
+            self.counts[counted_as] += 1
+            self._deliver(Event(blob))
+        return found
+
     def _behind(self) -> list[BlobRef]:
         """The blobs whose present version is not the one that was read to its end."""
         behind = []
@@ -200,6 +237,14 @@ class Schedule:
 
     def _note(self, who: str, what: str) -> None:
         self.trace.append(f"{self.timeline.now_s - 1000:10.3f}  {who:<10} {what}")
+
+
+def _one_after_the_other(items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+    count = 0
+    for item in items:
+        do(item)
+        count += 1
+    return count
 
 
 def _note_nothing(who: str, what: str) -> None:

@@ -216,6 +216,11 @@ class Judge:
             _require(not names, "no sweep is needed where all went well", f"behind: {names}")
             self._complete()
 
+    def swept(self, behind: list[BlobRef], found: list[BlobRef]) -> None:
+        """The last sweep has looked; `behind` is what it had to find at least."""
+        missed = [str(blob) for blob in behind if blob not in found]
+        _require(not missed, "the sweep finds all that is behind", f"missed: {missed}")
+
     def end(self) -> None:
         """The last sweep is over too."""
         self._complete()
