@@ -40,8 +40,8 @@ def test_a_role_is_named_with_account_and_identity() -> None:
         "the identity with client id 0000-1111",
     )
     assert [end.role for end in (blobs, queues, *ends_of_it[3:])] == [
-        "Storage Blob Data Owner (for the host's blob trigger; to read alone, Storage Blob Data "
-        "Reader)",
+        "Storage Blob Data Reader (Storage Blob Data Owner where the host polls instead of Event "
+        "Grid)",
         "Storage Queue Data Contributor",
         "Storage Table Data Contributor",
         "Storage Table Data Contributor",

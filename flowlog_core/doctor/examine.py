@@ -24,7 +24,7 @@ IDENTITY_S, STORAGE_S = 8.0, 15.0
 """How long all checks together may take: of the identities, then of what they open."""
 _TOKEN_SCOPE = "https://storage.azure.com/.default"  # noqa: S105 - an address, no secret
 _BLOB_TRIGGER = (
-    "Storage Blob Data Owner (for the host's blob trigger; to read alone, Storage Blob Data Reader)"
+    "Storage Blob Data Reader (Storage Blob Data Owner where the host polls instead of Event Grid)"
 )
 _SINK: dict[Service, str] = {
     "queue": "Storage Queue Data Message Sender (or Contributor, which may create the queue too)",
