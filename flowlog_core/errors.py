@@ -37,6 +37,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from flowlog_core.secrets import redact
+
 
 class FlowlogError(Exception):
     """The root of the tree; `try_again` says whether the same call may succeed later."""
@@ -159,14 +161,17 @@ def storage_errors(doing: str) -> Iterator[None]:
     `doing` names the call in the message, for example "reading blob x of container y". Nothing but
     storage calls belongs inside: whatever the SDK raises that is not its own is taken for an answer
     that was cut off. Its parsers stumble over one in many ways (AttributeError, ValueError,
-    ParseError), and those of a batch let the exceptions of `requests` through.
+    ParseError), and those of a batch let the exceptions of `requests` through. No signature of a
+    URL is left in the error or in what it was raised from.
     """
     try:
         yield
     except FlowlogError:
         raise
     except AzureError as error:
+        redact(error)
         raise _kind_of(error)(f"{doing}: {_in_one_line(error)}") from error
     except Exception as error:
+        redact(error)
         told = f"{doing}: the answer cannot be read: {type(error).__name__}: {error}"
         raise Unavailable(told) from error
