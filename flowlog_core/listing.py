@@ -59,18 +59,30 @@ def flow_logs_since(
 
     Comes in batches, each from one page.
     """
-    waiting = [""]
+    waiting = [_Folder("", may_fit=True)]
     while waiting:
-        prefix = waiting.pop()
+        prefix, may_fit = waiting.pop()
         if _is_before(prefix, since) or (prefix < after and not after.startswith(prefix)):
             continue
-        page = lister.page(account, container, prefix)
-        if not page.is_all:
-            waiting += sorted(lister.folders(account, container, prefix), reverse=True)
-            continue
-        found = [one for one in page.listed if one.blob.log.hour >= since and one.blob.name > after]
-        if found:
-            yield found
+        inner = [] if may_fit else lister.folders(account, container, prefix)
+        if not inner:
+            page = lister.page(account, container, prefix)
+            if page.is_all:
+                logs = [one for one in page.listed if one.blob.log.hour >= since]
+                if found := [one for one in logs if one.blob.name > after]:
+                    yield found
+                continue
+            inner = lister.folders(account, container, prefix)
+        # A folder that is alone holds all that its parent held, which was too much for a page.
+        waiting += [_Folder(name, may_fit=len(inner) > 1) for name in sorted(inner, reverse=True)]
+
+
+class _Folder(NamedTuple):
+    """A folder that is still to be listed."""
+
+    prefix: str
+    may_fit: bool
+    """Whether all of it might fit into one page."""
 
 
 def _is_before(prefix: str, since: datetime) -> bool:
