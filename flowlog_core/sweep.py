@@ -17,9 +17,9 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from flowlog_core.checkpoint import (
     BlobRef,
@@ -33,6 +33,9 @@ from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.listing import BlobLister, Listed, flow_logs_since
 from flowlog_core.sweep_pass import SweepPass
+from flowlog_core.sweep_scope import Place, Scope, Summary
+
+__all__ = ["SWEEP_KEY", "Place", "Scope", "Summary", "Sweep", "is_behind", "try_again_at"]
 
 log = logging.getLogger(__name__)
 
@@ -42,69 +45,6 @@ SETTLED_AFTER = timedelta(hours=3)
 rest for a late Network Watcher. What makes no entry by then never will."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_BACKOFF_S, _MOST_BACKOFF_S = 60, 6 * 3600
-
-
-class Place(NamedTuple):
-    """A container of flow logs in a source account."""
-
-    account: str
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a sweep looks at, and how long it may take."""
-
-    places: Sequence[Place]
-    hours: int
-    """How far back, beside the open hour."""
-    since: datetime | None = None
-    """Further back than that, once: until a sweep has gone through all of it."""
-    untouched_for_s: float = 120
-    """Leave younger commits alone: their events are on the way."""
-    most_s: float = 240
-    """No new blob is begun after this; the next sweep goes on from there."""
-
-
-@dataclass(slots=True)
-class Summary:
-    """What a sweep found and did."""
-
-    looked_at: int = 0
-    behind: int = 0
-    forwarded: int = 0
-    failed: int = 0
-    backing_off: int = 0
-    entries: int = 0
-    records: int = 0
-    dead_letters: int = 0
-    new_bytes: int = 0
-    is_whole: bool = True
-    """False: the time was up, or another sweep is going on."""
-
-    def add(self, outcome: Outcome) -> None:
-        """Count what one blob came to."""
-        self.forwarded += 1
-        self.entries += outcome.entries
-        self.records += outcome.records
-        self.dead_letters += outcome.dead_letters
-        self.new_bytes += outcome.new_bytes
-
-    def __iadd__(self, later: Summary) -> Summary:
-        """Add up what was done; what is failing, or left, is as it was found last."""
-        for name in ("forwarded", "entries", "records", "dead_letters", "new_bytes"):
-            setattr(self, name, getattr(self, name) + getattr(later, name))
-        for name in ("looked_at", "behind", "failed", "backing_off", "is_whole"):
-            setattr(self, name, getattr(later, name))
-        return self
-
-    def __str__(self) -> str:
-        return (
-            f"{self.looked_at} blobs looked at, {self.behind} behind, {self.forwarded} forwarded, "
-            f"{self.failed} failed, {self.backing_off} left for later after failures: "
-            f"{self.entries} entries, {self.records} records, {self.dead_letters} dead letters, "
-            f"{self.new_bytes} new bytes" + ("" if self.is_whole else "; to be continued")
-        )
 
 
 class Runner(Protocol):
