@@ -46,8 +46,8 @@ class BlobRef:
         return None if log is None else cls(account, container, log)
 
 
-def row_of_hour(hour: datetime) -> str:
-    """How the row keys of an hour's checkpoints begin; they sort by hour."""
+def hour_key(hour: datetime) -> str:
+    """An hour as it stands in keys and names, 2024-08-19T18Z: they sort by it."""
     return f"{hour:%Y-%m-%dT%HZ}"
 
 
@@ -67,7 +67,7 @@ def checkpoint_key(blob: BlobRef) -> CheckpointKey:
     digest = _digest(blob.name, digest_bytes=6)
     partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
     return CheckpointKey(
-        table_key(partition), table_key(f"{row_of_hour(blob.log.hour)}|{blob.log.mac}|{digest}")
+        table_key(partition), table_key(f"{hour_key(blob.log.hour)}|{blob.log.mac}|{digest}")
     )
 
 

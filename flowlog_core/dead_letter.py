@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import orjson
 from azure.storage.blob import ContainerClient, ContentSettings
 
-from flowlog_core.checkpoint import BlobRef, table_key
+from flowlog_core.checkpoint import BlobRef, hour_key, table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.normalize import BadTuple
-from flowlog_core.records import Source, record_id
+from flowlog_core.records import Source, entry_id, record_id
 from flowlog_core.sinks.parallel import Parallel
 
 SCHEMA = "flowlog-dead-letter/1"
@@ -48,14 +48,14 @@ class DeadLetter:
     def id(self) -> str:
         """The position: the record id that the tuple would have had, or that of the entry."""
         if self.tuple_index is None:
-            return record_id(self.source, self.offset, 0).rpartition(".")[0]
+            return entry_id(self.source, self.offset)
         return record_id(self.source, self.offset, self.tuple_index)
 
     @property
     def name(self) -> str:
         """The name of the item's blob."""
         log = self.blob.log
-        return f"{log.hour:%Y-%m-%dT%HZ}/{table_key(log.mac)}/{self.id}.json"
+        return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
 
     def to_json(self) -> bytes:
         """The item's content. Bytes that are not UTF-8 stand in `raw_base64` instead of `raw`."""

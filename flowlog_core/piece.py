@@ -15,7 +15,7 @@ from flowlog_core.dead_letter import DeadLetter, dead_letters_of
 from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.normalize import BadTuple, UnreadableEntry, normalize
 from flowlog_core.pipeline import Outcome, Pipeline
-from flowlog_core.records import Source, record_id, time_of_line
+from flowlog_core.records import Source, entry_id, time_of_line
 from flowlog_core.sinks import EntryRecords, tuple_index_of
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Piece:
         if isinstance(item, Damaged):
             return self._set_aside(source, item, item.reason)
         try:
-            normalized = normalize(item.value, record_id(source, item.start, 0).removesuffix("0"))
+            normalized = normalize(item.value, f"{entry_id(source, item.start)}.")
         except UnreadableEntry as error:
             return self._set_aside(source, item, error.reason)
         lines = normalized.lines

@@ -74,11 +74,16 @@ def time_of_line(line: str) -> datetime:
     return datetime.fromisoformat(line[start : line.index('"', start)])
 
 
+def entry_id(source: Source, entry_offset: int) -> str:
+    """The position of an entry, `entry_offset` in bytes; all ids in it begin so, a dot behind."""
+    return f"{source.digest}.{source.generation}.{entry_offset}"
+
+
 def record_id(source: Source, entry_offset: int, tuple_index: int) -> str:
-    """The id of one record: `entry_offset` in bytes, `tuple_index` counted over the entry."""
-    return f"{source.digest}.{source.generation}.{entry_offset}.{tuple_index}"
+    """The id of one record: `tuple_index` is counted over the entry."""
+    return f"{entry_id(source, entry_offset)}.{tuple_index}"
 
 
 def message_id(source: Source, entry_offset: int, part: int) -> str:
     """The id of the `part`-th message (from 0) that one entry's records were put in."""
-    return f"{source.digest}.{source.generation}.{entry_offset}.p{part}"
+    return f"{entry_id(source, entry_offset)}.p{part}"

@@ -208,16 +208,15 @@ class Sweep:
     def _behind(
         self, batch: Sequence[Listed], now: datetime, summary: Summary, owing: list[Listed]
     ) -> Iterator[Listed]:
-        rows: dict[str, dict[str, Listed]] = defaultdict(dict)
-        for one in batch:
-            key = checkpoint_key(one.blob)
-            rows[key.partition][key.row] = one
+        rows: dict[str, list[str]] = defaultdict(list)
+        keys = [checkpoint_key(one.blob) for one in batch]
+        for key in keys:
+            rows[key.partition].append(key.row)
         stored = {
             partition: self._pipeline.checkpoints.between(partition, min(found), max(found))
             for partition, found in rows.items()
         }
-        for one in batch:
-            key = checkpoint_key(one.blob)
+        for one, key in zip(batch, keys, strict=True):
             checkpoint = stored[key.partition].get(key.row)
             is_young = (now - one.last_modified).total_seconds() < self._scope.untouched_for_s
             if is_young or not is_behind(one, checkpoint, now):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from flowlog_core.appended import LogReader
-from flowlog_core.checkpoint import BlobRef, CheckpointStore, row_of_hour
+from flowlog_core.checkpoint import BlobRef, CheckpointStore, hour_key
 from flowlog_core.clock import Clock
 from flowlog_core.errors import Conflict, FlowlogError, NotFound, OutOfRange
 from flowlog_core.sweep import SWEEP_KEY
@@ -26,7 +26,7 @@ def tidy(
     """
     started, removed = clock.monotonic(), 0
     oldest_kept = checkpoints.get(SWEEP_KEY).at - timedelta(days=keep_days)
-    for key, answer in checkpoints.before(row_of_hour(oldest_kept)):
+    for key, answer in checkpoints.before(hour_key(oldest_kept)):
         if clock.monotonic() - started >= most_s:
             break
         blob = BlobRef.parse(answer.checkpoint.blob) if answer.checkpoint else None

@@ -23,7 +23,7 @@ from flowlog_core.demo.scenario import flow_logs
 from flowlog_core.demo.screen import Line, LogRow, View, progress, screen
 from flowlog_core.framing import Entry, Framer
 from flowlog_core.normalize import normalize
-from flowlog_core.records import Source, record_id
+from flowlog_core.records import Source, entry_id, record_id
 from flowlog_core.testing.generate import HEAD, FlowLogGenerator, Format, document
 
 HOUR = datetime(2024, 8, 19, 18, tzinfo=UTC)
@@ -231,7 +231,7 @@ def test_an_hour_has_sixty_appends_that_the_ledger_and_flowlog_understand_alike(
     data = document(entry for _, entries in appends for entry in entries)
     for item in [*framer.feed(data), *framer.end()]:
         assert isinstance(item, Entry)
-        normalized = normalize(item.value, record_id(SOURCE, item.start, 0).removesuffix("0"))
+        normalized = normalize(item.value, f"{entry_id(SOURCE, item.start)}.")
         ledger.received(map(orjson.loads, normalized.lines), 0.0)
     assert ledger.check().lines()[:-1] == []
     assert ledger.check().ok

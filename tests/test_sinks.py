@@ -20,7 +20,7 @@ from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.messages import Encoding
 from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS, Source, record_id
+from flowlog_core.records import FIELDS, Source, entry_id
 from flowlog_core.sinks import EntryRecords, TooLarge, tuple_index_of
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
@@ -49,7 +49,7 @@ def entry_records(
     entry: GeneratedEntry, offset: int = 12, blob: BlobRef = BLOB, generation: int = 0
 ) -> EntryRecords:
     source = Source(blob.account, blob.container, blob.name, generation)
-    prefix = record_id(source, offset, 0).removesuffix("0")
+    prefix = f"{entry_id(source, offset)}."
     return EntryRecords(blob, source, offset, normalize(orjson.loads(entry.raw), prefix).lines)
 
 

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from flowlog_core.cli.output import WRITERS, Writer, printable, writer_for
 from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.normalize import UnreadableEntry, normalize
-from flowlog_core.records import Source, record_id
+from flowlog_core.records import Source, entry_id
 
 _READ_BYTES = 1024 * 1024
 
@@ -72,7 +72,7 @@ def _parse_stream(name: str, file: BinaryIO, writer: Writer) -> Iterator[str]:
             yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
             continue
         try:
-            entry = normalize(item.value, record_id(source, item.start, 0).removesuffix("0"))
+            entry = normalize(item.value, f"{entry_id(source, item.start)}.")
         except UnreadableEntry as error:
             yield f"byte {item.start}: {error.reason}"
             continue

@@ -13,7 +13,7 @@ import orjson
 from azure.core.exceptions import IncompleteReadError
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
-from flowlog_core.checkpoint import table_key
+from flowlog_core.checkpoint import hour_key, table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
@@ -75,7 +75,7 @@ class TableSink:
 
 def _batches(entry: EntryRecords, too_large: list[TooLarge]) -> Iterator[Batch]:
     log, source = entry.blob.log, entry.source
-    partition = table_key(f"{log.resource_id.strip('/')}|{log.hour:%Y-%m-%dT%HZ}")
+    partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}")
     mac, suffix = table_key(log.mac), f"{source.digest}.{source.generation}"
     rows: list[dict[str, Any]] = []
     size = 0

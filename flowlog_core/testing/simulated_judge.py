@@ -15,7 +15,7 @@ from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
 from flowlog_core.consume import decode
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.messages import Message
-from flowlog_core.records import Source, record_id
+from flowlog_core.records import Source, entry_id, record_id
 from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints
 from flowlog_core.testing.simulated_log import Position, SimulatedLog
 
@@ -290,5 +290,5 @@ def _position(item_id: str) -> Position:
 def _item_id(source: Source, position: Position) -> str:
     offset, index = position
     if index is None:
-        return record_id(source, offset, 0).rpartition(".")[0]
+        return entry_id(source, offset)
     return record_id(source, offset, index)

@@ -10,7 +10,7 @@ from typing import Any
 
 from reference_normalize import Bad, reference
 
-from flowlog_core.records import Source, record_id
+from flowlog_core.records import Source, entry_id
 from flowlog_core.testing.generate import HEAD, GeneratedEntry
 
 Record = dict[str, Any]
@@ -32,7 +32,7 @@ class Truth:
         for entry in entries:
             offset = end + len(b",") if end else len(HEAD)
             end = offset + len(entry.raw)
-            self._wrote(record_id(source, offset, 0).removesuffix("0"), entry)
+            self._wrote(f"{entry_id(source, offset)}.", entry)
         return end
 
     def _wrote(self, prefix: str, entry: GeneratedEntry) -> None:
