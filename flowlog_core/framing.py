@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 
 from flowlog_core.json_scan import (
-    ENTRY_START,
     ENTRY_START_BYTES,
     Closed,
     NextEntry,
@@ -30,6 +29,7 @@ from flowlog_core.json_scan import (
 _BEFORE_BYTES = 64
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
+_CLOSE_BRACKET, _CLOSE_BRACE = b"]}"
 _STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
 
 
@@ -147,8 +147,8 @@ class Framer:
         if self._scan or self._position < self._guessed or not is_object:
             return None
         limit = self._limit()
-        end = quick_end(self._buffer, limit)
-        if end is not None and not ENTRY_START.search(self._buffer, 1, end):
+        end, is_alone = quick_end(self._buffer, limit)
+        if end is not None and is_alone:
             raw = bytes(self._buffer[:end])
             try:
                 return self._entry(raw, parse_object(raw))
@@ -225,13 +225,21 @@ class Framer:
 
 def _tail(buffer: bytearray) -> tuple[int, int] | None:
     """The indices of the `]` and the `}` with which `buffer` ends, white space aside."""
-    if not buffer or buffer[-1] not in _SPACE + b"}":
+    brace = _last(buffer, len(buffer))
+    bracket = _last(buffer, brace)
+    if bracket < 0 or (buffer[bracket], buffer[brace]) != (_CLOSE_BRACKET, _CLOSE_BRACE):
         return None
-    text = bytes(buffer).rstrip(_SPACE)
-    before_brace = text[:-1].rstrip(_SPACE)
-    if text.endswith(b"}") and before_brace.endswith(b"]"):
-        return len(before_brace) - 1, len(text) - 1
-    return None
+    return bracket, brace
+
+
+def _last(buffer: bytearray, end: int) -> int:
+    """The index of the last byte before `end` that is no white space; negative: there is none."""
+    while end > 0:
+        start = max(0, end - _BEFORE_BYTES)
+        if text := buffer[start:end].rstrip(_SPACE):
+            return start + len(text) - 1
+        end = start
+    return -1
 
 
 def _cut(oversize: bytes) -> int:

@@ -63,18 +63,24 @@ def parse_object(raw: bytes | bytearray) -> dict[str, Any]:
     return value
 
 
-def quick_end(buffer: bytearray, limit: int) -> int | None:
+def quick_end(buffer: bytearray, limit: int) -> tuple[int | None, bool]:
     """Where the object at 0 would end (exclusive) if no string held a brace; None: beyond `limit`.
 
-    A guess at C speed: right if and only if what it encloses parses.
+    And whether what may be another entry begins in it. A guess at C speed: right if and only if
+    what it encloses parses.
     """
     depth = at = 0
+    is_alone = True
     while (close := buffer.find(b"}", at, limit)) >= 0:
-        depth += buffer.count(b"{", at, close) - 1
+        while (brace := buffer.find(b"{", at, close)) >= 0:
+            depth += 1
+            is_alone = is_alone and (brace == 0 or not ENTRY_START.match(buffer, brace))
+            at = brace + 1
+        depth -= 1
         at = close + 1
         if depth == 0:
-            return at
-    return None
+            return at, is_alone
+    return None, is_alone
 
 
 @dataclass(frozen=True, slots=True)
