@@ -22,7 +22,7 @@ from flowlog_core.records import Source
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import Format
 
-TOTAL_TUPLES = 30_000
+TOTAL_TUPLES = 60_000  # an hour of an interface with 1,000 flows a minute
 ROUNDS = 9
 PREFIX = "0123456789abcdef01234567.0.123456."
 

@@ -6,10 +6,15 @@ network flow logs" (version 4), and as seen in captures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flowlog_core import tuple_tables as tables
+from flowlog_core.compiled import writer_of
+
+if TYPE_CHECKING:
+    from flowlog_core._tuple_writer import Writer
 
 NSG = "NetworkSecurityGroupFlowEvent"
 VNET = "FlowLogFlowEvent"
@@ -20,8 +25,8 @@ class Format:
     """One format: names of keys in the entry, and the fields of its tuples.
 
     An entry's flows are two lists deep. `body` holds `flows`; each of those has `outer_text` and
-    a list `groups`; each of these has `inner_text` and the list `flowTuples`. A tuple has `width`
-    fields: its time, read by `times`, two addresses, two ports, and all that `rest` knows to read.
+    a list `groups`; each of these has `inner_text` and the list `flowTuples`. `fields` are the
+    tables that read a tuple's fields, in the tuple's order.
     """
 
     category: str
@@ -31,12 +36,13 @@ class Format:
     outer_text: str
     groups: str
     inner_text: str
-    width: int
-    times: Callable[[Iterable[str]], Iterable[str]]
-    rest: Mapping[str, str]
+    fields: tuple[Mapping[str, str], ...]
+    writer: Writer | None
+    """Writes the records of ordinary tuples; None where it was not compiled."""
 
 
-def _nsg(version: int, facts: tuple[Mapping[str, str], ...], has_counters: bool) -> Format:
+def _nsg(version: int, *rest: Mapping[str, str]) -> Format:
+    fields = (*_START, tables.PROTOCOL_LETTER, tables.DIRECTION, *rest)
     return Format(
         category=NSG,
         version=version,
@@ -45,30 +51,38 @@ def _nsg(version: int, facts: tuple[Mapping[str, str], ...], has_counters: bool)
         outer_text="rule",
         groups="flows",
         inner_text="mac",
-        width=13 if has_counters else 8,
-        times=tables.times_that_repeat,
-        rest=tables.rest_of_tuple(
-            (tables.PROTOCOL_LETTER, tables.DIRECTION, *facts), has_counters=has_counters
-        ),
+        fields=fields,
+        writer=writer_of(fields, ORDER),
     )
 
 
-FORMATS = (
-    _nsg(1, (tables.DECISION_ONLY,), has_counters=False),
-    _nsg(2, (tables.DECISION, tables.STATE), has_counters=True),
-    Format(
+def _vnet(version: int, *rest: Mapping[str, str]) -> Format:
+    fields = (*_START, tables.PROTOCOL_NUMBER, tables.DIRECTION, *rest)
+    return Format(
         category=VNET,
-        version=4,
+        version=version,
         resource_id="flowLogResourceID",
         body="flowRecords",
         outer_text="aclID",
         groups="flowGroups",
         inner_text="rule",
-        width=13,
-        times=tables.times_that_differ,
-        rest=tables.rest_of_tuple(
-            (tables.PROTOCOL_NUMBER, tables.DIRECTION, tables.STATE_DECIDES, tables.ENCRYPTION),
-            has_counters=True,
-        ),
-    ),
+        fields=fields,
+        writer=writer_of(fields, ORDER),
+    )
+
+
+_START = (
+    tables.TIME,
+    tables.SOURCE_IP,
+    tables.DESTINATION_IP,
+    tables.SOURCE_PORT,
+    tables.DESTINATION_PORT,
+)
+ORDER = (0, 1, 3, 2, 4)
+"""How a tuple's first fields stand in the record: each address has its port behind it."""
+
+FORMATS = (
+    _nsg(1, tables.DECISION_ONLY),
+    _nsg(2, tables.DECISION, tables.STATE, *tables.COUNTERS),
+    _vnet(4, tables.STATE_DECIDES, tables.ENCRYPTION, *tables.COUNTERS),
 )

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import gzip
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
-from operator import add
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import orjson
@@ -27,7 +25,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 Encoding = Literal["json", "gzip"]
 
-_WIDEST_PART = 10**9
+_WIDEST = 10**9  # stands for a number that is not known yet, and longer than any
 _GZIP_PACKS_ABOUT = 8  # a first guess at how much more fits; what does not fit is halved
 
 
@@ -44,78 +42,68 @@ def messages_of(
 ) -> tuple[list[Message], list[TooLarge]]:
     """The messages that carry an entry's records, and the records too large for any message."""
     most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
-    envelope_bytes = len(_body(entry, (), _WIDEST_PART, _WIDEST_PART))
-    packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
     encode = _gzipped if encoding == "gzip" else bytes
-    room = most_bytes - envelope_bytes
+    packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
+    envelope = _envelope(entry)
 
-    def fits(lines: Sequence[str]) -> bool:
-        return len(encode(_body(entry, lines, _WIDEST_PART, _WIDEST_PART))) <= most_bytes
+    def body(run: range, part: int = _WIDEST, parts: int = _WIDEST, count: int = _WIDEST) -> bytes:
+        numbers = message_id(entry.source, entry.offset, part).encode(), part, parts, count
+        return b"".join((envelope % numbers, entry.lines.joined(run), b"]}"))
 
-    parts: list[Sequence[str]] = []
+    def fits(run: range) -> bool:
+        return len(encode(body(run))) <= most_bytes
+
+    runs: list[range] = []
     too_large: list[TooLarge] = []
-    for lines in _runs(entry.lines, room * packs):
-        for part in [lines] if encoding == "json" else _halved(lines, fits):
-            # `_runs` and `_halved` leave a line alone that is too large even so.
-            if len(part) == 1 and not fits(part):
+    room = most_bytes - len(body(range(0)))
+    for longest in _runs(entry.lines.ends, room * packs):
+        for run in [longest] if encoding == "json" else _halved(longest, fits):
+            # `_runs` and `_halved` leave a record alone that is too large even so.
+            if len(run) == 1 and not fits(run):
                 reason = f"the record fits no queue message of {max_message_bytes} bytes"
-                too_large.append(TooLarge(part[0], reason))
+                too_large.append(TooLarge(entry.lines[run.start], reason))
             else:
-                parts.append(part)
+                runs.append(run)
     return [
         Message(
-            message_id(entry.source, entry.offset, number),
-            b64encode_as_string(encode(_body(entry, lines, number, len(parts)))),
+            message_id(entry.source, entry.offset, part),
+            b64encode_as_string(encode(body(run, part, len(runs), len(run)))),
         )
-        for number, lines in enumerate(parts)
+        for part, run in enumerate(runs)
     ], too_large
 
 
-def _runs(lines: Sequence[str], most_bytes: int) -> Iterator[Sequence[str]]:
-    """Cut `lines` into the longest runs of at most `most_bytes`, commas included."""
-    if all(map(str.isascii, lines)):
-        sizes: Iterable[int] = map(len, lines)
-    else:
-        sizes = (len(line.encode()) for line in lines)
-    commas = range(1, len(lines) + 1)
-    ends = list(map(add, accumulate(sizes), commas))
-    start = 0
-    while start < len(lines):
-        sent = ends[start - 1] if start else 0
-        stop = max(bisect_right(ends, sent + most_bytes + 1, lo=start), start + 1)
-        yield lines[start:stop]
-        start = stop
+def _runs(ends: Sequence[int], most_bytes: int) -> Iterator[range]:
+    """The longest runs of records that come to at most `most_bytes`, commas included."""
+    start = begins_at = 0
+    while start < len(ends):
+        stop = max(bisect_right(ends, begins_at + most_bytes, lo=start), start + 1)
+        yield range(start, stop)
+        start, begins_at = stop, ends[stop - 1] + 1
 
 
-def _halved(lines: Sequence[str], fits: Callable[[Sequence[str]], bool]) -> Iterator[Sequence[str]]:
-    """Halve until every piece fits or is a single line."""
-    if len(lines) == 1 or fits(lines):
-        yield lines
+def _halved(run: range, fits: Callable[[range], bool]) -> Iterator[range]:
+    """Halve until every piece fits or is a single record."""
+    if len(run) == 1 or fits(run):
+        yield run
         return
-    middle = len(lines) // 2
-    yield from _halved(lines[:middle], fits)
-    yield from _halved(lines[middle:], fits)
+    middle = len(run) // 2
+    yield from _halved(run[:middle], fits)
+    yield from _halved(run[middle:], fits)
 
 
-def _body(entry: EntryRecords, lines: Sequence[str], part: int, parts: int) -> bytes:
-    source = entry.source
-    envelope = orjson.dumps(
-        {
-            "schema": SCHEMA,
-            "id": message_id(source, entry.offset, part),
-            "source": {
-                "account": source.account,
-                "container": source.container,
-                "blob": source.blob,
-                "generation": source.generation,
-                "offset": entry.offset,
-                "part": part,
-                "parts": parts,
-            },
-            "count": len(lines) if part < _WIDEST_PART else _WIDEST_PART,
-        }
-    )
-    return b'%b,"records":[%b]}' % (envelope[:-1], ",".join(lines).encode())
+def _envelope(entry: EntryRecords) -> bytes:
+    """What stands before a message's records, to be filled in with what differs between them."""
+    where = {
+        "account": entry.source.account,
+        "container": entry.source.container,
+        "blob": entry.source.blob,
+        "generation": entry.source.generation,
+        "offset": entry.offset,
+    }
+    source = orjson.dumps(where)[:-1].replace(b"%", b"%%")
+    numbers = b',"part":%d,"parts":%d},"count":%d,"records":['
+    return b'{"schema":"' + SCHEMA.encode() + b'","id":"%b","source":' + source + numbers
 
 
 def _gzipped(data: bytes) -> bytes:

@@ -1,33 +1,22 @@
 """An entry becomes flow records: NSG versions 1 and 2 and VNet version 4, in one schema.
 
-Tuples are read column by column, in blocks: the fields of one kind are checked and converted
-together, by look-ups and by calls that loop in C; what stands behind the ports is looked up whole,
-since few forms of it make up most of a log. The records' JSON is written from the parts.
-A block that holds a bad tuple is halved until that tuple stands alone, so its reason comes from
-the same checks that all the others passed, and good tuples pay nothing for it.
+An entry is walked down to its groups of tuples; a tuple is cut into its fields, which are checked
+and turned into their parts of the record's JSON by look-ups in `tuple_tables`. `_record` is all
+there is to know about that. Where `_tuple_writer.c` is compiled, it does the same for ordinary
+tuples at several times the speed, and leaves to `_record` whatever is in any way unusual.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import orjson
 
-from flowlog_core.formats import FORMATS, NSG, Format
-from flowlog_core.tuple_tables import (
-    DESTINATION_IP,
-    MAX_PORT,
-    SOURCE_IP,
-    BadField,
-    are_decimals,
-    brief,
-    check_decimals,
-)
-
-# Small enough that what a block needs stays in the processor's cache.
-_BLOCK_TUPLES = 256
+from flowlog_core.formats import FORMATS, NSG, ORDER, Format
+from flowlog_core.records import Lines
+from flowlog_core.tuple_tables import BadField, brief
 
 # Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
 # of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
@@ -49,9 +38,9 @@ class BadTuple:
 
 @dataclass(frozen=True, slots=True)
 class Normalized:
-    """`lines` are finished JSON objects without a newline, one record each, in file order."""
+    """An entry's records, and what could not become one."""
 
-    lines: list[str]
+    lines: Lines
     bad: list[BadTuple]
 
 
@@ -63,41 +52,41 @@ class UnreadableEntry(ValueError):
         self.reason = reason
 
 
+_Group = tuple[list[Any], int, str]
+"""Tuples, the index of the first, and the JSON of what their records have in common."""
+
+
 @dataclass(slots=True)
 class _Tuples:
-    """An entry's tuples in file order, each with its index and the JSON of what its group says."""
+    """An entry's tuples in file order, and what stood in a tuple's place without being one."""
 
-    texts: list[Any] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    groups: list[_Group] = field(default_factory=list)
     bad: list[BadTuple] = field(default_factory=list)
     next_index: int = 0
     repeated_characters: int = 0
 
-    def add(self, texts: list[Any], group: str) -> None:
-        self.repeated_characters += len(texts) * len(group)
+    def add(self, texts: list[Any], common: str) -> None:
+        self.repeated_characters += len(texts) * len(common)
         if self.repeated_characters > _MOST_REPEATED_CHARACTERS:
             raise BadField(
                 "names and ids, which each record repeats, would come to more than "
                 f"{_MOST_REPEATED_CHARACTERS} characters"
             )
-        end = self.next_index + len(texts)
-        self.texts += texts
-        self.indexes += range(self.next_index, end)
-        self.groups += repeat(group, len(texts))
-        self.next_index = end
+        self.groups.append((texts, self.next_index, common))
+        self.next_index += len(texts)
 
     def add_bad(self, value: object, reason: str) -> None:
         self.bad.append(BadTuple(self.next_index, _raw(value), reason))
         self.next_index += 1
 
 
-def normalize(entry: object, id_prefix: str) -> Normalized:
+def normalize(entry: object, id_prefix: str, *, compiled: bool = True) -> Normalized:
     """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
 
     A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
     included: what is wrong with one tuple never changes the id of another. Raises
-    `UnreadableEntry`, and nothing else, where the entry is of no known format.
+    `UnreadableEntry`, and nothing else, where the entry is of no known format. Without `compiled`
+    it keeps to Python, with the same result.
     """
     if not isinstance(entry, dict):
         raise UnreadableEntry(f"not an object: {brief(entry)}")
@@ -106,12 +95,45 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
         tuples = _tuples(log_format, entry)
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
-    lines: list[str] = []
     head = '{"id":' + orjson.dumps(id_prefix).decode()[:-1]
-    for start in range(0, len(tuples.texts), _BLOCK_TUPLES):
-        _normalize_block(log_format, head, tuples, start, start + _BLOCK_TUPLES, lines)
+
+    def record_or_bad(text: object, index: int, common: str) -> str | None:
+        try:
+            return _record(log_format, head, text, index, common)
+        except BadField as error:
+            tuples.bad.append(BadTuple(index, _raw(text), str(error)))
+            return None
+
+    if compiled and log_format.writer:
+        count = tuples.next_index
+        lines = Lines(*log_format.writer.write(head, tuples.groups, count, record_or_bad))
+    else:
+        lines = Lines.of(_records(tuples.groups, record_or_bad))
     tuples.bad.sort(key=lambda bad: bad.index)
     return Normalized(lines, tuples.bad)
+
+
+def _records(
+    groups: list[_Group], record_or_bad: Callable[[object, int, str], str | None]
+) -> Iterator[str]:
+    for texts, first, common in groups:
+        for index, text in enumerate(texts, first):
+            if record := record_or_bad(text, index, common):
+                yield record
+
+
+def _record(log_format: Format, head: str, text: object, index: int, common: str) -> str:
+    """The record of one tuple; raises `BadField` where it is none, for its first bad field."""
+    if not isinstance(text, str):
+        raise BadField("not a string")
+    width = len(log_format.fields)
+    fields = text.split(",", width)  # at most one too many: commas alone take no memory
+    if len(fields) != width:
+        raise BadField(f"number of fields is {text.count(',') + 1} instead of {width}")
+    parts = [table[field] for table, field in zip(log_format.fields, fields, strict=True)]
+    parts[: len(ORDER)] = [parts[place] for place in ORDER]
+    time, *rest = parts
+    return f"{head}{index}{time}{common}{''.join(rest)}"
 
 
 def _format_of(entry: dict[str, Any]) -> Format:
@@ -190,63 +212,3 @@ def _raw(value: object) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # deeper than orjson writes, or nothing that JSON can hold
         return brief(value)
-
-
-def _normalize_block(
-    log_format: Format, head: str, tuples: _Tuples, start: int, end: int, lines: list[str]
-) -> None:
-    texts = tuples.texts[start:end]
-    indexes = tuples.indexes[start:end]
-    try:
-        lines += _lines(log_format, head, texts, indexes, tuples.groups[start:end])
-    except BadField as error:
-        if len(texts) == 1:
-            reason = _wrong_width(texts[0], log_format.width) or str(error)
-            tuples.bad.append(BadTuple(indexes[0], _raw(texts[0]), reason))
-        else:
-            middle = start + len(texts) // 2
-            _normalize_block(log_format, head, tuples, start, middle, lines)
-            _normalize_block(log_format, head, tuples, middle, end, lines)
-
-
-def _lines(
-    log_format: Format, head: str, texts: list[Any], indexes: list[int], groups: list[str]
-) -> list[str]:
-    """The records of some tuples; raise `BadField` where any is bad, exact where it is the only."""
-    time, source_ip, destination_ip, source_port, destination_port, rest = _columns(texts)
-    if not are_decimals(source_port + destination_port, MAX_PORT):
-        check_decimals("source port", source_port, MAX_PORT)
-        check_decimals("destination port", destination_port, MAX_PORT)
-    columns = zip(
-        indexes,
-        log_format.times(time),
-        groups,
-        map(SOURCE_IP.__getitem__, source_ip),
-        source_port,
-        map(DESTINATION_IP.__getitem__, destination_ip),
-        destination_port,
-        map(log_format.rest.__getitem__, rest),
-        strict=True,
-    )
-    return [
-        f"{head}{index}{at}{group}{source}{from_port}{destination}{to_port}{facts}"
-        for index, at, group, source, from_port, destination, to_port, facts in columns
-    ]
-
-
-def _columns(texts: list[Any]) -> list[tuple[str, ...]]:
-    """Times, addresses and ports, each a column, and the rest of every tuple as it stands."""
-    try:
-        columns = list(zip(*[text.split(",", 5) for text in texts], strict=True))
-    except (AttributeError, TypeError, ValueError):
-        raise BadField("not a string") from None  # or several of different widths
-    if len(columns) != 6:
-        raise BadField("too few fields")
-    return columns
-
-
-def _wrong_width(text: object, width: int) -> str:
-    """That a tuple has too many or too few fields, if so: it says more than what that led to."""
-    if not isinstance(text, str) or (found := text.count(",") + 1) == width:
-        return ""
-    return f"number of fields is {found} instead of {width}"

@@ -10,10 +10,12 @@ genuine.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import accumulate
 
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `record_id`
@@ -66,6 +68,41 @@ class Source:
 def _digest(account: str, container: str, blob: str) -> str:
     # A JSON array keeps the three apart whatever characters they hold.
     return blake2b(json.dumps([account, container, blob]).encode(), digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Finished records, a JSON object each, in file order: side by side in one piece of memory.
+
+    `text` is the objects in UTF-8 with a comma between them, `ends` where each of them ends.
+    """
+
+    text: bytes | bytearray
+    ends: Sequence[int]
+
+    @classmethod
+    def of(cls, lines: Iterable[str]) -> Lines:
+        """From records one by one."""
+        encoded = [line.encode() for line in lines]
+        sizes = (len(line) + 1 for line in encoded)
+        return cls(b",".join(encoded), [end - 1 for end in accumulate(sizes)])
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[str]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def __getitem__(self, index: int) -> str:
+        """One record; `IndexError` where there is none."""
+        index = range(len(self))[index]
+        return str(self.joined(range(index, index + 1)), "utf-8")
+
+    def joined(self, run: range) -> memoryview:
+        """The records of a run of indexes, not copied, with the commas between them."""
+        start = self.ends[run.start - 1] + 1 if run.start else 0
+        return memoryview(self.text)[start : self.ends[run.stop - 1] if run else start]
 
 
 def time_of_line(line: str) -> datetime:

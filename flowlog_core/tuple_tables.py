@@ -3,12 +3,12 @@
 A `Table` maps a field as written to its part of the record's JSON. A look-up is both the check and
 the conversion, which is what makes `normalize` quick: fields repeat, so nearly every one has been
 seen before. The parts fit together in the record's order (`records.FIELDS`): each carries the
-names and commas around it, except ports, which go into the record as they are.
+names and commas around it, except numbers, which go into the record as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -19,20 +19,12 @@ import orjson
 
 from flowlog_core.protocols import keyword
 
-MAX_PORT = 65535
-MAX_COUNTER = 2**63 - 1
-_MAX_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second RFC 3339 can write
+_MAX_PORT = 65535
+_MAX_COUNTER = 2**63 - 1
+_MAX_TIME = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last RFC 3339 can write
+_FIRST_MILLISECONDS = 10**11  # as seconds, that is the year 5138
 
-_COUNTER = "(0|[1-9][0-9]{0,17}|)"  # the quick way leaves out numbers of 19 digits
-_COUNTER_NAMES = (
-    "packets from source",
-    "bytes from source",
-    "packets from destination",
-    "bytes from destination",
-)
-_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = regex(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_DECIMAL = regex("0|[1-9][0-9]{0,11}")
+_DECIMAL = regex("0|[1-9][0-9]{0,18}")
 
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 80
@@ -76,47 +68,75 @@ class Choice(dict[str, str]):
         raise BadField(f"{self._name} {brief(field)} is not {self._expected}")
 
 
-def are_decimals(fields: Sequence[str], maximum: int) -> bool:
-    """Whether every field is a decimal number, 0 to `maximum`, as JSON writes it.
+class Addresses(Table):
+    """An IP address, with what stands before and after it."""
 
-    A JSON parser is the quickest judge: of digits and commas alone, it takes no empty numbers and
-    no leading zeros, and numbers beyond 64 bits it makes floats above any `maximum`.
+    def __init__(self, name: str, before: str, after: str) -> None:
+        def read(field: str) -> str:
+            if "%" not in field:  # a scope means nothing outside the machine it was written on
+                with suppress(ValueError):
+                    ip_address(field)
+                    return f"{before}{field}{after}"
+            raise BadField(f"{name} {brief(field)} is not an IP address")
+
+        super().__init__(read, limit=16384)
+        self.before, self.after = before, after
+
+
+class Decimals(Table):
+    """A decimal number from 0 to `maximum`, as JSON writes it, with what stands after it."""
+
+    def __init__(self, name: str, maximum: int, after: str = "", *, may_be_empty: bool) -> None:
+        def read(field: str) -> str:
+            if not field and may_be_empty:
+                return f"null{after}"
+            if _DECIMAL.fullmatch(field) is None or int(field) > maximum:
+                raise BadField(f"{name} {brief(field)} is not a decimal number from 0 to {maximum}")
+            return f"{field}{after}"
+
+        super().__init__(read, limit=16384)
+        self.maximum, self.after, self.may_be_empty = maximum, after, may_be_empty
+
+
+class Joined(Table):
+    """Several fields looked up as one, with the commas between them."""
+
+    def __init__(self, *tables: Mapping[str, str]) -> None:
+        def read(text: str) -> str:
+            fields = text.split(",")
+            return "".join([table[field] for table, field in zip(tables, fields, strict=True)])
+
+        super().__init__(read, limit=1024)
+        self.count = len(tables)
+
+
+class Times(Table):
+    """A Unix time, taken for milliseconds from 10**11 on and for seconds below.
+
+    `hours` gives what stands before the minutes, by the number of hours since 1970.
     """
-    text = ",".join(fields).encode(errors="replace")
-    if text.translate(None, b"0123456789,"):
-        return False
-    try:
-        return bool(max(orjson.loads(b"[%b]" % text)) <= maximum)
-    except ValueError:  # empty or with a leading zero
-        return False
 
+    def __init__(self) -> None:
+        super().__init__(self._time, limit=16384)
+        self.hours = Table(self._hour, limit=1024)
 
-def check_decimals(name: str, fields: Sequence[str], maximum: int) -> None:
-    """Raise `BadField` unless `are_decimals`; it names the first field."""
-    if not are_decimals(fields, maximum):
-        raise BadField(f"{name} {brief(fields[0])} is not a decimal number from 0 to {maximum}")
+    def _time(self, field: str) -> str:
+        if _DECIMAL.fullmatch(field) is None or (number := int(field)) > _MAX_TIME:
+            raise BadField(
+                f"time {brief(field)} is not in Unix seconds or milliseconds up to year 9999"
+            )
+        seconds, ms = divmod(number if number >= _FIRST_MILLISECONDS else number * 1000, 1000)
+        minutes, second = divmod(seconds, 60)
+        hours, minute = divmod(minutes, 60)
+        return f"{self.hours[str(hours)]}{minute:02}:{second:02}.{ms:03}Z"
 
-
-def _address(name: str, before: str, after: str) -> Table:
-    def read(field: str) -> str:
-        # Scanners come from everywhere, so new addresses are common; most are of version 4.
-        if _IPV4.fullmatch(field):
-            return f"{before}{field}{after}"
-        if "%" not in field:  # a scope means nothing outside the machine it was written on
-            with suppress(ValueError):
-                ip_address(field)
-                return f"{before}{field}{after}"
-        raise BadField(f"{name} {brief(field)} is not an IP address")
-
-    return Table(read, limit=16384)
-
-
-def _second(field: str) -> str:
-    if _DECIMAL.fullmatch(field) is None or (second := int(field)) > _MAX_SECOND:
-        raise BadField(
-            f"time {brief(field)} is not in Unix seconds or milliseconds up to year 9999"
-        )
-    return f'","time":"{datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()}.'
+    @staticmethod
+    def _hour(hours: str) -> str:
+        try:
+            hour = datetime.fromtimestamp(int(hours) * 3600, UTC)
+        except (ValueError, OverflowError):
+            raise BadField(f"hour {hours} is after year 9999") from None
+        return f'","time":"{hour:%Y-%m-%dT%H}:'
 
 
 def _encryption(field: str) -> str:
@@ -131,77 +151,24 @@ def _protocol(number: int) -> str:
     return f',"protocol":"{keyword(number)}","protocol_number":{number},"direction":'
 
 
-_SECONDS = Table(_second, limit=16384)
-_MILLISECONDS = Choice(
-    "time: milliseconds", {f"{ms:03}": f"{ms:03}Z" for ms in range(1000)}, "three decimal digits"
-)
+class Facts(Table):
+    """The table of the fields between ports and counters, looked up as one, commas included."""
+
+    def __init__(self, *tables: Mapping[str, str]) -> None:
+        def read(text: str) -> str:
+            fields = text.split(",")
+            return "".join([table[field] for table, field in zip(tables, fields, strict=True)])
+
+        super().__init__(read, limit=1024)
+        self.count = len(tables)
 
 
-def _time(field: str) -> str:
-    """A Unix time, taken for milliseconds from 10**11 on and for seconds below.
+TIME = Times()
+SOURCE_IP = Addresses("source address", '"src_ip":"', '","src_port":')
+DESTINATION_IP = Addresses("destination address", ',"dst_ip":"', '","dst_port":')
 
-    NSG logs have seconds and VNet logs milliseconds, yet some of Azure's documents show seconds
-    for VNet. The boundary is in 1973 for milliseconds and in 5138 for seconds.
-    """
-    if len(field) > 11:
-        return _SECONDS[field[:-3]] + _MILLISECONDS[field[-3:]]
-    return _SECONDS[field] + "000Z"
-
-
-_TIMES = Table(_time, limit=16384)
-
-
-def times_that_repeat(fields: Iterable[str]) -> Iterable[str]:
-    """For logs in seconds: each time is looked up whole."""
-    return map(_TIMES.__getitem__, fields)
-
-
-def times_that_differ(fields: Iterable[str]) -> Iterable[str]:
-    """For logs in milliseconds: only their seconds are worth remembering."""
-    return [
-        _SECONDS[field[:-3]] + _MILLISECONDS[field[-3:]] if len(field) > 11 else _time(field)
-        for field in fields
-    ]
-
-
-def rest_of_tuple(facts: Sequence[Mapping[str, str]], *, has_counters: bool) -> Table:
-    """The table of what stands behind a tuple's ports: facts, and the four counters if any."""
-    width = len(facts) + 4 * has_counters
-
-    def read_facts(text: str) -> str:
-        return "".join([t[field] for t, field in zip(facts, text.split(","), strict=True)])
-
-    known_facts = Table(read_facts, limit=1024)
-    quick = regex(",".join(["([^,]*" + ",[^,]*" * (len(facts) - 1) + ")"] + [_COUNTER] * 4))
-
-    def read(text: str) -> str:
-        if has_counters and (match := quick.fullmatch(text)):
-            known, *counters = match.groups()
-            return known_facts[known] + _counters(counters)
-        fields = text.split(",", width)  # at most one too many: commas alone take no memory
-        if len(fields) != width:
-            raise BadField("too many or too few fields")
-        part = known_facts[",".join(fields[: len(facts)])]
-        if not has_counters:
-            return part
-        for name, field in zip(_COUNTER_NAMES, fields[-4:], strict=True):
-            if field:
-                check_decimals(name, [field], MAX_COUNTER)
-        return part + _counters(fields[-4:])
-
-    return Table(read, limit=4096)
-
-
-def _counters(fields: Sequence[str]) -> str:
-    packets, size, packets_back, size_back = [field or "null" for field in fields]
-    return (
-        f'{packets},"bytes_src_to_dst":{size},"packets_dst_to_src":{packets_back}'
-        f',"bytes_dst_to_src":{size_back}}}'
-    )
-
-
-SOURCE_IP = _address("source address", '"src_ip":"', '","src_port":')
-DESTINATION_IP = _address("destination address", ',"dst_ip":"', '","dst_port":')
+SOURCE_PORT = Decimals("source port", _MAX_PORT, may_be_empty=False)
+DESTINATION_PORT = Decimals("destination port", _MAX_PORT, may_be_empty=False)
 
 PROTOCOL_LETTER = Choice("protocol", {"T": _protocol(6), "U": _protocol(17)})
 PROTOCOL_NUMBER = Choice(
@@ -238,3 +205,13 @@ STATE_DECIDES = Choice(
     },
 )
 ENCRYPTION = Table(_encryption, limit=1024)
+
+COUNTERS = tuple(
+    Decimals(name, _MAX_COUNTER, after, may_be_empty=True)
+    for name, after in {
+        "packets from source": ',"bytes_src_to_dst":',
+        "bytes from source": ',"packets_dst_to_src":',
+        "packets from destination": ',"bytes_dst_to_src":',
+        "bytes from destination": "}",
+    }.items()
+)

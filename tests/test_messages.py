@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flowlog_core.consume import Batch, decode
 from flowlog_core.messages import MAX_MESSAGE_BYTES, Encoding, messages_of
-from flowlog_core.records import Source
+from flowlog_core.records import Lines, Source
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.testing.memory import some_blob
 
@@ -24,7 +24,7 @@ ENCODINGS: list[Encoding] = ["json", "gzip"]
 
 def entry_of(texts: list[str]) -> EntryRecords:
     lines = [orjson.dumps({"id": f"x.{i}", "rule": text}).decode() for i, text in enumerate(texts)]
-    return EntryRecords(BLOB, SOURCE, 12, lines)
+    return EntryRecords(BLOB, SOURCE, 12, Lines.of(lines))
 
 
 @given(

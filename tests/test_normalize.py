@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reference_normalize import Bad, Unreadable, reference
 
 from flowlog_core.normalize import BadTuple, Normalized, UnreadableEntry, normalize
-from flowlog_core.records import FIELDS
+from flowlog_core.records import FIELDS, Lines
 
 Json = dict[str, Any]
 
@@ -59,7 +59,10 @@ GOOD = {
 
 
 def assert_is_reference(entry: object) -> Normalized | None:
-    """Hold `normalize` against the reference; what it gave, or None for an unreadable entry."""
+    """Hold `normalize` against the reference; what it gave, or None for an unreadable entry.
+
+    Compiled or not, it must give the same.
+    """
     try:
         expected = reference(entry, PREFIX)
     except Unreadable:
@@ -68,6 +71,7 @@ def assert_is_reference(entry: object) -> Normalized | None:
         assert raised.value.reason == str(raised.value) != ""
         return None
     result = normalize(entry, PREFIX)
+    assert normalize(entry, PREFIX, compiled=False) == result
     good = [record for record in expected if not isinstance(record, Bad)]
     ordered = [{name: record[name] for name in FIELDS} for record in good]
     assert [line.encode() for line in result.lines] == [orjson.dumps(one) for one in ordered]
@@ -129,33 +133,37 @@ def test_the_version_1_example_of_the_tutorial() -> None:
 def test_the_version_2_example_of_the_tutorial() -> None:
     entry = nsg(2, "1542110402,94.102.49.190,10.5.16.4,28746,443,U,I,D,B,,,,")
     assert normalize(entry, PREFIX) == Normalized(
-        [
-            f'{{"id":"{PREFIX}0","time":"2018-11-13T12:00:02.000Z",'
-            '"log_time":"2018-11-13T12:00:35.3899262Z",'
-            f'"category":"NetworkSecurityGroupFlowEvent","version":2,"resource_id":"{NSG_ID}",'
-            '"target_resource_id":null,"mac":"000D3AF87856","rule":"UserRule_a","acl_id":null,'
-            '"src_ip":"94.102.49.190","src_port":28746,"dst_ip":"10.5.16.4","dst_port":443,'
-            '"protocol":"udp","protocol_number":17,"direction":"inbound","action":"deny",'
-            '"state":"begin","encryption":null,"packets_src_to_dst":null,"bytes_src_to_dst":null,'
-            '"packets_dst_to_src":null,"bytes_dst_to_src":null}'
-        ],
+        Lines.of(
+            [
+                f'{{"id":"{PREFIX}0","time":"2018-11-13T12:00:02.000Z",'
+                '"log_time":"2018-11-13T12:00:35.3899262Z",'
+                f'"category":"NetworkSecurityGroupFlowEvent","version":2,"resource_id":"{NSG_ID}",'
+                '"target_resource_id":null,"mac":"000D3AF87856","rule":"UserRule_a","acl_id":null,'
+                '"src_ip":"94.102.49.190","src_port":28746,"dst_ip":"10.5.16.4","dst_port":443,'
+                '"protocol":"udp","protocol_number":17,"direction":"inbound","action":"deny",'
+                '"state":"begin","encryption":null,"packets_src_to_dst":null,"bytes_src_to_dst":null,'
+                '"packets_dst_to_src":null,"bytes_dst_to_src":null}'
+            ]
+        ),
         [],
     )
 
 
 def test_a_vnet_tuple() -> None:
     assert normalize(vnet(GOOD[4]), PREFIX) == Normalized(
-        [
-            f'{{"id":"{PREFIX}0","time":"2024-12-31T09:10:59.204Z",'
-            '"log_time":"2024-12-31T09:11:37.7568150Z",'
-            f'"category":"FlowLogFlowEvent","version":4,"resource_id":"{LOG_ID}",'
-            '"target_resource_id":"/subscriptions/s/subnets/default","mac":"000D3A359573",'
-            '"rule":"PlatformRule","acl_id":"unspecified",'
-            '"src_ip":"10.1.0.4","src_port":56347,"dst_ip":"104.208.16.91","dst_port":443,'
-            '"protocol":"tcp","protocol_number":6,"direction":"outbound","action":"allow",'
-            '"state":"end","encryption":"NX","packets_src_to_dst":12,"bytes_src_to_dst":5045,'
-            '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
-        ],
+        Lines.of(
+            [
+                f'{{"id":"{PREFIX}0","time":"2024-12-31T09:10:59.204Z",'
+                '"log_time":"2024-12-31T09:11:37.7568150Z",'
+                f'"category":"FlowLogFlowEvent","version":4,"resource_id":"{LOG_ID}",'
+                '"target_resource_id":"/subscriptions/s/subnets/default","mac":"000D3A359573",'
+                '"rule":"PlatformRule","acl_id":"unspecified",'
+                '"src_ip":"10.1.0.4","src_port":56347,"dst_ip":"104.208.16.91","dst_port":443,'
+                '"protocol":"tcp","protocol_number":6,"direction":"outbound","action":"allow",'
+                '"state":"end","encryption":"NX","packets_src_to_dst":12,"bytes_src_to_dst":5045,'
+                '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
+            ]
+        ),
         [],
     )
 
@@ -241,8 +249,8 @@ def test_nsg_takes_the_mac_of_the_flow_before_that_of_the_entry() -> None:
     ("version", "at", "written", "reason"),
     [
         (2, 0, "1e9", "time '1e9' is not in Unix seconds or milliseconds up to year 9999"),
-        (4, 0, "253402300800000", "time '253402300800' is not in Unix seconds or milliseconds "),
-        (4, 0, "17356362590４4", "time: milliseconds '0４4' is not three decimal digits"),
+        (4, 0, "253402300800000", "time '253402300800000' is not in Unix seconds or milli"),
+        (4, 0, "17356362590４4", "time '17356362590４4' is not in Unix seconds or milli"),
         (2, 1, "10.0.0.256", "source address '10.0.0.256' is not an IP address"),
         (4, 2, "fe80::1%eth0", "destination address 'fe80::1%eth0' is not an IP address"),
         (1, 3, "65536", "source port '65536' is not a decimal number from 0 to 65535"),
@@ -305,7 +313,7 @@ def test_a_malformed_group_takes_one_index_and_the_others_pass() -> None:
 def test_no_flows_are_no_records() -> None:
     entry = nsg(2)
     entry["properties"]["flows"] = []
-    assert normalize(entry, PREFIX) == Normalized([], [])
+    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [])
 
 
 KNOWN = (

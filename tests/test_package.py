@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = {"__main__.py", "cli", "demo", "testing"}
+SUFFIXES_LEFT_OUT = {".pyc", ".pyi", ".c", ".h"}
 
 
 def package(output: Path) -> str:
@@ -23,7 +24,7 @@ def expected() -> list[str]:
     names = ["function_app.py", "host.json", "requirements.txt"]
     for path in core.rglob("*"):
         parts = path.relative_to(core).parts
-        if path.is_file() and parts[0] not in LEFT_OUT and path.suffix != ".pyc":
+        if path.is_file() and parts[0] not in LEFT_OUT and path.suffix not in SUFFIXES_LEFT_OUT:
             names.append(path.relative_to(ROOT).as_posix())
     return sorted(names)
 

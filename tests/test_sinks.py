@@ -20,7 +20,7 @@ from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.messages import Encoding
 from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS, Source, entry_id
+from flowlog_core.records import FIELDS, Lines, Source, entry_id
 from flowlog_core.sinks import EntryRecords, TooLarge, tuple_index_of
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
@@ -138,7 +138,7 @@ def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parall
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 33_000)
     packed = TableSink(table, parallel).pack(
-        EntryRecords(entry.blob, entry.source, entry.offset, [line, entry.lines[1]])
+        EntryRecords(entry.blob, entry.source, entry.offset, Lines.of([line, entry.lines[1]]))
     )
     assert packed.too_large == [TooLarge(line, "a field is longer than a table property may be")]
     assert [len(batch.rows) for batch in packed.parcels] == [1]
@@ -151,7 +151,7 @@ def test_batches_stay_below_the_size_that_a_transaction_may_have(
     entry = entry_records(generated("nsg2", 100))
     long = [line.replace('"rule":"', '"rule":"' + "x" * 30_000) for line in entry.lines]
     sink = TableSink(table, parallel)
-    packed = sink.pack(EntryRecords(entry.blob, entry.source, entry.offset, long))
+    packed = sink.pack(EntryRecords(entry.blob, entry.source, entry.offset, Lines.of(long)))
     assert packed.too_large == []
     assert len(packed.parcels) > 1
     sink.send(packed.parcels)

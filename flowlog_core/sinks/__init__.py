@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 
 from flowlog_core.checkpoint import BlobRef
-from flowlog_core.records import Source
+from flowlog_core.records import Lines, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,7 @@ class EntryRecords:
     source: Source
     offset: int
     """Where the entry begins in the blob."""
-    lines: Sequence[str]
-    """One finished JSON object a record, in the file's order."""
+    lines: Lines
 
 
 class TooLarge(NamedTuple):

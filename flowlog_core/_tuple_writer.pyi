@@ -1,0 +1,42 @@
+"""See _tuple_writer.c."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+Column = (
+    tuple[Literal["time"], Mapping[str, str]]
+    | tuple[Literal["address"], Mapping[str, str], str, str]
+    | tuple[Literal["decimal"], int, bool, str]
+    | tuple[Literal["lookup"], Mapping[str, str], int]
+)
+"""How one column of a tuple is read, and what of the record it becomes.
+
+- time: the part for its hours since 1970, which ends with the hour
+- address: the part for all but IPv4; what stands before and after an IPv4 address
+- decimal: the maximum; whether it may be empty, and is null then; what follows it
+- lookup: the part for so many fields, taken as one with the commas between them
+"""
+
+class Writer:
+    """Writes the records of one format's ordinary tuples.
+
+    `order` is that of the columns in the record. Tables are asked once for each field, and what
+    they gave is remembered within bounds; a `ValueError` of theirs makes a tuple extraordinary.
+    """
+
+    def __new__(cls, columns: tuple[Column, ...], order: tuple[int, ...]) -> Writer: ...
+    def write(
+        self,
+        head: str,
+        groups: list[tuple[list[Any], int, str]],
+        count: int,
+        otherwise: Callable[[Any, int, str], str | None],
+        /,
+    ) -> tuple[bytearray, list[int]]:
+        """The records joined by commas, and where each ends.
+
+        Each begins with `head` and the tuple's index; behind its time stands what the group's
+        records have in common. A group is its tuples, the index of the first (not negative), and
+        that text; `count` is about how many tuples there are in all.
+        `otherwise(tuple, index, common)` gives the record of a tuple that is not ordinary, or None.
+        """

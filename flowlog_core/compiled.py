@@ -1,0 +1,63 @@
+"""The compiled road for ordinary tuples, where there is one: `_tuple_writer.c`.
+
+It is compiled when the package is installed on a machine with a C compiler, and may be missing: the
+records are the same without it, and take several times as long (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from flowlog_core import tuple_tables as tables
+
+if TYPE_CHECKING:
+    from flowlog_core._tuple_writer import Column, Writer
+
+
+def _import() -> type[Writer] | None:
+    try:
+        from flowlog_core._tuple_writer import Writer  # noqa: PLC0415 - it may not be there
+    except ImportError:  # not compiled, or for another kind of machine
+        return None
+    return Writer
+
+
+_WRITER = _import()
+
+
+def is_compiled() -> bool:
+    """Whether ordinary tuples take the compiled road in this process."""
+    return _WRITER is not None
+
+
+def writer_of(fields: Sequence[Mapping[str, str]], order: Sequence[int]) -> Writer | None:
+    """A writer for tuples of these fields; None where it was not compiled.
+
+    `order` is that of the first fields in the record, the others follow in theirs.
+    """
+    if _WRITER is None:
+        return None
+    columns: list[Column] = []
+    for is_plain, run in groupby(fields, lambda field: type(field) not in _KINDS):
+        if is_plain:  # few forms of them make up most of a log, so they are looked up together
+            joined = tables.Joined(*run)
+            columns.append(("lookup", joined, joined.count))
+        else:
+            columns += map(_column, run)
+    return _WRITER(tuple(columns), (*order, *range(len(order), len(columns))))
+
+
+_KINDS = (tables.Times, tables.Addresses, tables.Decimals)
+
+
+def _column(field: Mapping[str, str]) -> Column:
+    match field:
+        case tables.Times():
+            return ("time", field.hours)
+        case tables.Addresses():
+            return ("address", field, field.before, field.after)
+        case tables.Decimals():
+            return ("decimal", field.maximum, field.may_be_empty, field.after)
+    raise TypeError(f"no kind of column: {field}")

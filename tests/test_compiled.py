@@ -1,0 +1,195 @@
+"""The compiled writer by itself. That it writes what Python does, test_normalize.py holds."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowlog_core import compiled
+from flowlog_core.formats import FORMATS, ORDER
+from flowlog_core.tuple_tables import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPILER = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0])
+HEADERS = Path(sysconfig.get_path("include")) / "Python.h"
+
+needs_compiler = pytest.mark.skipif(
+    COMPILER is None or not HEADERS.exists(), reason="no C compiler, or no headers of Python"
+)
+pytestmark = needs_compiler
+
+TUPLE = "1525186745,192.168.1.4,10.0.0.4,55960,3389,T,I,A"
+
+
+def writer() -> Any:
+    made = compiled.writer_of(FORMATS[0].fields, ORDER)
+    assert made is not None
+    return made
+
+
+def refuse(text: object, index: int, common: str) -> None:
+    raise AssertionError(f"{text!r} at {index} in {common!r} was left to Python")
+
+
+def test_it_is_compiled_wherever_there_is_a_compiler() -> None:
+    assert compiled.is_compiled()
+    assert [one.writer is None for one in FORMATS] == [False] * 3
+
+
+def test_without_it_there_is_no_writer(tmp_path: Path) -> None:
+    """As where it was built for another machine: what is there cannot be loaded."""
+    package = tmp_path / "flowlog_core"
+    shutil.copytree(ROOT / "flowlog_core", package, ignore=shutil.ignore_patterns("*.so"))
+    (package / "_tuple_writer.abi3.so").write_bytes(b"not for this machine")
+    code = (
+        "from flowlog_core import compiled, formats\n"
+        "print(compiled.is_compiled(), [one.writer for one in formats.FORMATS])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (run.stderr, run.stdout) == ("", "False [None, None, None]\n")
+
+
+def test_ordinary_tuples_are_not_left_to_python() -> None:
+    lines = {
+        1: TUPLE,
+        2: "1542110379,10.5.16.4,2001:db8::1,44931,443,U,O,D,B,,,,",
+        4: "1735636259204,10.1.0.4,104.208.16.91,56347,443,6,O,E,NX,12,5045,12,5902",
+    }
+    for one in FORMATS:
+        assert one.writer is not None
+        text, ends = one.writer.write("{", [([lines[one.version]] * 3, 8, "*")], 3, refuse)
+        assert len(ends) == 3
+        assert ends[-1] == len(text)
+        assert [record[:2] for record in text.split(b",{")] == [b"{8", b"9*"[:1] + b'"', b"10"]
+
+
+def test_what_python_raises_comes_out() -> None:
+    class Fault(Exception):
+        pass
+
+    class Faulty(Table):
+        def __getitem__(self, field: str) -> str:
+            raise Fault(field)
+
+    def otherwise(text: object, index: int, common: str) -> str | None:
+        raise Fault(text, index, common)
+
+    with pytest.raises(Fault) as raised:
+        writer().write("", [([TUPLE, "?", TUPLE], 5, "*")], 3, otherwise)
+    assert raised.value.args == ("?", 6, "*")
+    faulty = compiled.writer_of([Faulty(str, 1), *FORMATS[0].fields[1:]], ORDER)
+    assert faulty is not None
+    with pytest.raises(Fault, match="1525186745"):
+        faulty.write("", [([TUPLE], 0, "*")], 1, otherwise)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("", [], 0),
+        (b"", [], 0, refuse),
+        ("", (), 0, refuse),
+        ("", [5], 0, refuse),
+        ("", [([], 0)], 0, refuse),
+        ("", [((), 0, "")], 0, refuse),
+        ("", [([], "0", "")], 0, refuse),
+        ("", [([], 0, None)], 0, refuse),
+        ("", [(["?"], 0, "")], 1, lambda *_: 5),
+        ("", [(["?"], 0, "")], 1, None),
+        ("\ud800", [], 0, refuse),
+        ("", [([], 0, "\ud800")], 0, refuse),
+    ],
+)
+def test_it_refuses_what_it_cannot_take(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises((TypeError, SystemError, UnicodeEncodeError)):
+        writer().write(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("columns", "order"),
+    [
+        ((), ()),
+        ((("time", {}),), (1,)),
+        ((("time", {}),), (-1,)),
+        ((("time", {}),), ()),
+        ((("time", {}),), ("0",)),
+        ((("time", {}),) * 17, tuple(range(17))),
+        ((5,), (0,)),
+        ((("time",),), (0,)),
+        ((("time", {}, 1),), (0,)),
+        ((("lookup", {}),), (0,)),
+        ((("lookup", {}, "1"),), (0,)),
+        ((("address", {}, 1, ""),), (0,)),
+        ((("address", {}, "", 1),), (0,)),
+        ((("decimal", -1, True, ""),), (0,)),
+        ((("decimal", "1", True, ""),), (0,)),
+        ((("other", {}),), (0,)),
+    ],
+)
+def test_it_cannot_be_made_of_what_is_no_column(columns: Any, order: Any) -> None:
+    kind: Any = type(writer())
+    with pytest.raises((TypeError, ValueError, OverflowError, SystemError)):
+        kind(columns, order)
+
+
+def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:
+    head, common, texts = "head" * 2, "common" * 2, [TUPLE[:-1] + "D", "no tuple" * 2]
+    held = (head, common, texts, *texts)
+    before = [sys.getrefcount(one) for one in held]
+    for _ in range(100):
+        writer().write(head, [(texts, 0, common)], 2, lambda *_: None)
+    assert [sys.getrefcount(one) for one in held] == before
+
+    def upper(field: str) -> str:
+        return field.upper()
+
+    table = Table(upper, 10)
+    kind: Any = type(writer())
+    made = kind((("lookup", table, 1),), (0,))
+    assert made.write("", [(["a", "b", "a"], 0, "*")], 3, refuse) == (b"0A*,1B*,2A*", [3, 7, 11])
+    gone = weakref.ref(table)
+    del table, made
+    gc.collect()
+    assert gone() is None
+
+
+def test_it_reads_and_writes_no_memory_but_its_own(tmp_path: Path) -> None:
+    """Compiled once more with a sanitizer, which ends the process at the first wrong byte."""
+    assert COMPILER is not None
+    where = [COMPILER, "-print-file-name=libasan.so"]
+    library = subprocess.run(where, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    if not Path(library).is_absolute():
+        pytest.skip("the compiler has no address sanitizer")
+    module = tmp_path / "_tuple_writer.abi3.so"
+    sanitized = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    strict = ["-Wall", "-Wextra", "-Werror"]
+    built_as = ["-shared", "-fPIC", "-DPy_LIMITED_API=0x030B0000", f"-I{HEADERS.parent}"]
+    source = ROOT / "flowlog_core/_tuple_writer.c"
+    compile_it = [COMPILER, *sanitized, *strict, *built_as, str(source), "-o", str(module)]
+    subprocess.run(compile_it, check=True)
+    settings = {
+        "LD_PRELOAD": library,
+        "PYTHONMALLOC": "malloc",  # so that each str ends where its memory ends
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python keeps much to its end
+        "PYTHONPATH": str(ROOT),
+    }
+    ran = subprocess.run(
+        [sys.executable, ROOT / "tests/sanitized_writer.py", module],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stderr[-4000:], ran.stdout, ran.returncode) == ("", "as in Python\n", 0)
