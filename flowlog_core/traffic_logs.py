@@ -134,12 +134,17 @@ class TrafficObserver:
         with self._lock:
             self._gathered.merge(traffic)
             if self._sender is None:
-                # A daemon, or it would keep the process from ending.
-                self._sender = threading.Thread(
-                    target=self._keep_sending, name="flowlog-traffic", daemon=True
-                )
-                self._sender.start()
-                atexit.register(self.close)
+                self._sender = self._started()
+
+    def _started(self) -> threading.Thread | None:
+        # A daemon, or it would keep the process from ending.
+        sender = threading.Thread(target=self._keep_sending, name="flowlog-traffic", daemon=True)
+        try:
+            sender.start()
+        except RuntimeError:  # the process is ending, or has too many threads
+            return None
+        atexit.register(self.close)
+        return sender
 
     def _keep_sending(self) -> None:
         while not self._closing.wait(self._every_s):

@@ -45,7 +45,8 @@ class Ingestion:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 url = urlsplit(self.path)
-                rows = json.loads(gzip.decompress(body))
+                is_packed = self.headers["Content-Encoding"] == "gzip"
+                rows = json.loads(gzip.decompress(body) if is_packed else body)
                 sent = Sent(url.path, parse_qs(url.query), dict(self.headers.items()), rows)
                 ingestion.sent.append(sent)
                 error = {"error": {"code": "OperationFailed", "message": "said by a stand-in"}}
