@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,15 @@ def test_an_address_where_nobody_listens_is_named(
     assert finding.what.startswith("data collection rule at https://127.0.0.1:9 is not reached: ")
     assert (finding.level, "FLOWLOG_TRAFFIC_ENDPOINT" in finding.to_do) == ("warning", True)
     assert len(ingestion.asked_for_token) == 1
+
+
+def test_a_package_that_is_missing_is_a_warning_too(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs are forwarded without it."""
+    monkeypatch.setitem(sys.modules, "azure.monitor.ingestion", None)
+    (finding,) = told(installation, "https://127.0.0.1:9")
+    assert (finding.level, "azure.monitor.ingestion" in finding.what) == ("warning", True)
 
 
 def test_it_is_spoken_of_by_its_address_and_setting() -> None:

@@ -168,23 +168,29 @@ def test_of_a_sending_in_several_calls_only_what_failed_goes_again(
 def test_a_client_that_cannot_be_made_is_told_of_and_tried_again(
     client: FakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As where the package is not installed."""
-    errors = [ImportError("No module named 'azure.monitor.ingestion'")]
+    """As where the package is not installed. Each kind of failure is told of, without secrets."""
+    errors = [
+        ImportError("No module named 'azure.monitor.ingestion'"),
+        ValueError("no address: https://made.up/?sig=c2VjcmV0"),
+    ]
 
     def open_client() -> FakeClient:
         if errors:
-            raise errors.pop()
+            raise errors.pop(0)
         return client
 
     observer = TrafficObserver(RULE, open_client, NEVER_S)
     observer.done(BLOB, outcome(line()))
-    observer.send()
-    observer.send()
+    for _ in range(3):
+        observer.send()
     observer.close()
     assert client.uploads == [traffic_of(line()).rows()]
-    assert [record.getMessage() for record in caplog.records] == [
-        "No module named 'azure.monitor.ingestion'; 1 sums of traffic go with the next that are "
-        "sent"
+    assert [record.getMessage().split("; ") for record in caplog.records] == [
+        [told, "1 sums of traffic go with the next that are sent"]
+        for told in (
+            "No module named 'azure.monitor.ingestion'",
+            "no address: https://made.up/?sig=REDACTED",
+        )
     ]
 
 
