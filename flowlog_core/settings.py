@@ -287,8 +287,8 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_TRAFFIC_ENDPOINT",
         "traffic_endpoint",
         "",
-        "https address that takes sums of the traffic, IP addresses among them, for a Log Analytics "
-        "workspace; empty: none are made",
+        "https address that takes sums of the traffic, IP addresses among them, for a Log "
+        "Analytics workspace; empty: none are made",
         _or_empty(_https),
     ),
     Row(
