@@ -74,7 +74,8 @@ def _forward_what_is_new(
     try:
         for chunk in _chunks(blob, claim.progress, pipeline, outcome):
             framer = framer or Framer(claim.progress.offset, chunk.before)
-            progress = Piece(blob, claim, pipeline, framer, chunk).forward(outcome, final=final)
+            piece = Piece(blob, claim, pipeline, framer, chunk, traffic=pipeline.new_traffic())
+            progress = piece.forward(outcome, final=final)
             if chunk.is_last:
                 return claim.finish(progress)
             claim.commit(progress)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowlog_core.appended import Chunk
 from flowlog_core.checkpoint import BlobRef, Progress, seam_of
@@ -17,6 +17,9 @@ from flowlog_core.normalize import BadTuple, UnreadableEntry, normalize
 from flowlog_core.pipeline import Outcome, Pipeline
 from flowlog_core.records import Source, entry_id, time_of_line
 from flowlog_core.sinks import EntryRecords, tuple_index_of
+
+if TYPE_CHECKING:
+    from flowlog_core.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Piece:
     records: int = 0
     newest: datetime | None = None
     normalize_s: float = 0
+    traffic: Traffic | None = None
 
     def forward(self, outcome: Outcome, *, final: bool) -> Progress:
         """Send every record, keep every dead letter, then return what may be committed.
@@ -54,6 +58,7 @@ class Piece:
         outcome.seconds["send"] += clock.monotonic() - started - self.normalize_s
         outcome.entries += self.entries
         outcome.records += self.records
+        outcome.take_traffic(self.traffic)
         outcome.dead_letters += len(self.letters)
         outcome.new_bytes += len(self.chunk.data)
         if self.newest is not None:
@@ -103,6 +108,8 @@ class Piece:
         )
         self.entries += 1
         self.records += len(lines) - len(too_large)
+        if self.traffic is not None:
+            self.traffic.add(lines)
         if lines:
             self.newest = time_of_line(lines[-1])
         return list(packed.parcels)

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import uuid4
 
 import orjson
@@ -16,6 +16,9 @@ from flowlog_core.checkpoint import BlobRef, CheckpointStore
 from flowlog_core.clock import Clock, SystemClock
 from flowlog_core.dead_letter import DeadLetterStore
 from flowlog_core.sinks import Sink
+
+if TYPE_CHECKING:
+    from flowlog_core.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +47,15 @@ class Outcome:
         default_factory=lambda: defaultdict(float), compare=False
     )
     """How long each step took."""
+    traffic: Traffic | None = field(default=None, compare=False)
+    """The sums of what was forwarded; None where nothing was, or nobody wants to know."""
+
+    def take_traffic(self, traffic: Traffic | None) -> None:
+        """Count the sums of what is now forwarded too."""
+        if self.traffic is None:
+            self.traffic = traffic
+        elif traffic is not None:
+            self.traffic.merge(traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +172,5 @@ class Pipeline:
     chunk_bytes: int = CHUNK_BYTES
     """How much is read and committed at a time; must be more than a seam's 64 bytes."""
     observer: Observer = field(default_factory=LogObserver)
+    new_traffic: Callable[[], Traffic | None] = lambda: None
+    """Makes what sums up flow records, for an observer that wants the `traffic` of an outcome."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from flowlog_core import blob_name
 from flowlog_core.blob_source import AzureBlobs
@@ -22,6 +25,9 @@ from flowlog_core.sweep import Place, Scope, Summary, Sweep
 from flowlog_core.table_checkpoints import TableCheckpoints
 from flowlog_core.telemetry import MetricsObserver
 from flowlog_core.tidy import tidy
+
+if TYPE_CHECKING:
+    from flowlog_core.traffic_logs import TrafficObserver
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +71,9 @@ class Service:
             owned_for_s=settings.claim_s,
             observer=Observers(LogObserver(), self.metrics),
         )
+        self._traffic: TrafficObserver | None = None
+        if settings.traffic_rule:
+            self._sum_up_traffic()
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
         """Ingest the blob `name`; None, with one line in the log, if it is no flow log.
@@ -108,11 +117,24 @@ class Service:
         return [Place(a, c) for a in set(self.accounts.values()) for c in containers]
 
     def close(self) -> None:
-        """End the threads, close the connections and export the last metrics."""
+        """End the threads, close the connections, send the last sums of traffic and metrics."""
         self._blobs_at_a_time.close()
         self._parallel.close()
         self.clients.close()
+        if self._traffic is not None:
+            self._traffic.close()
         self.metrics.close()
+
+    def _sum_up_traffic(self) -> None:
+        # Imported where it is wanted: whoever does not want it pays nothing for it.
+        from flowlog_core.traffic import Traffic  # noqa: PLC0415
+        from flowlog_core.traffic_logs import TrafficObserver, logs_client  # noqa: PLC0415
+
+        settings = self.settings
+        open_client = partial(logs_client, settings.traffic_endpoint, settings.state)
+        self._traffic = TrafficObserver(settings.traffic_rule, open_client)
+        observer = Observers(self.pipeline.observer, self._traffic)
+        self.pipeline = replace(self.pipeline, observer=observer, new_traffic=Traffic)
 
     def _sink(self) -> Sink:
         settings, connection = self.settings, self.settings.sink_connection

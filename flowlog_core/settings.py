@@ -42,6 +42,9 @@ class Settings:
     sweep_hours: int
     catch_up_since: datetime | None
     keep_checkpoints_days: int
+    traffic_endpoint: str
+    traffic_rule: str
+    """Both, or neither."""
 
     @property
     def containers(self) -> tuple[str, str]:
@@ -66,6 +69,7 @@ class Settings:
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
+        faults += _alone(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
         return cls(
@@ -143,6 +147,16 @@ def _since(text: str) -> datetime | None:
         raise ValueError("Write a UTC date or hour, such as 2026-01-31 or 2026-01-31T09") from None
 
 
+def _https(text: str) -> str:
+    if not re.fullmatch(r"https://[^/?#@\s]+/?", text):
+        raise ValueError("Write https://NAME.REGION.ingest.monitor.azure.com")
+    return text.rstrip("/")
+
+
+def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: parse(text) if text else ""
+
+
 _connection_name = _named(
     "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
 )
@@ -215,7 +229,7 @@ TABLE: tuple[Row, ...] = (
         "sink_connection",
         "",
         "connection name of the account with the sink; empty: the one of FLOWLOG_STATE",
-        lambda text: _connection_name(text) if text else "",
+        _or_empty(_connection_name),
     ),
     Row("FLOWLOG_QUEUE", "queue", "flowlog-records", "queue of the queue sink", _container),
     Row("FLOWLOG_TABLE", "table", "flowrecords", "table of the table sink", _table),
@@ -269,6 +283,21 @@ TABLE: tuple[Row, ...] = (
         "days after which the checkpoint of a blob that is deleted is removed",
         _whole_number(2, 3660, "days"),
     ),
+    Row(
+        "FLOWLOG_TRAFFIC_ENDPOINT",
+        "traffic_endpoint",
+        "",
+        "https address that takes sums of the traffic, IP addresses among them, for a Log "
+        "Analytics workspace; empty: none are made",
+        _or_empty(_https),
+    ),
+    Row(
+        "FLOWLOG_TRAFFIC_RULE",
+        "traffic_rule",
+        "",
+        "immutable id of the data collection rule there, dcr-…",
+        _or_empty(_named("dcr-[0-9A-Za-z]+", "Write dcr- and the letters and digits behind it")),
+    ),
 )
 
 NOT_OURS = frozenset({"FLOWLOG_AZURITE"})
@@ -293,3 +322,12 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(f"{name}: there is no such setting.{hint}")
     return faults
+
+
+def _alone(environment: Mapping[str, str], *names: str) -> list[str]:
+    """The fault that some of `names` are set and others are not."""
+    missing = [name for name in names if not environment.get(name, "").strip()]
+    there = [name for name in names if name not in missing]
+    if not (missing and there):
+        return []
+    return [f"{', '.join(missing)}: missing beside {', '.join(there)}. Set both, or neither"]

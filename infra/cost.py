@@ -22,6 +22,9 @@ BLOB_READS = 2  # the host asks for properties, the app for the new bytes
 REQUEST_KB = 1.5  # the host's row for the invocation, never sampled
 LINES = 6  # the host's lines about the invocation, the worker's and the app's
 LINE_KB = 1.0
+FLOWS_A_MINUTE = 20  # of an interface, each with addresses and a port of its own: a row of sums
+ROWS_SENT_A_MINUTE = 1000  # at most, by each instance: flowlog_core/traffic.py, MOST_SENT
+ROW_KB = 0.5  # ids, names and addresses are most of it
 LINES_KEPT_A_SECOND = 20  # at most, for each instance: Application Insights samples the rest
 
 # Flex Consumption bills an instance while anything runs on it, a second at least each time.
@@ -48,6 +51,7 @@ class Cost(NamedTuple):
     event_grid: float
     storage: float
     logs: float
+    traffic: float
     alerts: float
 
     @property
@@ -66,6 +70,8 @@ def month(interfaces: int) -> Cost:
     instances = max(busy, a_second / COMMITS_A_SECOND_OF_AN_INSTANCE)
     kept = min(a_second * LINES, LINES_KEPT_A_SECOND * max(instances, 1))
     logs_gb = (commits * REQUEST_KB + kept * seconds * LINE_KB) / 1e6
+    rows = min(interfaces * FLOWS_A_MINUTE, ROWS_SENT_A_MINUTE * max(instances, 1))
+    traffic_gb = rows * HOURS * 60 * ROW_KB / 1e6
     per_commit = QUEUE_OPERATIONS * QUEUE + TABLE_OPERATIONS * TABLE + BLOB_READS * BLOB_READ
     return Cost(
         commits,
@@ -73,6 +79,7 @@ def month(interfaces: int) -> Cost:
         commits * EVENT_GRID_OPERATIONS * EVENT_GRID,
         commits * per_commit,
         logs_gb * LOGS_GB,
+        traffic_gb * LOGS_GB,
         ALERTS,
     )
 
@@ -81,8 +88,8 @@ def table() -> str:
     """The table, in Markdown."""
     lines = [
         "| interfaces | commits a month | compute | Event Grid | storage calls | telemetry "
-        "| alerts | together |",
-        "|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| traffic | alerts | together |",
+        "|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for size in SIZES:
         cost = month(size)

@@ -71,11 +71,8 @@ param alertEmail string = ''
 ])
 param silenceMinutes int = 60
 
-@description('Create a table for flow records in the workspace, for a consumer that fills it.')
-param trafficTable bool = false
-
-@description('Principal id of that consumer.')
-param trafficWriter string = ''
+@description('Have the app send sums of the traffic to a table of the workspace, for the workbook.')
+param trafficTable bool = true
 
 var names = loadJsonContent('names.json')
 var token = toLower(uniqueString(subscription().id, environmentName, location))
@@ -264,6 +261,8 @@ module functionApp 'modules/function-app.bicep' = {
     extraSettings: extraSettings
     maximumInstanceCount: maximumInstanceCount
     eventGridOnly: eventGridOnly
+    trafficEndpoint: trafficTable ? traffic.outputs.endpoint : ''
+    trafficRule: trafficTable ? traffic.outputs.ruleId : ''
     subnetId: privateNetwork ? network.outputs.appSubnetId : ''
   }
   dependsOn: [
@@ -306,7 +305,7 @@ module traffic 'modules/traffic.bicep' = if (trafficTable) {
     workspaceName: monitoring.outputs.workspaceName
     location: location
     tags: tags
-    writerId: trafficWriter
+    principalId: identity.outputs.principalId
   }
 }
 
@@ -316,5 +315,3 @@ output AZURE_LOCATION string = location
 output FLOWLOG_FUNCTION_APP string = functionApp.outputs.name
 output FLOWLOG_STORAGE_ACCOUNT string = storage.outputs.name
 output FLOWLOG_EVENT_SOURCES string = join(eventSources, ',')
-output FLOWLOG_TRAFFIC_ENDPOINT string = trafficTable ? traffic.outputs.endpoint : ''
-output FLOWLOG_TRAFFIC_RULE string = trafficTable ? traffic.outputs.ruleId : ''

@@ -15,12 +15,17 @@ GROUP = f"{SUBSCRIPTION}/resourceGroups/rg-dev"
 EAST = "/subscriptions/1111/resourceGroups/logs/providers/Microsoft.Storage/storageAccounts/logse"
 WEST = "/subscriptions/2222/resourceGroups/more/providers/Microsoft.Storage/storageAccounts/logsw"
 TWO = {"logAccounts": f"eastus={EAST}, west_europe={WEST}=their-topic"}
+INGESTION = {
+    "logsIngestion": "https://dcr.westeurope-1.ingest.monitor.azure.com",
+    "immutableId": "dcr-0123456789abcdef0123456789abcdef",
+}
+"""What Azure knows of a data collection rule once it has made it."""
 PRIVATE = {**TWO, "trial": True, "privateNetwork": True}
 
 
 def main(**parameters: Any) -> Deployment:
     given = {"environmentName": "dev", "location": "westeurope", **parameters}
-    return deploy(read(INFRA / "main.bicep"), given, SUBSCRIPTION)
+    return deploy(read(INFRA / "main.bicep"), given, SUBSCRIPTION, INGESTION)
 
 
 def events(made: Deployment, **facts: Any) -> Deployment:

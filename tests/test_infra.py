@@ -19,6 +19,7 @@ from infra_made import (
     FILES,
     GROUP,
     INFRA,
+    INGESTION,
     PRIVATE,
     ROOT,
     TWO,
@@ -120,7 +121,11 @@ def test_bicep_sets_what_the_app_and_the_host_know_and_repeats_the_defaults() ->
     rest = {name: value for name, value in made.items() if not of_connections.fullmatch(name)}
     assert rest.keys() - defaults.keys() == HOST_SETTINGS
     changed = {n: v for n, v in rest.items() if n in defaults and v != defaults[n]}
-    assert changed == {"FLOWLOG_SOURCES": "eastus,west_europe"}
+    assert changed == {
+        "FLOWLOG_SOURCES": "eastus,west_europe",
+        "FLOWLOG_TRAFFIC_ENDPOINT": INGESTION["logsIngestion"],
+        "FLOWLOG_TRAFFIC_RULE": INGESTION["immutableId"],
+    }
     assert made["PYTHON_THREADPOOL_THREAD_COUNT"] == "20"
     assert "| `PYTHON_THREADPOOL_THREAD_COUNT` | `20` |" in (ROOT / "docs/host.md").read_text()
 

@@ -54,6 +54,7 @@ def test_nobody_may_more_than_is_needed() -> None:
         (f"id-flowlog-{token}", "Storage Queue Data Contributor", state_of(made)),
         (f"id-flowlog-{token}", "Storage Table Data Contributor", state_of(made)),
         (f"id-flowlog-{token}", "Monitoring Metrics Publisher", f"appi-flowlog-{token}"),
+        (f"id-flowlog-{token}", "Monitoring Metrics Publisher", f"dcr-flowlog-{token}"),
         (f"id-flowlog-{token}", "Storage Blob Data Reader", "logse"),
         (f"id-flowlog-{token}", "Storage Queue Data Contributor", "logse"),
         (f"id-flowlog-{token}", "Storage Blob Data Reader", "logsw"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import logging
 import re
@@ -13,15 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra_made import TWO, main
+from infra_made import INGESTION, TWO, main, settings_of
 
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.normalize import normalize
 from flowlog_core.pipeline import Failed, LogObserver, Outcome
-from flowlog_core.records import FIELDS
+from flowlog_core.settings import Settings
 from flowlog_core.telemetry import METRICS
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
+from flowlog_core.traffic import MOST_SENT, Traffic
+from flowlog_core.traffic_logs import SEND_EVERY_S, STREAM
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
 INFRA = Path(__file__).resolve().parents[1] / "infra"
@@ -152,23 +153,29 @@ def test_the_lines_that_the_workbook_reads_are_the_lines_that_the_app_writes(
 
 
 COLUMNS: list[dict[str, str]] = json.loads((INFRA / "traffic-columns.json").read_text())
+TRAFFIC = {name: query for name, query in QUERIES.items() if "FlowlogTraffic_CL" in query}
 
 
-def test_the_table_for_traffic_has_the_fields_of_the_flow_record() -> None:
-    """`id` and `time` have names of the workspace's own there."""
-    names = [column["name"] for column in COLUMNS]
-    assert names == ["TimeGenerated", "record_id", *FIELDS[2:]]
-    assert {FIELDS[0], FIELDS[1]} == {"id", "time"}
-    entry = FlowLogGenerator(1).entry("vnet4", Interface.vnet(), HOUR, 1)
-    record = json.loads(normalize(json.loads(entry.raw), "a.0.0.").lines[0])
-    kinds = {"string": (str, type(None)), "int": (int, type(None)), "long": (int, type(None))}
-    for column in COLUMNS[2:]:
-        assert isinstance(record[column["name"]], kinds[column["type"]]), column
+def test_the_table_for_traffic_has_the_columns_of_the_rows_that_the_app_sends() -> None:
+    entry = FlowLogGenerator(1).entry("vnet4", Interface.vnet(), HOUR, 9)
+    traffic = Traffic()
+    traffic.add(normalize(json.loads(entry.raw), "a.0.0.").lines)
+    whole = traffic.rows()
+    traffic.fold(4)
+    kinds = {
+        "datetime": lambda value: datetime.fromisoformat(value).tzinfo is not None,
+        "string": lambda value: value is None or isinstance(value, str),
+        "int": lambda value: value is None or isinstance(value, int),
+        "long": lambda value: isinstance(value, int),
+    }
+    for row in whole + traffic.rows():
+        assert list(row) == [column["name"] for column in COLUMNS]
+        for column in COLUMNS:
+            assert kinds[column["type"]](row[column["name"]]), column
 
 
 def test_traffic_is_asked_of_columns_that_are_there() -> None:
-    asked = {name: query for name, query in QUERIES.items() if "FlowlogRecords_CL" in query}
-    assert asked.keys() == {
+    assert TRAFFIC.keys() == {
         "trafficOverTime",
         "bytesOverTime",
         "talkers",
@@ -177,45 +184,73 @@ def test_traffic_is_asked_of_columns_that_are_there() -> None:
         "ports",
     }
     kinds = {column["name"]: column["type"] for column in COLUMNS}
-    for query in asked.values():
+    left: set[str] = set()
+    for query in TRAFFIC.values():
         stand_in = re.search(r"datatable\((.*?)\)", query)
         assert stand_in
-        declared = dict(part.split(":") for part in stand_in[1].split(", "))
-        assert declared.items() <= kinds.items()
-        rest = query.split("[])")[1]
-        used = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", rest)) - {"arg_max"}
-        for grouped in re.findall(r" by (.*)", rest):
-            used |= set(re.findall(r"\b[a-z_]+\b", re.sub(r"bin\(.*?\)", "", grouped)))
-        assert used - declared.keys() - {"bytes", "flows"} == set()
+        # The whole table, so that a query asks the same of both.
+        assert dict(part.split(":") for part in stand_in[1].split(", ")) == kinds
+        for step in query.split("[])")[1].split("\n| ")[1:]:
+            operator, _, rest = step.partition(" ")
+            assert operator in ("where", "summarize", "top")
+            rest = re.sub(r"\{TimeRange:\w+\}|\"\w+\"", "", rest)
+            made = set(re.findall(r"(\w+) = ", rest))
+            functions = set(re.findall(r"(\w+)\(", rest))
+            words = set(re.findall(r"\b[a-z]\w*", rest)) - functions - {"by", "and"}
+            if operator == "summarize":
+                assert words - made - kinds.keys() == set()
+                left = made | set(re.findall(r"\w+", rest.rpartition(" by ")[2])) - {"bin"}
+            elif operator == "top":
+                assert words <= left
+            else:
+                assert words <= kinds.keys()
 
 
-def test_traffic_has_its_table_and_a_way_in_when_it_is_asked_for() -> None:
-    assert main(**TWO).of("Microsoft.Insights/dataCollectionRules") == []
-    made = main(**TWO, trafficTable=True, trafficWriter="somebody")
+def test_traffic_is_shown_by_its_own_minute() -> None:
+    """Azure dates rows that come very late by when they come."""
+    for query in TRAFFIC.values():
+        assert "| where minute {TimeRange:value}" in query
+        assert "TimeGenerated" not in query.split("[])")[1]
+
+
+def test_who_is_folded_is_no_talker() -> None:
+    for name in ("talkers", "denied"):
+        assert "isnotempty(src_ip)" in TRAFFIC[name]
+    assert "isnotnull(dst_port)" in TRAFFIC["ports"]
+    assert [name for name, query in TRAFFIC.items() if "isnot" in query] == [
+        "talkers",
+        "denied",
+        "ports",
+    ]
+
+
+def test_traffic_has_its_table_and_a_way_in_for_the_app() -> None:
+    made = main(**TWO)
     (table,) = made.of("Microsoft.OperationalInsights/workspaces/tables")
     (rule,) = made.of("Microsoft.Insights/dataCollectionRules")
     assert table.body["properties"]["schema"] == {"name": table.name, "columns": COLUMNS}
+    assert rule.body["properties"]["streamDeclarations"] == {STREAM: {"columns": COLUMNS}}
     (flow,) = rule.body["properties"]["dataFlows"]
-    assert flow["outputStream"] == f"Custom-{table.name}"
-    assert flow["streams"] == list(rule.body["properties"]["streamDeclarations"])
-    assert made.outputs["FLOWLOG_TRAFFIC_RULE"] == f"{rule.name}.properties.immutableId"
-    writers = [
-        one.id.partition("/providers/Microsoft.Authorization")[0]
-        for one in made.of("Microsoft.Authorization/roleAssignments")
-        if one.body["properties"]["principalId"] == "somebody"
-    ]
-    assert writers == [rule.id]
+    assert (flow["streams"], flow["outputStream"]) == ([STREAM], f"Custom-{table.name}")
+    # Azure lets a rule with an address of its own have no longer name.
+    assert (rule.body["kind"], len(rule.name) <= 30) == ("Direct", True)
+    settings = settings_of(made)
+    assert settings["FLOWLOG_TRAFFIC_ENDPOINT"] == INGESTION["logsIngestion"]
+    assert settings["FLOWLOG_TRAFFIC_RULE"] == INGESTION["immutableId"]
 
 
-def test_the_readme_shows_a_consumer_whose_rows_fit_the_table() -> None:
-    text = (INFRA / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    found: dict[str, Any] = {}
-    functions = [part for part in ast.parse(code).body if isinstance(part, ast.FunctionDef)]
-    (row,) = (function for function in functions if function.name == "row")
-    exec(compile(ast.Module([row], []), "README.md", "exec"), found)
-    made = found["row"](dict.fromkeys(FIELDS, "x"))
-    assert made == {column["name"]: "x" for column in COLUMNS}
+def test_without_the_table_the_app_sums_up_nothing() -> None:
+    made = main(**TWO, trafficTable=False)
+    assert made.of("Microsoft.Insights/dataCollectionRules") == []
+    assert made.of("Microsoft.OperationalInsights/workspaces/tables") == []
+    settings = Settings.from_environment(settings_of(made))
+    assert (settings.traffic_endpoint, settings.traffic_rule) == ("", "")
+
+
+def test_the_costs_are_of_as_many_rows_as_the_app_may_send() -> None:
+    found = re.search(r"ROWS_SENT_A_MINUTE = (\d+)", (INFRA / "cost.py").read_text())
+    assert found
+    assert (int(found[1]), SEND_EVERY_S) == (MOST_SENT, 60)
 
 
 def test_the_readme_has_the_costs_that_the_script_works_out() -> None:

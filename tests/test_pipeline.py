@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from flowlog_core.checkpoint import BlobRef
+from flowlog_core.consume import decode
 from flowlog_core.errors import Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.pipeline import Failed, LogObserver, Observers, Outcome, Pipeline
@@ -24,6 +26,7 @@ from flowlog_core.testing.memory import (
     MemorySink,
     some_blob,
 )
+from flowlog_core.traffic import Traffic
 
 BLOB = some_blob()
 NOW_S = 1000.0
@@ -197,3 +200,42 @@ def test_a_line_of_the_log_carries_its_fields_for_a_log_of_json(
         "error_type": "Unavailable",
         "error": "busy",
     }
+
+
+def test_sums_of_traffic_are_those_of_what_was_forwarded(pipeline: Pipeline) -> None:
+    """Chunk by chunk; and None where nobody asked for them."""
+    data = document([FlowLogGenerator(1).entry("nsg2", Interface.nsg(), EPOCH, 60)] * 3)
+    pipeline.reader.put(BLOB, data)  # type: ignore[attr-defined]  # it is a MemoryBlobs
+    summing = replace(pipeline, new_traffic=Traffic, chunk_bytes=len(data) // 3)
+    outcome = ingest(BLOB, summing)
+    expected = Traffic()
+    for message in pipeline.sink.messages:  # type: ignore[attr-defined]  # it is a MemorySink
+        expected.add(orjson.dumps(record).decode() for record in decode(message.text).records)
+    assert outcome.traffic is not None
+    assert outcome.traffic.rows() == expected.rows()
+    assert outcome.records == 180
+    pipeline.reader.put(some_blob(1), data)  # type: ignore[attr-defined]  # it is a MemoryBlobs
+    assert ingest(some_blob(1), pipeline).traffic is None
+
+
+def test_sums_leave_out_what_was_not_committed_when_it_failed(pipeline: Pipeline, ear: Ear) -> None:
+    data = document([FlowLogGenerator(1).entry("nsg2", Interface.nsg(), EPOCH, 60)] * 3)
+    pipeline.reader.put(BLOB, data)  # type: ignore[attr-defined]  # it is a MemoryBlobs
+
+    class FullSink(TimedSink):
+        """Takes one message."""
+
+        def send(self, parcels: Iterable[Any]) -> int:
+            if self.messages:
+                raise Unavailable("full")
+            return super().send(parcels)
+
+    sink = FullSink()
+    sink.clock = pipeline.clock  # type: ignore[assignment]  # it is a ManualClock
+    broken = replace(pipeline, sink=sink, new_traffic=Traffic, chunk_bytes=len(data) // 3 + 99)
+    with pytest.raises(Unavailable):
+        ingest(BLOB, broken)
+    ((_, failed),) = ear.failed_with
+    assert failed.outcome.traffic is not None
+    sums = failed.outcome.traffic.rows()
+    assert sum(int(row["records"] or 0) for row in sums) == failed.outcome.records == 60

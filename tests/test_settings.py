@@ -54,6 +54,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         sweep_hours=24,
         catch_up_since=None,
         keep_checkpoints_days=90,
+        traffic_endpoint="",
+        traffic_rule="",
     )
 
 
@@ -84,6 +86,8 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_SWEEP_HOURS": "48",
             "FLOWLOG_CATCH_UP_SINCE": "2026-01-31T09",
             "FLOWLOG_KEEP_CHECKPOINTS_DAYS": "30",
+            "FLOWLOG_TRAFFIC_ENDPOINT": "https://dcr.eastus-1.ingest.monitor.azure.com/",
+            "FLOWLOG_TRAFFIC_RULE": "dcr-0123456789abcdef0123456789abcdef",
         }
     )
     eastus = Connection("eastus", KEYED)
@@ -114,6 +118,8 @@ def test_everything_can_be_set() -> None:
         sweep_hours=48,
         catch_up_since=datetime(2026, 1, 31, 9, tzinfo=UTC),
         keep_checkpoints_days=30,
+        traffic_endpoint="https://dcr.eastus-1.ingest.monitor.azure.com",
+        traffic_rule="dcr-0123456789abcdef0123456789abcdef",
     )
 
 
@@ -153,6 +159,22 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
         "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or remove "
         "it and set AzureWebJobsStorage__blobServiceUri and so on to use an identity",
+    ]
+
+
+def test_sums_of_traffic_need_a_place_and_a_rule() -> None:
+    rule = "dcr-0123456789abcdef0123456789abcdef"
+    assert faults_of({**LOCAL, "FLOWLOG_TRAFFIC_RULE": rule}) == [
+        "FLOWLOG_TRAFFIC_ENDPOINT: missing beside FLOWLOG_TRAFFIC_RULE. Set both, or neither"
+    ]
+    assert faults_of({**LOCAL, "FLOWLOG_TRAFFIC_ENDPOINT": "https://dcr.ingest.example"}) == [
+        "FLOWLOG_TRAFFIC_RULE: missing beside FLOWLOG_TRAFFIC_ENDPOINT. Set both, or neither"
+    ]
+    wrong = {"FLOWLOG_TRAFFIC_ENDPOINT": "http://dcr.ingest.example", "FLOWLOG_TRAFFIC_RULE": "x"}
+    assert faults_of({**LOCAL, **wrong}) == [
+        "FLOWLOG_TRAFFIC_ENDPOINT: 'http://dcr.ingest.example' cannot be used. Write "
+        "https://NAME.REGION.ingest.monitor.azure.com",
+        "FLOWLOG_TRAFFIC_RULE: 'x' cannot be used. Write dcr- and the letters and digits behind it",
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 from collector import running_collector
+from ingestion import running_ingestion
 from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import Worker, running_worker
@@ -160,9 +161,14 @@ def test_indexing_opens_no_connection_and_imports_only_what_is_published(
         "APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=not looked at yet",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
     }
-    answer = start(SETTINGS | metrics_to).now("init")
+    traffic_to = {
+        "FLOWLOG_TRAFFIC_ENDPOINT": "https://127.0.0.1:9",
+        "FLOWLOG_TRAFFIC_RULE": "dcr-0",
+    }
+    answer = start(SETTINGS | metrics_to | traffic_to).now("init")
     assert answer["network"] == []
-    assert [name for name in answer["modules"] if "opentelemetry" in name] == []
+    later = ("opentelemetry", "azure.monitor.ingestion")
+    assert [name for name in answer["modules"] if name.startswith(later)] == []
     ours = {name.split(".")[1] for name in answer["modules"] if name.startswith("flowlog_core.")}
     assert "service" in ours
     assert ours & {"cli", "demo", "testing", "__main__"} == set()
@@ -219,6 +225,24 @@ def test_metrics_of_an_event_are_exported_and_the_log_does_not_tell_of_it(
     assert loggers == {"azure", "flowlog_core"}
     told = {each["logger"] for each in worker.logs if each["logger"].startswith("azure.")}
     assert told == {"azure.functions"}
+
+
+def test_sums_of_an_events_traffic_are_sent_and_the_log_does_not_tell_of_it(
+    start: Callable[[dict[str, str]], Worker], account: Account, tmp_path: Path
+) -> None:
+    """At the latest when the worker is stopped."""
+    with running_ingestion(tmp_path) as ingestion:
+        worker, interface = (
+            start(account.environment | ingestion.environment).load(),
+            Interface.vnet(),
+        )
+        written(account, interface)
+        before = len(worker.logs)
+        worker.now("invoke", **event(worker, account, interface))
+        worker.stop()
+    assert sum(row["records"] for row in ingestion.rows) == 120
+    by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
 
 
 def test_what_does_not_fit_is_told_once_at_the_first_use(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from flowlog_core.doctor.facts import Facts, cheap_findings
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.doctor.patient import Patient
 from flowlog_core.doctor.refusal import End, caller, explain
+from flowlog_core.doctor.workspace import takes_traffic, workspace
 from flowlog_core.errors import StorageError
 
 IDENTITY_S, STORAGE_S = 8.0, 15.0
@@ -42,6 +44,8 @@ class Check(NamedTuple):
     """What it works on; an error there is explained by it."""
     find: Callable[[], Iterable[Finding]]
     """May raise a `StorageError` or `AzureError`."""
+    is_vital: bool = True
+    """Whether logs are not forwarded where this fails; otherwise it is a warning at most."""
 
 
 class Told(NamedTuple):
@@ -93,9 +97,15 @@ def examine(at: Patient) -> list[Told]:
         if any(finding.level == "fault" for finding in findings):
             without_token.add(caller(check.end.connection))
     able = [check for check in checks if caller(check.end.connection) not in without_token]
+    if at.settings.traffic_rule:
+        able.append(Check("Traffic", workspace(at), partial(takes_traffic, at), is_vital=False))
     for check, findings in zip(able, within(STORAGE_S, able), strict=True):
-        # Several checks of one end find the same thing wrong with it: that is told once.
-        told += [new for one in findings if (new := Told(check.about, one)) not in told]
+        for one in findings:
+            level = "warning" if one.level == "fault" and not check.is_vital else one.level
+            new = Told(check.about, replace(one, level=level))
+            # Several checks of one end find the same thing wrong with it: that is told once.
+            if new not in told:
+                told.append(new)
     return told + [Told("Clock", finding) for finding in clock(at.ahead)]
 
 

@@ -22,6 +22,10 @@ param extraSettings string
 param maximumInstanceCount int
 param eventGridOnly bool
 
+@description('Where sums of traffic go, and by which data collection rule; both empty: nowhere.')
+param trafficEndpoint string
+param trafficRule string
+
 @description('Subnet for outgoing traffic; empty: the public network.')
 param subnetId string
 
@@ -105,6 +109,14 @@ var ownSettings = [
   {
     name: 'FLOWLOG_TABLE'
     value: names.table
+  }
+  {
+    name: 'FLOWLOG_TRAFFIC_ENDPOINT'
+    value: trafficEndpoint
+  }
+  {
+    name: 'FLOWLOG_TRAFFIC_RULE'
+    value: trafficRule
   }
 ]
 

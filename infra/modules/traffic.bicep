@@ -1,12 +1,12 @@
-// A table in the workspace for flow records, and the way in: for a consumer of the queue that wants
-// to see traffic in the workbook. Nothing is in it until there is such a consumer, see README.md.
+// A table in the workspace for the sums of traffic that the app makes, and the way in: a data
+// collection rule with an address, which the app's identity may send to.
 param token string
 param workspaceName string
 param location string
 param tags object
 
-@description('Principal id of the consumer that writes; empty: nobody yet.')
-param writerId string
+@description('Of the app, which sends.')
+param principalId string
 
 var roles = loadJsonContent('../roles.json')
 var columns = loadJsonContent('../traffic-columns.json')
@@ -17,11 +17,11 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existin
 
 resource table 'Microsoft.OperationalInsights/workspaces/tables@2022-10-01' = {
   parent: workspace
-  name: 'FlowlogRecords_CL'
+  name: 'FlowlogTraffic_CL'
   properties: {
     plan: 'Analytics'
     schema: {
-      name: 'FlowlogRecords_CL'
+      name: 'FlowlogTraffic_CL'
       columns: columns
     }
   }
@@ -34,7 +34,7 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
   kind: 'Direct' // with an address of its own to send to
   properties: {
     streamDeclarations: {
-      'Custom-FlowlogRecords': {
+      'Custom-FlowlogTraffic': {
         columns: columns
       }
     }
@@ -49,13 +49,13 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
     dataFlows: [
       {
         streams: [
-          'Custom-FlowlogRecords'
+          'Custom-FlowlogTraffic'
         ]
         destinations: [
           'workspace'
         ]
         transformKql: 'source'
-        outputStream: 'Custom-FlowlogRecords_CL'
+        outputStream: 'Custom-FlowlogTraffic_CL'
       }
     ]
   }
@@ -64,12 +64,13 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
   ]
 }
 
-resource access 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(writerId)) {
-  name: guid(rule.id, writerId, 'Monitoring Metrics Publisher')
+// Sending to a data collection rule takes this role on it, whatever its name says of metrics.
+resource access 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(rule.id, principalId, 'Monitoring Metrics Publisher')
   scope: rule
   properties: {
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Monitoring Metrics Publisher'])
-    principalId: writerId
+    principalId: principalId
     principalType: 'ServicePrincipal'
   }
 }

@@ -1,0 +1,92 @@
+"""Whether sums of traffic would arrive: told where they are asked for, and never a fault."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ingestion import RULE, Ingestion, running_ingestion
+from installation import Installation, found, ok
+
+from flowlog_core.connections import Connection
+from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.workspace import Workspace
+
+
+@pytest.fixture
+def ingestion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ingestion]:
+    with running_ingestion(tmp_path) as ingestion:
+        for name, value in ingestion.environment.items():
+            monkeypatch.setenv(name, value)
+        yield ingestion
+
+
+def told(installation: Installation, endpoint: str) -> list[Finding]:
+    patient = installation.patient(FLOWLOG_TRAFFIC_ENDPOINT=endpoint, FLOWLOG_TRAFFIC_RULE=RULE)
+    return found("Traffic", patient)
+
+
+def test_nothing_is_said_where_no_sums_are_made(installation: Installation) -> None:
+    assert found("Traffic", installation.patient()) == []
+
+
+def test_a_rule_is_tried_with_no_rows(installation: Installation, ingestion: Ingestion) -> None:
+    end = f"data collection rule at {ingestion.endpoint}"
+    assert told(installation, ingestion.endpoint) == [ok(f"{end} takes sums of traffic")]
+    (sent,) = ingestion.sent
+    assert sent.path == f"/dataCollectionRules/{RULE}/streams/Custom-FlowlogTraffic"
+    assert sent.rows == []
+
+
+@pytest.mark.parametrize(
+    ("status", "what", "to_do"),
+    [
+        (
+            403,
+            "refuses: (OperationFailed) said by a stand-in",
+            "Assign the role Monitoring Metrics Publisher on the data collection rule to the "
+            "identity that this runs with; it takes some minutes, at most half an hour, to count",
+        ),
+        (
+            404,
+            "is not there: (OperationFailed) said by a stand-in",
+            "Look at FLOWLOG_TRAFFIC_RULE: it is the rule's immutable id, and of the same endpoint",
+        ),
+        (400, "answers 400 to an empty trial: (OperationFailed) said by a stand-in", ""),
+    ],
+)
+def test_what_is_refused_is_a_warning_with_what_to_do(
+    installation: Installation, ingestion: Ingestion, status: int, what: str, to_do: str
+) -> None:
+    ingestion.status = status
+    end = f"data collection rule at {ingestion.endpoint}"
+    assert told(installation, ingestion.endpoint) == [Finding("warning", f"{end} {what}", to_do)]
+
+
+def test_an_address_where_nobody_listens_is_named(
+    installation: Installation, ingestion: Ingestion
+) -> None:
+    (finding,) = told(installation, "https://127.0.0.1:9")
+    assert finding.what.startswith("data collection rule at https://127.0.0.1:9 is not reached: ")
+    assert (finding.level, "FLOWLOG_TRAFFIC_ENDPOINT" in finding.to_do) == ("warning", True)
+    assert len(ingestion.asked_for_token) == 1
+
+
+def test_a_package_that_is_missing_is_a_warning_too(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs are forwarded without it."""
+    monkeypatch.setitem(sys.modules, "azure.monitor.ingestion", None)
+    (finding,) = told(installation, "https://127.0.0.1:9")
+    assert (finding.level, "azure.monitor.ingestion" in finding.what) == ("warning", True)
+
+
+def test_it_is_spoken_of_by_its_address_and_setting() -> None:
+    """As where it does not answer in time."""
+    end = Workspace(Connection("State"), "blob", "https://dcr.ingest.example", "")
+    assert (str(end), end.setting) == (
+        "data collection rule at https://dcr.ingest.example",
+        "FLOWLOG_TRAFFIC_ENDPOINT",
+    )
