@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from statistics import correlation, linear_regression
 from typing import Any
 
 import requests
@@ -162,6 +164,7 @@ def growth() -> None:
     print("\n### Growth with new bytes, on fakes\n")
     print("| blobs | bytes | processor time | a MB |\n|---|---|---|---|")
     content = blob_of(entries_of("nsg2", 150, 1500))
+    megabytes, milliseconds = [], []
     for count in (1, 10, 100, 1000):
         blobs = MemoryBlobs()
         refs = [reference("nsg2", number) for number in range(count)]
@@ -176,6 +179,16 @@ def growth() -> None:
         (seconds,) = best_of(1, all_of_them)
         size = len(content) * count
         print(f"| {count} | {size:,} | {seconds * 1e3:.1f} ms | {seconds / size * 1e9:.1f} ms |")
+        megabytes.append(size / 1e6)
+        milliseconds.append(seconds * 1e3)
+    slope, at_zero = linear_regression(megabytes, milliseconds)
+    certainty = correlation(megabytes, milliseconds) ** 2
+    print(f"\nFit: {slope:.1f} ms a MB and {at_zero:.1f} ms; R² = {certainty:.5f}")
+    # Each size by itself as well: in a fit the largest outweighs all others.
+    exponent = linear_regression(
+        [math.log(one) for one in megabytes], [math.log(one) for one in milliseconds]
+    ).slope
+    print(f"Fit of the logarithms: time grows as bytes to the power of {exponent:.2f}")
 
 
 def main() -> None:

@@ -177,7 +177,7 @@ def encodings() -> None:
 
 def main() -> None:
     """Print all."""
-    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
     print(f"## Latency and sending\n\n{machine()}; Azurite on the same machine\n")
     with running_azurite() as azurite:
