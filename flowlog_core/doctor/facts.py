@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from flowlog_core import __version__
+from flowlog_core import __version__, compiled
 from flowlog_core.connections import Connection
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.settings import Settings
@@ -205,8 +205,11 @@ class ToldOnce:
     people look for the app's own. What is well is not told.
     """
 
-    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, environment: Mapping[str, str], *, is_compiled: bool | None = None
+    ) -> None:
         self._untold = [(settings, environment)]
+        self._is_compiled = compiled.is_compiled() if is_compiled is None else is_compiled
 
     def __call__(self) -> None:
         """Log each warning and fault in one line, the first time."""
@@ -214,6 +217,8 @@ class ToldOnce:
             untold = self._untold.pop()  # which is atomic: of many threads, one gets it
         except IndexError:
             return
+        if not self._is_compiled:
+            log.info("ordinary records are written by Python, which takes several times as long")
         for finding in cheap_findings(*untold):
             if finding.level != "ok":
                 level = logging.ERROR if finding.level == "fault" else logging.WARNING
