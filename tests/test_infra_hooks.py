@@ -1,6 +1,7 @@
 """azd's hooks in infra/hooks, run with an `az` that only writes down how it is called.
 
-PowerShell is not among what the tests need, so its scripts are compared with the others as text.
+PowerShell is not among what the tests need: its scripts are parsed, and compared with the others as
+text.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tree_sitter_powershell
+from tree_sitter import Language, Parser
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = ROOT / "infra/hooks"
@@ -315,6 +318,16 @@ def test_what_cannot_be_compiled_is_packed_without(
     said, libraries = packed(tmp_path, machine, python)
     assert said == f"Flowlog: not compiled: {reason}.\n{SLOWER}"
     assert libraries == []
+
+
+POWERSHELL = Parser(Language(tree_sitter_powershell.language()))
+
+
+@pytest.mark.parametrize("script", sorted(HOOKS.glob("*.ps1")), ids=lambda path: path.stem)
+def test_powershell_could_read_its_scripts(script: Path) -> None:
+    text = script.read_bytes()
+    assert not POWERSHELL.parse(text).root_node.has_error
+    assert POWERSHELL.parse(text + b"if ($true) {").root_node.has_error
 
 
 def test_azd_finds_the_hooks_and_may_run_them() -> None:
