@@ -9,6 +9,7 @@ PYTEST_JOBS ?= -n auto --maxprocesses 4 --dist loadfile
 BIN := .venv/bin
 PYTHON_READY := .venv/.ready
 AZURITE_READY := tools/azurite/node_modules/.ready
+KQL_READY := tools/kql/node_modules/.ready
 WORKER_READY := .venv-worker/.ready
 INFRA_READY := .venv-infra/.ready
 
@@ -18,7 +19,7 @@ INFRA_READY := .venv-infra/.ready
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-setup: $(PYTHON_READY) $(AZURITE_READY) $(WORKER_READY) ## install everything into this folder; free the second time
+setup: $(PYTHON_READY) $(AZURITE_READY) $(KQL_READY) $(WORKER_READY) ## install everything into this folder; free the second time
 
 run: setup ## the demo, without a cloud account; options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo $(ARGS)
@@ -45,7 +46,7 @@ infra-check: $(INFRA_READY) ## ask checkov and shellcheck about infra/
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 
 clean: ## remove all that setup and the tools made
-	rm -rf .venv .venv-worker .venv-infra tools/azurite/node_modules build *.egg-info flowlog_core/*.so
+	rm -rf .venv .venv-worker .venv-infra tools/*/node_modules build *.egg-info flowlog_core/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -71,6 +72,11 @@ $(AZURITE_READY): tools/azurite/package.json tools/azurite/package-lock.json
 	  echo "needs Node.js with npm, which was not found. Install Node.js 20 or newer." >&2; exit 1; }
 	@echo "Installing Azurite into tools/azurite (a minute or so)"
 	@npm ci --prefix tools/azurite --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(KQL_READY): tools/kql/package.json tools/kql/package-lock.json | $(AZURITE_READY)
+	@echo "Installing Microsoft's reader of Kusto queries into tools/kql"
+	@npm ci --prefix tools/kql --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The worker of Azure Functions with the app's own requirements and nothing else: for .venv's Python,
