@@ -61,6 +61,7 @@ $(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@rm -rf build/lib* build/temp* flowlog_core/_tuple_writer*.so
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@test -e flowlog_core/_tuple_writer.abi3.so || \
 	  echo "No C compiler, or no headers of Python: normalizing will take several times as long."

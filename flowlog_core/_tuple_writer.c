@@ -7,6 +7,9 @@
 
 #include "_tuple_reader.h"
 
+/* Goes up when Python must not go on with what was compiled before; also in compiled.py. */
+#define INTERFACE 1
+
 typedef struct {
     PyObject_HEAD
     int count;
@@ -21,7 +24,7 @@ typedef struct {
     PyObject *ends;  /* a list of int: where each record ends */
     char *data;
     Py_ssize_t used, capacity;
-    Py_ssize_t left; /* how many tuples may follow */
+    Py_ssize_t left; /* how many tuples will follow, as far as was said */
 } Output;
 
 /* Most records of an entry are of one size. What is too much is given back in the end. */
@@ -32,8 +35,8 @@ static int make_room(Output *output, Py_ssize_t more) {
         return -1;
     }
     Py_ssize_t capacity = 2 * (output->used + more);
-    if (output->left < (64 << 20) / more && output->used == 0)
-        capacity = (more + 32) * (output->left + 1);
+    if (output->used == 0 && output->left > 1 && output->left < (64 << 20) / more)
+        capacity = (more + 32) * output->left;
     if (PyByteArray_Resize(output->bytes, capacity) < 0) return -1;
     output->data = PyByteArray_AsString(output->bytes);
     output->capacity = capacity;
@@ -95,16 +98,18 @@ static int write_record(Writer *self, Output *output, const Tuple *tuple, Piece 
     return end_record(output, to);
 }
 
-/* Python's turn: it gives the record, or None and has noted what is wrong. */
+/* Python's turn: it gives the record, or nothing and has noted what is wrong. */
 static int write_otherwise(Output *output, PyObject *otherwise, PyObject *text, Py_ssize_t index,
                            PyObject *common) {
     PyObject *record = PyObject_CallFunction(otherwise, "OnO", text, index, common);
     int failed = !record;
     if (record && record != Py_None) {
         Piece piece;
-        char *to = NULL;
-        if (piece_of(record, &piece) == 0) to = begin_record(output, piece.size);
-        failed = !to || end_record(output, put(to, piece)) < 0;
+        failed = piece_of(record, &piece) < 0;
+        if (!failed && piece.size) {
+            char *to = begin_record(output, piece.size);
+            failed = !to || end_record(output, put(to, piece)) < 0;
+        }
     }
     Py_XDECREF(record);
     return failed ? -1 : 0;
@@ -118,6 +123,10 @@ static int write_group(Writer *self, Output *output, PyObject *group, Piece head
     Tuple tuple;
     if (!PyArg_ParseTuple(group, "O!nU", &PyList_Type, &texts, &index, &common)) return -1;
     if (piece_of(common, &common_text) < 0) return -1;
+    if (index < 0 || index > PY_SSIZE_T_MAX / 2) {
+        PyErr_SetString(PyExc_ValueError, "no index of a tuple");
+        return -1;
+    }
     for (Py_ssize_t t = 0; t < PyList_Size(texts); t++, index++, output->left--) {
         PyObject *text = PyList_GetItem(texts, t);
         Py_INCREF(text); /* as Python code may run */
@@ -203,7 +212,10 @@ static int make_column(Column *column, PyObject *said) {
     }
     if (strcmp(kind, "lookup") == 0 && two && !three) {
         column->kind = LOOKUP;
-        column->fields = (int)PyLong_AsLong(two);
+        long fields = PyLong_AsLong(two);
+        if (!PyErr_Occurred() && (fields < 1 || fields > 255))
+            PyErr_SetString(PyExc_ValueError, "so many fields cannot be looked up as one");
+        column->fields = (int)fields;
         return PyErr_Occurred() ? -1 : remember(&column->memory, one);
     }
     if (strcmp(kind, "address") == 0 && three) {
@@ -214,8 +226,9 @@ static int make_column(Column *column, PyObject *said) {
     if (strcmp(kind, "decimal") == 0 && three) {
         column->kind = DECIMAL;
         column->maximum = PyLong_AsUnsignedLongLong(one);
+        if (PyErr_Occurred()) return -1;
         column->may_be_empty = PyObject_IsTrue(two);
-        return PyErr_Occurred() ? -1 : 0;
+        return column->may_be_empty < 0 ? -1 : 0;
     }
     PyErr_Format(PyExc_ValueError, "no such column: %R", said);
     return -1;
@@ -232,11 +245,13 @@ static PyObject *Writer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNU
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Writer *self = (Writer *)alloc(type, 0); /* zeroed */
     if (!self) return NULL;
+    unsigned taken = 0; /* places, a bit each */
     for (self->count = 0; self->count < count; self->count++) {
         Column *column = &self->columns[self->count];
         long place = PyLong_AsLong(PyTuple_GetItem(order, self->count));
-        if ((place < 0 || place >= count) && !PyErr_Occurred())
-            PyErr_SetString(PyExc_ValueError, "a place in the order that is no column's");
+        if (!PyErr_Occurred() && (place < 0 || place >= count || taken & 1u << place))
+            PyErr_SetString(PyExc_ValueError, "each column must have one place in the order");
+        if (!PyErr_Occurred()) taken |= 1u << place;
         self->order[self->count] = (int)place;
         if (PyErr_Occurred() || make_column(column, PyTuple_GetItem(columns, self->count)) < 0) {
             self->count++; /* what was made of this one is to be freed as well */
@@ -278,7 +293,8 @@ static PyType_Spec spec = {
 
 static int fill(PyObject *module) {
     PyObject *type = PyType_FromSpec(&spec);
-    int failed = !type || PyModule_AddObjectRef(module, "Writer", type) < 0;
+    int failed = !type || PyModule_AddObjectRef(module, "Writer", type) < 0 ||
+                 PyModule_AddIntMacro(module, INTERFACE) < 0;
     Py_XDECREF(type);
     return failed ? -1 : 0;
 }

@@ -17,11 +17,15 @@ Column = (
 - lookup: the part for so many fields, taken as one with the commas between them
 """
 
+INTERFACE: int
+"""What was compiled; Python uses no other than its own."""
+
 class Writer:
     """Writes the records of one format's ordinary tuples.
 
-    `order` is that of the columns in the record. Tables are asked once for each field, and what
-    they gave is remembered within bounds; a `ValueError` of theirs makes a tuple extraordinary.
+    `order` is that of the columns in the record, each once. Tables are asked once for each field,
+    and what they gave is remembered within bounds; a `ValueError` of theirs makes a tuple
+    extraordinary.
     """
 
     def __new__(cls, columns: tuple[Column, ...], order: tuple[int, ...]) -> Writer: ...
@@ -38,5 +42,6 @@ class Writer:
         Each begins with `head` and the tuple's index; behind its time stands what the group's
         records have in common. A group is its tuples, the index of the first (not negative), and
         that text; `count` is about how many tuples there are in all.
-        `otherwise(tuple, index, common)` gives the record of a tuple that is not ordinary, or None.
+        `otherwise(tuple, index, common)` gives the record of a tuple that is not ordinary, or None
+        or "" for none. Raises what it raises, and what a table raises but `ValueError`.
         """

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from flowlog_core._tuple_writer import Column, Writer
 
 
+_INTERFACE = 1  # also in _tuple_writer.c: what was compiled before is not used with other tables
+
+
 def _import() -> type[Writer] | None:
     try:
-        from flowlog_core._tuple_writer import Writer  # noqa: PLC0415 - it may not be there
+        from flowlog_core._tuple_writer import INTERFACE, Writer  # noqa: PLC0415 - may not be there
     except ImportError:  # not compiled, or for another kind of machine
         return None
-    return Writer
+    return Writer if INTERFACE == _INTERFACE else None
 
 
 _WRITER = _import()

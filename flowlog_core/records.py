@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import accumulate
 
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `record_id`
@@ -83,9 +82,12 @@ class Lines:
     @classmethod
     def of(cls, lines: Iterable[str]) -> Lines:
         """From records one by one."""
-        encoded = [line.encode() for line in lines]
-        sizes = (len(line) + 1 for line in encoded)
-        return cls(b",".join(encoded), [end - 1 for end in accumulate(sizes)])
+        text = bytearray()
+        ends: list[int] = []
+        for line in lines:
+            text += b"," + line.encode() if ends else line.encode()
+            ends.append(len(text))
+        return cls(text, ends)
 
     def __len__(self) -> int:
         return len(self.ends)

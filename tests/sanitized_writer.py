@@ -6,6 +6,7 @@ Prints `as in Python` if it wrote what Python writes; run with a sanitizer, see 
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import random
 import sys
 import threading
@@ -64,11 +65,11 @@ def entry(version: int, tuples: list[object], chance: random.Random) -> dict[str
 
 
 def fill_to_the_last_byte() -> None:
-    """Write records of every short size, without a word of how many there will be."""
+    """Write records of every short size and a long one, with wrong words of how many there are."""
     kind: Any = MODULE.Writer
-    for size in range(40):
+    for size, count in itertools.product([*range(40), 9000], (-(2**40), -1, 0, 1, 2, 51, 2**40)):
         writer = kind((("lookup", {"a": "x" * size}, 1),), (0,))
-        text, ends = writer.write("", [(["a"] * 50, 10, "")], 0, None)
+        text, ends = writer.write("", [(["a"] * 50, 10, "")], count, None)
         if (bytes(text), ends[-1]) != (
             b",".join(b"%d" % n + b"x" * size for n in range(10, 60)),
             len(text),

@@ -106,6 +106,8 @@ def test_what_python_raises_comes_out() -> None:
         ("", [((), 0, "")], 0, refuse),
         ("", [([], "0", "")], 0, refuse),
         ("", [([], 0, None)], 0, refuse),
+        ("", [([], -1, "")], 0, refuse),
+        ("", [([], 2**63 - 1, "")], 0, refuse),
         ("", [(["?"], 0, "")], 1, lambda *_: 5),
         ("", [(["?"], 0, "")], 1, None),
         ("\ud800", [], 0, refuse),
@@ -113,7 +115,7 @@ def test_what_python_raises_comes_out() -> None:
     ],
 )
 def test_it_refuses_what_it_cannot_take(arguments: tuple[Any, ...]) -> None:
-    with pytest.raises((TypeError, SystemError, UnicodeEncodeError)):
+    with pytest.raises((TypeError, SystemError, ValueError)):
         writer().write(*arguments)
 
 
@@ -134,6 +136,9 @@ def test_it_refuses_what_it_cannot_take(arguments: tuple[Any, ...]) -> None:
         ((("address", {}, 1, ""),), (0,)),
         ((("address", {}, "", 1),), (0,)),
         ((("decimal", -1, True, ""),), (0,)),
+        ((("lookup", {}, 0),), (0,)),
+        ((("lookup", {}, -(2**31)),), (0,)),
+        ((("time", {}), ("time", {})), (0, 0)),
         ((("decimal", "1", True, ""),), (0,)),
         ((("other", {}),), (0,)),
     ],
@@ -142,6 +147,41 @@ def test_it_cannot_be_made_of_what_is_no_column(columns: Any, order: Any) -> Non
     kind: Any = type(writer())
     with pytest.raises((TypeError, ValueError, OverflowError, SystemError)):
         kind(columns, order)
+
+
+def test_a_truth_that_cannot_be_told_makes_no_column() -> None:
+    class Untold:
+        def __bool__(self) -> bool:
+            raise RuntimeError("neither")
+
+    kind: Any = type(writer())
+    with pytest.raises(RuntimeError, match="neither"):
+        kind((("decimal", 1, Untold(), ""),), (0,))
+
+
+def test_what_python_leaves_empty_is_no_record() -> None:
+    said = {"?": None, "!": "", "+": "{}"}
+    tuples = ["?", TUPLE, "!", "+", TUPLE, "?"]
+    text, ends = writer().write("", [(tuples, 0, "")], 6, lambda text, *_: said[text])
+    assert text.count(b"1525186745") == 0
+    assert [len(ends), bytes(text[ends[0] : ends[1]])] == [3, b",{}"]
+
+
+def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "flowlog_core", tmp_path / "flowlog_core")
+    source = tmp_path / "flowlog_core/compiled.py"
+    source.write_text(source.read_text().replace("_INTERFACE = 1", "_INTERFACE = 2"))
+    code = "from flowlog_core import compiled; print(compiled.is_compiled())"
+    for expected in ("False\n", "True\n"):
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout == expected
+        source.write_text(source.read_text().replace("_INTERFACE = 2", "_INTERFACE = 1"))
 
 
 def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:

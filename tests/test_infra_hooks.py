@@ -267,8 +267,11 @@ def test_both_shells_say_the_same_when_they_give_up(hook: str) -> None:
     assert len(posix) >= 4
 
 
-def packed(folder: Path, machine: str, python: str) -> tuple[str, list[str]]:
-    """What `prepackage.sh` says in an app's folder, and the libraries that are there then."""
+def packed(folder: Path, machine: str, python: str) -> tuple[str, dict[str, str]]:
+    """What `prepackage.sh` says in an app's folder, and the libraries that are there then.
+
+    One was there before, which nobody knows the sources of.
+    """
     system, processor = machine.split()
     uname = f'test "$1" = -s && echo {system} || echo {processor}'
     for name, script in {"uname": uname, "python3": python}.items():
@@ -277,6 +280,7 @@ def packed(folder: Path, machine: str, python: str) -> tuple[str, list[str]]:
     app = folder / "app"
     (app / "infra/hooks").mkdir(parents=True)
     (app / "flowlog_core").mkdir()
+    (app / "flowlog_core/_tuple_writer.abi3.so").write_text("compiled before")
     shutil.copy(HOOKS / "prepackage.sh", app / "infra/hooks")
     ran = subprocess.run(
         ["sh", app / "infra/hooks/prepackage.sh"],
@@ -286,7 +290,7 @@ def packed(folder: Path, machine: str, python: str) -> tuple[str, list[str]]:
         check=True,
     )
     assert ran.stderr == ""
-    return ran.stdout, sorted(path.name for path in (app / "flowlog_core").iterdir())
+    return ran.stdout, {path.name: path.read_text() for path in (app / "flowlog_core").iterdir()}
 
 
 MAKES_IT = """
@@ -300,7 +304,7 @@ SLOWER = "Flowlog: The app will run all the same, and take several times as long
 def test_what_is_packed_was_compiled_before(tmp_path: Path) -> None:
     said, libraries = packed(tmp_path, "Linux x86_64", MAKES_IT)
     assert said == "Flowlog: compiled _tuple_writer.abi3.so.\n"
-    assert libraries == ["_tuple_writer.abi3.so"]
+    assert libraries == {"_tuple_writer.abi3.so": "\n"}
 
 
 @pytest.mark.parametrize(
@@ -317,7 +321,7 @@ def test_what_cannot_be_compiled_is_packed_without(
 ) -> None:
     said, libraries = packed(tmp_path, machine, python)
     assert said == f"Flowlog: not compiled: {reason}.\n{SLOWER}"
-    assert libraries == []
+    assert libraries == {}
 
 
 POWERSHELL = Parser(Language(tree_sitter_powershell.language()))

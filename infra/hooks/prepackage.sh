@@ -10,10 +10,12 @@ not_compiled() {
   exit 0
 }
 
+# What was compiled before may be of other sources; and to write over it would end those who run it.
+rm -rf build flowlog_core/_tuple_writer.abi3.so
+
 machine="$(uname -s) $(uname -m)"
 [ "$machine" = 'Linux x86_64' ] || not_compiled "Azure runs on Linux x86_64, this is $machine"
 
-rm -rf build/compiled
 said=$(python3 -m pip install --quiet --disable-pip-version-check --no-deps \
   --target build/compiled . 2>&1) || not_compiled "pip says: $said"
 library=build/compiled/flowlog_core/_tuple_writer.abi3.so
