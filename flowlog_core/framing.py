@@ -29,7 +29,6 @@ from flowlog_core.json_scan import (
 _BEFORE_BYTES = 64
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
-_CLOSE_BRACKET, _CLOSE_BRACE = b"]}"
 _STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
 
 
@@ -89,6 +88,7 @@ class Framer:
         self._buffer = bytearray()  # the bytes from _position on
         self._position = offset
         self._lead = self.before  # the bytes in front of _position, as `before` to `offset`
+        self._solid: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
         self._proven = offset  # up to here no closing brace can be the final tail's
         self._guessed = 0  # up to here quick_end has guessed wrong; guesses again only after it
         self._scan: Scan | None = None  # of the element at _position
@@ -98,8 +98,10 @@ class Framer:
 
         `data` is taken by the call itself. Items left in the iterator come out of the next one.
         """
+        fed = self._position + len(self._buffer)
+        self._solid = ([(fed + at, data[at]) for at in _last_two(data)] + self._solid)[:2]
         self._buffer += data
-        tail = _tail(self._buffer)
+        tail = self._tail()
         self._proven = self._position + (tail[1] if tail else len(self._buffer))
         return self._items(final=False)
 
@@ -180,8 +182,15 @@ class Framer:
             return self._damaged_to_open_entry(scan, cut, reason)
         if final:
             reason = "the blob ends before the entry does" if is_object else "not an entry"
-            tail = _tail(buffer)
+            tail = self._tail()
             return self._damaged(tail[0] if tail else len(buffer), reason)
+        return None
+
+    def _tail(self) -> tuple[int, int] | None:
+        """The indices of the `]` and the `}` with which the buffer ends, white space aside."""
+        match self._solid:
+            case [(brace, 0x7D), (bracket, 0x5D)] if bracket >= self._position:  # } and ]
+                return bracket - self._position, brace - self._position
         return None
 
     def _limit(self, *, final: bool = False) -> int:
@@ -223,23 +232,25 @@ class Framer:
         self._position += count
 
 
-def _tail(buffer: bytearray) -> tuple[int, int] | None:
-    """The indices of the `]` and the `}` with which `buffer` ends, white space aside."""
-    brace = _last(buffer, len(buffer))
-    bracket = _last(buffer, brace)
-    if bracket < 0 or (buffer[bracket], buffer[brace]) != (_CLOSE_BRACKET, _CLOSE_BRACE):
-        return None
-    return bracket, brace
+def _last_two(data: bytes) -> Iterator[int]:
+    """The indices of the last two bytes that are no white space, the last first."""
+    end = len(data)
+    for _ in range(2):
+        end = _without_space(data, end)
+        if end == 0:
+            return
+        end -= 1
+        yield end
 
 
-def _last(buffer: bytearray, end: int) -> int:
-    """The index of the last byte before `end` that is no white space; negative: there is none."""
+def _without_space(data: bytes, end: int) -> int:
+    """`end`, moved in front of the white space that stands there; found without a copy of all."""
     while end > 0:
-        start = max(0, end - _BEFORE_BYTES)
-        if text := buffer[start:end].rstrip(_SPACE):
-            return start + len(text) - 1
+        start = max(0, end - 64)
+        if text := data[start:end].rstrip(_SPACE):
+            return start + len(text)
         end = start
-    return -1
+    return 0
 
 
 def _cut(oversize: bytes) -> int:
