@@ -15,7 +15,7 @@ from flowlog_core.dead_letter import DeadLetter, dead_letters_of
 from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.normalize import BadTuple, UnreadableEntry, normalize
 from flowlog_core.pipeline import Outcome, Pipeline
-from flowlog_core.records import Source, entry_id, time_of_line
+from flowlog_core.records import Lines, Source, entry_id, time_of_line
 from flowlog_core.sinks import EntryRecords, tuple_index_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ class Piece:
         self.entries += 1
         self.records += len(lines) - len(too_large)
         if self.traffic is not None:
-            self.traffic.add(lines)
+            refused = {line for line, _ in packed.too_large}
+            self.traffic.add(Lines.of(x for x in lines if x not in refused) if refused else lines)
         if lines:
             self.newest = time_of_line(lines[-1])
         return list(packed.parcels)

@@ -85,7 +85,7 @@ class TrafficObserver:
         self._client: LogsClient | None = None
         self._sender: threading.Thread | None = None
         self._closing = threading.Event()
-        self._warned_of = ""
+        self._warned_of: set[str] = set()
 
     def done(self, blob: BlobRef, outcome: Outcome) -> None:  # noqa: ARG002 - as `Observer.done`
         """See `Observer.done`."""
@@ -114,7 +114,7 @@ class TrafficObserver:
         for why, unsent in failed:
             self._take_back(why, unsent)
         if not failed:
-            self._warned_of = ""
+            self._warned_of.clear()
 
     def close(self) -> None:
         """Send what was not sent yet, within seconds; what comes later is not counted.
@@ -147,9 +147,14 @@ class TrafficObserver:
         return sender
 
     def _keep_sending(self) -> None:
-        while not self._closing.wait(self._every_s):
-            self.send()
-        self.send()
+        is_last = False
+        while not is_last:
+            is_last = self._closing.wait(self._every_s)
+            try:
+                self.send()
+            except Exception:
+                # None is known; but an end of this thread would be an end of all sums.
+                log.exception("sums of traffic were lost")
         if self._client is not None:
             self._client.close()
 
@@ -160,8 +165,8 @@ class TrafficObserver:
         if not is_lost:
             with self._lock:
                 self._gathered.merge(Traffic.of_rows(unsent))
-        if self._warned_of != type(told).__name__:
-            self._warned_of = type(told).__name__
+        if type(told).__name__ not in self._warned_of:
+            self._warned_of.add(type(told).__name__)
             what_next = "are given up" if is_lost else "go with the next that are sent"
             log.warning("%s; %d sums of traffic %s", told, len(unsent), what_next)
 

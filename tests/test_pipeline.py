@@ -16,6 +16,7 @@ from flowlog_core.consume import decode
 from flowlog_core.errors import Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.pipeline import Failed, LogObserver, Observers, Outcome, Pipeline
+from flowlog_core.records import Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,
@@ -202,6 +203,18 @@ def test_a_line_of_the_log_carries_its_fields_for_a_log_of_json(
     }
 
 
+def test_what_the_sink_refused_is_in_no_sum_of_traffic(pipeline: Pipeline) -> None:
+    entry = FlowLogGenerator(1).entry("nsg2", Interface.nsg(), EPOCH, 3)
+    rule = orjson.loads(entry.raw)["properties"]["flows"][0]["rule"]
+    too_long = entry.raw.replace(rule.encode(), b"x" * 70_000)
+    pipeline.reader.put(BLOB, b'{"records":[%b]}' % too_long)  # type: ignore[attr-defined]  # as below
+    outcome = ingest(BLOB, replace(pipeline, new_traffic=Traffic))
+    assert outcome.dead_letters > 0
+    assert outcome.traffic is not None
+    counted = sum(int(row["records"] or 0) for row in outcome.traffic.rows())
+    assert counted == outcome.records == 3 - outcome.dead_letters
+
+
 def test_sums_of_traffic_are_those_of_what_was_forwarded(pipeline: Pipeline) -> None:
     """Chunk by chunk; and None where nobody asked for them."""
     data = document([FlowLogGenerator(1).entry("nsg2", Interface.nsg(), EPOCH, 60)] * 3)
@@ -210,7 +223,8 @@ def test_sums_of_traffic_are_those_of_what_was_forwarded(pipeline: Pipeline) -> 
     outcome = ingest(BLOB, summing)
     expected = Traffic()
     for message in pipeline.sink.messages:  # type: ignore[attr-defined]  # it is a MemorySink
-        expected.add(orjson.dumps(record).decode() for record in decode(message.text).records)
+        records = decode(message.text).records
+        expected.add(Lines.of(orjson.dumps(record).decode() for record in records))
     assert outcome.traffic is not None
     assert outcome.traffic.rows() == expected.rows()
     assert outcome.records == 180

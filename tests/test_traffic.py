@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS
+from flowlog_core.records import FIELDS, Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 from flowlog_core.traffic import COUNTERS, MEASURES, MOST_HELD, Key, Row, Traffic
 
@@ -61,7 +61,7 @@ def line(**changed: Any) -> str:
 
 def traffic_of(*lines: str) -> Traffic:
     traffic = Traffic()
-    traffic.add(lines)
+    traffic.add(Lines.of(lines))
     return traffic
 
 
@@ -252,7 +252,7 @@ def test_what_was_made_rows_can_be_taken_back(lines: list[str], most_rows: int) 
 @given(MANY, MANY)
 def test_memory_is_bounded_and_totals_stay(a: list[str], b: list[str]) -> None:
     both = Traffic(most_rows=8)
-    both.add(a)
+    both.add(Lines.of(a))
     both.merge(traffic_of(*b))
     assert len(both.rows()) <= 8
     assert totals(both.rows(), by_decision) == totals(traffic_of(*a, *b).rows(), by_decision)
@@ -292,7 +292,8 @@ def test_addresses_go_first_then_minutes_then_rules() -> None:
 def test_a_flood_of_addresses_stays_within_the_bound() -> None:
     """As a scan of a network is, in one entry of a log."""
     traffic = Traffic()
-    traffic.add(line(dst_ip=f"10.0.{n >> 8}.{n & 255}", state="deny") for n in range(MOST_HELD + 1))
+    ends = (f"10.0.{n >> 8}.{n & 255}" for n in range(MOST_HELD + 1))
+    traffic.add(Lines.of(line(dst_ip=end, state="deny") for end in ends))
     rows = traffic.rows()
     assert len(rows) <= MOST_HELD
     assert total(rows, "flows") == MOST_HELD + 1

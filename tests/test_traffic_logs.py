@@ -133,6 +133,16 @@ def test_what_fails_goes_with_the_next_sending_after_one_warning(
     assert "c2VjcmV0" not in told
 
 
+def test_failures_of_two_kinds_in_turns_are_two_warnings(
+    observer: TrafficObserver, client: FakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.errors = [answer(503), answer(403)] * 3
+    for _ in range(6):
+        observer.done(BLOB, outcome(line()))
+        observer.send()
+    assert len(caplog.records) == 2
+
+
 def test_after_it_went_well_a_failure_is_told_of_again(
     observer: TrafficObserver, client: FakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -200,6 +210,27 @@ def test_sums_are_sent_in_the_background(client: FakeClient) -> None:
     assert client.uploaded.wait(30)
     observer.close()
     assert client.uploads == [traffic_of(line()).rows()]
+
+
+class Untold(Exception):
+    """Cannot even be looked at."""
+
+    @property
+    def args(self) -> Any:  # type: ignore[override]  # what is tried here
+        raise RuntimeError("no")
+
+
+def test_the_thread_outlives_an_error_that_cannot_be_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = FakeClient([Untold()])
+    observer = TrafficObserver(RULE, lambda: client, every_s=0.001)
+    observer.done(BLOB, outcome(line()))
+    assert client.uploaded.wait(30)
+    observer.done(BLOB, outcome(line(rule="later")))
+    observer.close()
+    assert client.uploads[-1][-1]["rule"] == "later"
+    assert [record.getMessage() for record in caplog.records] == ["sums of traffic were lost"]
 
 
 def test_the_last_sums_are_sent_at_the_end_and_the_thread_ends(
