@@ -22,6 +22,7 @@ from support import in_order_of_position, tuple_of
 
 from flowlog_core.cli import main
 from flowlog_core.cli.output import printable, writer_for
+from flowlog_core.doctor.ends import trial_message
 from flowlog_core.records import FIELDS
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
@@ -287,6 +288,16 @@ def test_tail_prints_what_is_in_the_queue_of_every_shard(local: Local) -> None:
     assert sorted(tuple_of(json.loads(line)) for line in out.splitlines()) == sorted(written)
     assert (code, err) == (0, "")
     assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+
+
+def test_tail_once_ends_only_when_every_queue_is_empty(local: Local) -> None:
+    """One call gives 32 messages at most, and the other queues have none."""
+    local.environment["FLOWLOG_SHARDS"] = "3"
+    first = local.queues.create_queue(f"{local.queue_name}-00")
+    for _ in range(40):
+        first.send_message(trial_message())
+    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+    assert first.get_queue_properties().approximate_message_count == 0
 
 
 def test_tail_needs_the_queue_sink(local: Local) -> None:
