@@ -13,7 +13,7 @@ from hashlib import blake2b
 from flowlog_core.checkpoint import BlobRef
 
 MOST_SHARDS = 32
-"""A storage account takes as much as ten full queues or partitions, in the largest regions twenty;
+"""A storage account takes as much as ten full queues or partitions, in some regions twenty;
 the rest is room for shares that are not even."""
 
 
