@@ -13,7 +13,7 @@ import requests
 from azure.core.pipeline.transport import RequestsTransport
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
-from azure.storage.queue import QueueServiceClient
+from azure.storage.queue import QueueClient, QueueServiceClient
 from requests.adapters import HTTPAdapter
 
 from flowlog_core.appended import CHUNK_BYTES
@@ -67,6 +67,11 @@ class Clients:
         """The table service of an account."""
         client: TableServiceClient = self._service(connection, "table", TableServiceClient)
         return client
+
+    def record_queues(self) -> list[QueueClient]:
+        """The queues that the records go to, one for each shard."""
+        queues = self.queues(self._settings.sink_connection)
+        return [queues.get_queue_client(name) for name in self._settings.queues]
 
     def close(self) -> None:
         """Close all connections."""

@@ -17,9 +17,11 @@ from flowlog_core.dead_letter import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.pipeline import LogObserver, Observers
 from flowlog_core.settings import Settings
+from flowlog_core.shards import suffixes
 from flowlog_core.sinks import Sink
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
+from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.sweep import Place, Scope, Summary, Sweep
 from flowlog_core.table_checkpoints import TableCheckpoints
@@ -137,10 +139,13 @@ class Service:
         self.pipeline = replace(self.pipeline, observer=observer, new_traffic=Traffic)
 
     def _sink(self) -> Sink:
-        settings, connection = self.settings, self.settings.sink_connection
+        settings, parallel = self.settings, self._parallel
+        sinks: list[Sink]
         if settings.sink == "table":
-            tables = self.clients.tables(connection)
-            return TableSink(tables.get_table_client(settings.table), self._parallel)
-        queues = self.clients.queues(connection)
-        queue = queues.get_queue_client(settings.queue)
-        return QueueSink(queue, settings.queue_encoding, self._parallel)
+            tables = self.clients.tables(settings.sink_connection)
+            table = tables.get_table_client(settings.table)
+            sinks = [TableSink(table, parallel, mark) for mark in suffixes(settings.shards, "|")]
+        else:
+            queues = self.clients.record_queues()
+            sinks = [QueueSink(queue, settings.queue_encoding, parallel) for queue in queues]
+        return ShardedSink(sinks) if len(sinks) > 1 else sinks[0]

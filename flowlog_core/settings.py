@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 from flowlog_core.connections import Connection, Service, parse_connection
 from flowlog_core.errors import SettingsError
 from flowlog_core.messages import Encoding
+from flowlog_core.shards import MOST_SHARDS, suffixes
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 SinkKind = Literal["queue", "table"]
@@ -35,6 +36,7 @@ class Settings:
     sink_connection: Connection
     queue: str
     table: str
+    shards: int
     queue_encoding: Encoding
     sends_in_flight: int
     claim_s: int
@@ -50,6 +52,11 @@ class Settings:
     def containers(self) -> tuple[str, str]:
         """The containers watched in every source account."""
         return self.nsg_container, self.vnet_container
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues of the queue sink: one for each shard."""
+        return _queues(self.queue, self.shards)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -69,6 +76,7 @@ class Settings:
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
+        faults += _too_long(values["queue"], values["shards"])
         faults += _alone(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
@@ -160,9 +168,10 @@ def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
 _connection_name = _named(
     "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
 )
+_MOST_CONTAINER_CHARACTERS = 63
 _container = _named(
-    "(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*",
-    "Write 3 to 63 lower-case letters, digits and single hyphens",
+    f"(?=.{{3,{_MOST_CONTAINER_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
+    f"Write 3 to {_MOST_CONTAINER_CHARACTERS} lower-case letters, digits and single hyphens",
 )
 _table = _named("[A-Za-z][A-Za-z0-9]{2,62}", "Write 3 to 63 letters and digits, a letter first")
 
@@ -233,6 +242,14 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("FLOWLOG_QUEUE", "queue", "flowlog-records", "queue of the queue sink", _container),
     Row("FLOWLOG_TABLE", "table", "flowrecords", "table of the table sink", _table),
+    Row(
+        "FLOWLOG_SHARDS",
+        "shards",
+        "1",
+        "over how many queues, or partitions of an hour in the table, a hash spreads the "
+        "interfaces; from 2 on the queues are FLOWLOG_QUEUE with -00, -01 and so on behind it",
+        _whole_number(1, MOST_SHARDS, "shards"),
+    ),
     Row(
         "FLOWLOG_QUEUE_ENCODING",
         "queue_encoding",
@@ -322,6 +339,22 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(f"{name}: there is no such setting.{hint}")
     return faults
+
+
+def _queues(queue: str, shards: int) -> tuple[str, ...]:
+    return tuple(queue + suffix for suffix in suffixes(shards, "-"))
+
+
+def _too_long(queue: str, shards: int) -> list[str]:
+    """The fault that a queue's name leaves no room for what a shard puts behind it."""
+    longest = max(_queues(queue, shards), key=len)
+    if len(longest) <= _MOST_CONTAINER_CHARACTERS:
+        return []
+    most = _MOST_CONTAINER_CHARACTERS - (len(longest) - len(queue))
+    return [
+        f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), whose queues "
+        f"have -00, -01 and so on behind it. Write at most {most} characters"
+    ]
 
 
 def _alone(environment: Mapping[str, str], *names: str) -> list[str]:

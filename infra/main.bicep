@@ -36,6 +36,11 @@ param eventGridOnly bool = true
 ])
 param sink string = 'queue'
 
+@description('Over how many queues, or partitions of the table, the interfaces are spread.')
+@minValue(1)
+@maxValue(32)
+param shards int = 1
+
 @description('Other settings of the app: NAME=value, separated by semicolons.')
 param extraSettings string = ''
 
@@ -136,6 +141,7 @@ module storage 'modules/storage.bicep' = {
     location: location
     tags: tags
     names: names
+    shards: shards
     privateNetwork: privateNetwork
     auditStorage: auditStorage
     workspaceId: monitoring.outputs.workspaceId
@@ -258,6 +264,7 @@ module functionApp 'modules/function-app.bicep' = {
     sourceNames: sourceNames
     sources: sources
     sink: sink
+    shards: shards
     extraSettings: extraSettings
     maximumInstanceCount: maximumInstanceCount
     eventGridOnly: eventGridOnly

@@ -51,5 +51,11 @@ def settings_of(made: Deployment) -> dict[str, str]:
     return named
 
 
+def queues_of(made: Deployment) -> tuple[str, ...]:
+    """The queues for records that are created, in order."""
+    queues = made.of("Microsoft.Storage/storageAccounts/queueServices/queues")
+    return tuple(one.name for one in queues)
+
+
 def state_of(made: Deployment) -> str:
     return str(made.outputs["FLOWLOG_STORAGE_ACCOUNT"])

@@ -22,6 +22,7 @@ from support import in_order_of_position, tuple_of
 
 from flowlog_core.cli import main
 from flowlog_core.cli.output import printable, writer_for
+from flowlog_core.doctor.ends import trial_message
 from flowlog_core.records import FIELDS
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
@@ -179,9 +180,8 @@ class Local:
         self.writer = NetworkWatcherWriter(
             self.container.get_blob_client(Interface.nsg().blob_name(HOUR))
         )
-        self.queue = QueueServiceClient.from_connection_string(connection_string).get_queue_client(
-            self.queue_name
-        )
+        self.queues = QueueServiceClient.from_connection_string(connection_string)
+        self.queue = self.queues.get_queue_client(self.queue_name)
         self._generator = FlowLogGenerator(1)
 
     def append(self) -> None:
@@ -271,6 +271,33 @@ def test_tail_names_a_message_that_is_not_flowlogs_and_leaves_it(local: Local) -
     assert (code, out) == (1, "")
     assert ": not a Flowlog message: " in err
     assert local.queue.get_queue_properties().approximate_message_count == 1
+
+
+def test_tail_prints_what_is_in_the_queue_of_every_shard(local: Local) -> None:
+    local.environment["FLOWLOG_SHARDS"] = "3"
+    generator, written = FlowLogGenerator(2), []
+    for interface in map(Interface.nsg, range(12)):
+        blob = local.container.get_blob_client(interface.blob_name(HOUR))
+        writer = NetworkWatcherWriter(blob)
+        writer.append(generator.entry("nsg2", interface, HOUR, 4))
+        written += writer.written
+    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    queues = local.queues.list_queues(name_starts_with=local.queue_name)
+    assert [queue.name for queue in queues] == [f"{local.queue_name}-0{n}" for n in range(3)]
+    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    assert sorted(tuple_of(json.loads(line)) for line in out.splitlines()) == sorted(written)
+    assert (code, err) == (0, "")
+    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+
+
+def test_tail_once_ends_only_when_every_queue_is_empty(local: Local) -> None:
+    """One call gives 32 messages at most, and the other queues have none."""
+    local.environment["FLOWLOG_SHARDS"] = "3"
+    first = local.queues.create_queue(f"{local.queue_name}-00")
+    for _ in range(40):
+        first.send_message(trial_message())
+    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+    assert first.get_queue_properties().approximate_message_count == 0
 
 
 def test_tail_needs_the_queue_sink(local: Local) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import signal
 import subprocess
@@ -324,6 +325,11 @@ def test_the_facts_stay_when_there_are_more_interfaces_than_fit() -> None:
     assert "set aside  0 dead letters" in texts
 
 
+def test_the_screen_says_how_many_queues_take_the_records() -> None:
+    told = "Interfaces log to Azurite; Flowlog forwards what is new to 3 queues."
+    assert Line(told, "dim") in screen(view(queues=3), 80, 24)
+
+
 def test_what_went_wrong_is_shown_as_bad() -> None:
     tally = Tally(dead_letters=1, failed=6, given_up=1)
     lines = screen(view(tally=tally, warnings=("first", "second")), 80, 24)
@@ -389,9 +395,11 @@ FINAL = re.compile(
 )
 
 
-def test_the_demo_ends_with_every_tuple_received_once() -> None:
+@pytest.mark.parametrize("shards", ["1", "3"])
+def test_the_demo_ends_with_every_tuple_received_once(shards: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "flowlog_core", "demo", "--for-s", "4", "--appends-per-s", "3"],
+        env={**os.environ, "FLOWLOG_SHARDS": shards},
         capture_output=True,
         text=True,
         timeout=120,
@@ -405,6 +413,19 @@ def test_the_demo_ends_with_every_tuple_received_once() -> None:
     assert int(final[1].replace(",", "")) > 0
     assert re.search(r"\nread +[1-9]", ended.stdout)
     assert re.search(r"\nall +([\d,]+) +\1 +\1\n", ended.stdout)
+
+
+def test_the_demo_runs_with_as_many_shards_as_are_set() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "flowlog_core", "demo"],
+        env={**os.environ, "FLOWLOG_SHARDS": "0"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "FLOWLOG_SHARDS: '0' cannot be used" in ended.stderr
 
 
 def test_the_demo_checks_when_it_is_stopped_by_a_signal() -> None:

@@ -88,6 +88,33 @@ def test_fix_makes_what_is_flowlogs_own_tries_it_and_leaves_nothing(
         assert queue.get_queue_properties().approximate_message_count == 0
 
 
+def test_each_shards_queue_is_tried_and_one_that_is_missing_is_named(
+    installation: Installation,
+) -> None:
+    there = [f"{installation.queue_name}-{shard:02}" for shard in (0, 2)]
+    for name in there:
+        installation.queues.create_queue(name)
+    missing = f"queue {installation.queue_name}-01"
+    tried = [ok(f"queue {name}: a hidden message was sent and taken back") for name in there]
+    assert found("Sink", installation.patient(FLOWLOG_SHARDS="3")) == [
+        tried[0],
+        ok(
+            f"{missing} is not there yet: it is created when it is first needed",
+            "`flowlog doctor --fix` creates it now, and tries it",
+        ),
+        tried[1],
+    ]
+    assert found("Sink", installation.patient(FLOWLOG_SHARDS="3", may_create=True)) == [
+        tried[0],
+        ok(f"{missing} was created"),
+        ok(f"{missing}: a hidden message was sent and taken back"),
+        tried[1],
+    ]
+    for queue in installation.queues.list_queues(name_starts_with=installation.queue_name):
+        client = installation.queues.get_queue_client(queue)
+        assert client.get_queue_properties().approximate_message_count == 0
+
+
 def test_even_a_trial_message_left_behind_would_be_one_of_no_records() -> None:
     assert decode(ends.trial_message()) == Batch("doctor", {}, [])
 

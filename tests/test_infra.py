@@ -26,6 +26,7 @@ from infra_made import (
     app_of,
     events,
     main,
+    queues_of,
     settings_of,
     state_of,
 )
@@ -33,6 +34,7 @@ from infra_made import (
 from flowlog_core.connections import Connection
 from flowlog_core.doctor.facts import cheap_findings
 from flowlog_core.settings import TABLE, Settings
+from flowlog_core.shards import MOST_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.
 HOST_SETTINGS = {
@@ -146,7 +148,7 @@ def test_what_the_app_needs_in_its_account_is_created() -> None:
         settings.checkpoint_table,
         settings.table,
     }
-    assert [one.name for one in made.of(f"{services}/queueServices/queues")] == [settings.queue]
+    assert queues_of(made) == settings.queues == ("flowlog-records",)
     containers = [one.name for one in made.of(f"{services}/blobServices/containers")]
     assert containers == [
         "deployments",
@@ -155,6 +157,19 @@ def test_what_the_app_needs_in_its_account_is_created() -> None:
     ]
     deployed_to = app_of(made)["functionAppConfig"]["deployment"]["storage"]["value"]
     assert deployed_to == f"https://{state_of(made)}.blob.core.windows.net/deployments"
+
+
+@pytest.mark.parametrize("shards", [2, MOST_SHARDS])
+def test_the_queue_of_every_shard_is_created(shards: int) -> None:
+    made = main(**TWO, shards=shards)
+    settings = Settings.from_environment(settings_of(made))
+    assert (settings.shards, queues_of(made)) == (shards, settings.queues)
+
+
+def test_no_more_shards_are_deployed_than_the_app_accepts() -> None:
+    decorators = read(ROOT / "infra/main.bicep").declarations["shards"].decorators
+    limits = {name: given for name, given in decorators.items() if name.endswith("Value")}
+    assert limits == {"minValue": [("value", 1)], "maxValue": [("value", MOST_SHARDS)]}
 
 
 def registered(environment: dict[str, str]) -> dict[str, str]:

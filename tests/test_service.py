@@ -7,11 +7,13 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
@@ -20,12 +22,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import in_order_of_position, tuple_of
 
+from flowlog_core import blob_name
+from flowlog_core.checkpoint import BlobRef
 from flowlog_core.consume import decode
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome
 from flowlog_core.records import FIELDS
 from flowlog_core.service import Service
 from flowlog_core.settings import Settings
+from flowlog_core.shards import shard_of
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface, tuples_in
 from flowlog_core.testing.network_watcher import (
     AppendBlobWriter,
@@ -43,7 +48,9 @@ TUTORIAL = SHARED / "seed-nsg-flow-log-tutorial.md"
 class Account:
     """A service with containers, tables and a queue of its own in a shared Azurite."""
 
-    def __init__(self, connection_string: str, unique: Callable[[str], str], sink: str) -> None:
+    def __init__(
+        self, connection_string: str, unique: Callable[[str], str], sink: str, shards: int = 1
+    ) -> None:
         self.connection_string = connection_string
         self.nsg, self.vnet = unique("nsg"), unique("vnet")
         self.environment = {
@@ -57,6 +64,7 @@ class Account:
             "FLOWLOG_QUEUE": unique("queue"),
             "FLOWLOG_TABLE": unique("table"),
             "FLOWLOG_SINK": sink,
+            "FLOWLOG_SHARDS": str(shards),
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
         }
         self.blobs = BlobServiceClient.from_connection_string(connection_string)
@@ -90,14 +98,25 @@ class Account:
                 {name: getattr(row.get(name), "value", row.get(name)) for name in FIELDS}
                 for row in rows
             )
+        by_queue = (self.received_from(name) for name in self.services[0].settings.queues)
+        return in_order_of_position(record for records in by_queue for record in records)
+
+    def received_from(self, name: str) -> list[dict[str, Any]]:
+        """All records in one queue, which are taken from it; none where it is not there."""
         queues = QueueServiceClient.from_connection_string(self.connection_string)
-        queue = queues.get_queue_client(self.environment["FLOWLOG_QUEUE"])
+        queue = queues.get_queue_client(name)
         records = []
-        while messages := list(queue.receive_messages(max_messages=32)):
-            for message in messages:
-                records += decode(message.content).records
-                queue.delete_message(message)
-        return in_order_of_position(records)
+        with suppress(ResourceNotFoundError):
+            while messages := list(queue.receive_messages(max_messages=32)):
+                for message in messages:
+                    records += decode(message.content).records
+                    queue.delete_message(message)
+        return records
+
+    def queues_there(self) -> list[Any]:
+        """Its queues that exist."""
+        queues = QueueServiceClient.from_connection_string(self.connection_string)
+        return list(queues.list_queues(name_starts_with=self.environment["FLOWLOG_QUEUE"]))
 
     def close(self) -> None:
         for service in self.services:
@@ -110,8 +129,8 @@ def make_account(
 ) -> Iterator[Callable[..., Account]]:
     made: list[Account] = []
 
-    def make(sink: str = "queue") -> Account:
-        made.append(Account(connection_string, unique, sink))
+    def make(sink: str = "queue", shards: int = 1) -> Account:
+        made.append(Account(connection_string, unique, sink, shards))
         return made[-1]
 
     yield make
@@ -195,6 +214,93 @@ def test_sixteen_events_at_once_give_every_tuple_once(account: Account) -> None:
     for thread in threads:
         thread.join()
     assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def shards_of(account: Account, interface: Interface) -> set[int]:
+    """The shard of an interface at three hours."""
+    container = account.container_of(interface)
+    found = set()
+    for hours in range(3):
+        log = blob_name.parse(interface.blob_name(HOUR + timedelta(hours=hours)))
+        assert log is not None
+        found.add(shard_of(BlobRef("devstoreaccount1", container, log), 3))
+    return found
+
+
+def logged_by_twelve(account: Account) -> dict[str, tuple[int, list[str]]]:
+    """Twelve interfaces write twice each, and are ingested: shard and tuples, by MAC."""
+    made = [*map(Interface.nsg, range(6)), *map(Interface.vnet, range(6, 12))]
+    logged = {}
+    for number, interface in enumerate(made):
+        writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(6)
+        for _ in range(2):
+            form: Format = "nsg2" if interface.kind == "nsg" else "vnet4"
+            writer.append(generator.entry(form, interface, HOUR, 5))
+            account.ingest(interface, worker=number % 2)
+        (shard,) = shards_of(account, interface)
+        logged[interface.mac] = shard, writer.written
+    assert {shard for shard, _ in logged.values()} == {0, 1, 2}  # or nothing would be shown
+    return logged
+
+
+def test_each_interface_has_one_queue_and_nothing_is_in_the_one_without_a_number(
+    make_account: Callable[..., Account],
+) -> None:
+    account = make_account("queue", shards=3)
+    logged, name = logged_by_twelve(account), account.environment["FLOWLOG_QUEUE"]
+    found: dict[str, tuple[int, list[str]]] = {}
+    for shard in range(3):
+        for record in in_order_of_position(account.received_from(f"{name}-{shard:02}")):
+            found.setdefault(record["mac"], (shard, []))[1].append(tuple_of(record))
+            assert found[record["mac"]][0] == shard
+    assert found == logged
+    assert [queue.name for queue in account.queues_there()] == [
+        f"{name}-{shard:02}" for shard in range(3)
+    ]
+
+
+def test_rows_of_an_hour_stand_in_a_partition_a_shard_and_one_range_has_them_all(
+    make_account: Callable[..., Account],
+) -> None:
+    account = make_account("table", shards=3)
+    logged = logged_by_twelve(account)
+    tables = TableServiceClient.from_connection_string(account.connection_string)
+    table = tables.get_table_client(account.environment["FLOWLOG_TABLE"])
+    found: dict[str, tuple[int, list[str]]] = {}
+    hours = set()
+    for row in table.list_entities():
+        hour, _, shard = row["PartitionKey"].rpartition("|")
+        hours.add(hour)
+        record = {name: getattr(row.get(name), "value", row.get(name)) for name in FIELDS}
+        found.setdefault(row["mac"], (int(shard), []))[1].append(tuple_of(record))
+        assert found[row["mac"]][0] == int(shard)
+    assert found == logged
+    in_ranges = [
+        row["RowKey"]
+        for hour in hours
+        for row in table.query_entities(f"PartitionKey ge '{hour}' and PartitionKey lt '{hour}}}'")
+    ]
+    assert all(hour.endswith("|2026-01-01T07Z") for hour in hours)
+    assert sorted(in_ranges) == sorted(row["RowKey"] for row in table.list_entities())
+
+
+@pytest.mark.parametrize("sink", ["queue", "table"])
+def test_a_change_of_shards_between_two_appends_loses_and_doubles_nothing(
+    make_account: Callable[..., Account], sink: str
+) -> None:
+    account, interface = make_account(sink, shards=3), Interface.nsg()
+    writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(7)
+    received = []
+    for shards in ("3", "1", "2"):
+        writer.append(generator.entry("nsg2", interface, HOUR, 5))
+        account.environment["FLOWLOG_SHARDS"] = shards
+        account.services.append(account.service())
+        account.ingest(interface, worker=-1)
+        if sink == "queue":
+            queues = account.services[-1].settings.queues
+            received += [record for name in queues for record in account.received_from(name)]
+    received = in_order_of_position(received) if sink == "queue" else account.received()
+    assert [tuple_of(record) for record in received] == writer.written
 
 
 def test_what_cannot_be_read_is_in_the_container_of_dead_letters(account: Account) -> None:

@@ -47,6 +47,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         sink_connection=storage,
         queue="flowlog-records",
         table="flowrecords",
+        shards=1,
         queue_encoding="json",
         sends_in_flight=16,
         claim_s=180,
@@ -79,6 +80,7 @@ def test_everything_can_be_set() -> None:
             "sink__tableServiceUri": "https://sink.table.core.windows.net",
             "FLOWLOG_QUEUE": "records",
             "FLOWLOG_TABLE": "records",
+            "FLOWLOG_SHARDS": "32",
             "FLOWLOG_QUEUE_ENCODING": "gzip",
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
             "FLOWLOG_CLAIM_S": "600",
@@ -111,6 +113,7 @@ def test_everything_can_be_set() -> None:
         sink_connection=Connection("sink", uris={"table": "https://sink.table.core.windows.net"}),
         queue="records",
         table="records",
+        shards=32,
         queue_encoding="gzip",
         sends_in_flight=4,
         claim_s=600,
@@ -159,6 +162,36 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
         "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or remove "
         "it and set AzureWebJobsStorage__blobServiceUri and so on to use an identity",
+    ]
+
+
+def test_the_queues_of_the_sink_are_those_of_its_shards() -> None:
+    def queues(shards: str) -> tuple[str, ...]:
+        return Settings.from_environment({**LOCAL, "FLOWLOG_SHARDS": shards}).queues
+
+    assert queues("1") == ("flowlog-records",)
+    assert queues("2") == ("flowlog-records-00", "flowlog-records-01")
+    assert queues("32")[-1] == "flowlog-records-31"
+
+
+@pytest.mark.parametrize("shards", ["0", "33", "-1", "2.0", "two"])
+def test_shards_are_a_whole_number_from_1_to_32(shards: str) -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_SHARDS": shards}) == [
+        f"FLOWLOG_SHARDS: '{shards}' cannot be used. Write a whole number of shards from 1 to 32"
+    ]
+
+
+def test_a_queue_name_leaves_room_for_what_its_shards_put_behind_it() -> None:
+    """Azure allows 63 characters; and the fault is told beside all others."""
+    longest, too_long = "q" * 60, "q" * 61
+    sharded = {**LOCAL, "FLOWLOG_SHARDS": "2"}
+    named = Settings.from_environment({**sharded, "FLOWLOG_QUEUE": longest})
+    assert [len(queue) for queue in named.queues] == [63, 63]
+    assert Settings.from_environment({**LOCAL, "FLOWLOG_QUEUE": "q" * 63}).queues == ("q" * 63,)
+    assert faults_of({**sharded, "FLOWLOG_QUEUE": too_long, "FLOWLOG_SINK": "kafka"}) == [
+        "FLOWLOG_SINK: 'kafka' cannot be used. Write queue or table",
+        f"FLOWLOG_QUEUE: '{too_long}' is too long for 2 shards (FLOWLOG_SHARDS), whose queues have "
+        "-00, -01 and so on behind it. Write at most 60 characters",
     ]
 
 

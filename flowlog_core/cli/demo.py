@@ -7,7 +7,8 @@ service that runs in Azure Functions forwards what is new to a queue, and a cons
 
 It runs until Ctrl-C, or for the time given. Then it waits for what is under way and compares, tuple
 by tuple and field by field, what was written with what was received. The exit code is 0 if each
-tuple was received exactly once, else 1. Nothing remains of it: Azurite keeps all in memory.
+tuple was received exactly once, else 1. Nothing remains of it: Azurite keeps all in memory. Of the
+settings only FLOWLOG_SHARDS counts here: so many queues take the records.
 
 Examples:
   flowlog demo
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -95,12 +97,15 @@ def run(options: argparse.Namespace) -> int:
         most_tuples=options.tuples,
         seed=options.seed,
     )
+    settings = {"FLOWLOG_SHARDS": os.environ.get("FLOWLOG_SHARDS", "")}
     with _stopped_by_signals() as stop, _collected_warnings() as warnings:
         print("Starting Azurite, Microsoft's storage emulator ...", flush=True)
         try:
             with (
                 running_azurite() as azurite,
-                Running(azurite.connection_string, flow_logs(options.interfaces), pace) as running,
+                Running(
+                    azurite.connection_string, flow_logs(options.interfaces), pace, settings
+                ) as running,
             ):
                 finished = _watch(running, options, stop, warnings)
                 ok = _report(running, warnings)

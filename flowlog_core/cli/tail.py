@@ -1,7 +1,8 @@
 """Take records from the queue and print them: a table on a terminal, NDJSON in a pipe.
 
-A message is removed from the queue once its records are printed. One that is no Flowlog message
-is named on standard error and left where it is. Settings come from the environment.
+Where FLOWLOG_SHARDS makes several queues, all are read in turn. A message is removed from its queue
+once its records are printed. One that is no Flowlog message is named on standard error and left
+where it is. Settings come from the environment.
 
 Examples:
   flowlog tail
@@ -31,11 +32,11 @@ _IDLE_S = 1.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog tail`."""
     add_settings_argument(parser)
-    parser.add_argument("--once", action="store_true", help="exit when the queue is empty")
+    parser.add_argument("--once", action="store_true", help="exit when nothing is in the queue")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print until stopped, or until the queue is empty. Returns the exit code."""
+    """Print until stopped, or until nothing is in the queue. Returns the exit code."""
     settings = settings_of(options)
     if settings is None:
         return 2
@@ -44,16 +45,18 @@ def run(options: argparse.Namespace) -> int:
         return 2
     log_to_stderr()
     clients = Clients(settings)
-    queue = clients.queues(settings.sink_connection).get_queue_client(settings.queue)
+    queues = clients.record_queues()
     writer = writer_for("table" if sys.stdout.isatty() else "ndjson")
     unreadable = 0
     try:
         while True:
-            messages = _receive(queue)
-            for message in messages:
-                unreadable += not _print(message, queue, writer)
+            received = False
+            for queue in queues:
+                for message in _receive(queue):
+                    received = True
+                    unreadable += not _print(message, queue, writer)
             sys.stdout.flush()
-            if not messages:
+            if not received:
                 if options.once:
                     return 1 if unreadable else 0
                 time.sleep(_IDLE_S)

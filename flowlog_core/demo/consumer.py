@@ -1,10 +1,11 @@
-"""The consumer of the demo: receives from the queue, writes into the ledger, deletes."""
+"""The consumer of the demo: receives from the queues, writes into the ledger, deletes."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from azure.storage.queue import QueueClient, QueueMessage
@@ -22,8 +23,8 @@ _LATEST_KEPT = 100
 class Consumer:
     """Takes all that comes."""
 
-    def __init__(self, queue: QueueClient, ledger: Ledger) -> None:
-        self._queue, self._ledger = queue, ledger
+    def __init__(self, queues: Sequence[QueueClient], ledger: Ledger) -> None:
+        self._queues, self._ledger = queues, ledger
         self._lock = threading.Lock()
         self._latest: deque[dict[str, Any]] = deque(maxlen=_LATEST_KEPT)
 
@@ -33,35 +34,41 @@ class Consumer:
             return list(self._latest)
 
     def run(self, finish: threading.Event) -> None:
-        """Receive; once `finish` is set, only until the queue is empty.
+        """Receive; once `finish` is set, only until all queues are empty.
 
         Raises what the Azure SDK raises, and ValueError for what is no Flowlog message.
         """
         while True:
             finishing = finish.is_set()  # looked at first, so that what was sent by then is taken
-            messages = self._receive()
-            at_s = time.monotonic()
-            for message in messages:
-                records = decode(message.content).records
-                self._ledger.received(records, at_s)
-                with self._lock:
-                    self._latest.extend(records)
-            for message in messages:
-                self._queue.delete_message(message)
-            if not messages:
+            received = sum(self._take(queue) for queue in self._queues)
+            if not received:
                 if finishing:
                     return
                 time.sleep(_IDLE_S)
 
-    def _receive(self) -> list[QueueMessage]:
-        return created_when_absent(
-            lambda: list(
-                self._queue.receive_messages(
-                    # The first alone would be taken in calls for one message each.
-                    max_messages=_MESSAGES_A_CALL,
-                    messages_per_page=_MESSAGES_A_CALL,
-                    visibility_timeout=_HIDDEN_FOR_S,
-                )
-            ),
-            self._queue.create_queue,
-        )
+    def _take(self, queue: QueueClient) -> int:
+        """Take what one call gives; how many messages that was."""
+        messages = _receive(queue)
+        at_s = time.monotonic()
+        for message in messages:
+            records = decode(message.content).records
+            self._ledger.received(records, at_s)
+            with self._lock:
+                self._latest.extend(records)
+        for message in messages:
+            queue.delete_message(message)
+        return len(messages)
+
+
+def _receive(queue: QueueClient) -> list[QueueMessage]:
+    return created_when_absent(
+        lambda: list(
+            queue.receive_messages(
+                # The first alone would be taken in calls for one message each.
+                max_messages=_MESSAGES_A_CALL,
+                messages_per_page=_MESSAGES_A_CALL,
+                visibility_timeout=_HIDDEN_FOR_S,
+            )
+        ),
+        queue.create_queue,
+    )

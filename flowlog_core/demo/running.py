@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from types import TracebackType
@@ -23,25 +23,32 @@ _SOURCE = "FlowLogs"
 
 
 class Running:
-    """A demo on the storage account of `connection_string`. A context: leaving ends its threads."""
+    """A demo on the storage account of `connection_string`. A context: leaving ends its threads.
 
-    def __init__(self, connection_string: str, logs: list[FlowLog], pace: Pace) -> None:
-        settings = Settings.from_environment(
-            {_SOURCE: connection_string, "AzureWebJobsStorage": connection_string}
+    `settings` are those that shall not be the defaults. Raises `SettingsError`.
+    """
+
+    def __init__(
+        self,
+        connection_string: str,
+        logs: list[FlowLog],
+        pace: Pace,
+        settings: Mapping[str, str],
+    ) -> None:
+        self._settings = Settings.from_environment(
+            {_SOURCE: connection_string, "AzureWebJobsStorage": connection_string, **settings}
         )
         self._logs = logs
         self._rows = [LogRow(log.label, log.interface.mac, log.format) for log in logs]
         self._stop, self._finish = threading.Event(), threading.Event()
         self._closing = ExitStack()
-        self._service = Service(settings)
+        self._service = Service(self._settings)
         self._closing.callback(self._service.close)
         # Connections of its own: a consumer is another program.
-        clients = Clients(settings)
+        clients = Clients(self._settings)
         self._closing.callback(clients.close)
         self._ledger = Ledger()
-        self._consumer = Consumer(
-            clients.queues(settings.sink_connection).get_queue_client(settings.queue), self._ledger
-        )
+        self._consumer = Consumer(clients.record_queues(), self._ledger)
         self._events = Events(self._ingest, pace.seed)
         self._network = Network(
             connection_string, self._service.accounts[_SOURCE], self._ledger, self._events, pace
@@ -99,7 +106,7 @@ class Running:
             self.raise_if_broken()
             writing = [future for future in writing if not future.done()]
             if not writing and not self._events.pending and not self._ledger.outstanding:
-                # Nothing is sent any more. What the queue still holds would be repetitions.
+                # Nothing is sent any more. What the queues still hold would be repetitions.
                 self._finish.set()
             if self._receiving is not None and self._receiving.done():
                 return True
@@ -131,5 +138,6 @@ class Running:
             tally=self._events.tally(),
             delays=self._ledger.delays(),
             latest=self._consumer.latest(),
+            queues=len(self._settings.queues),
             warnings=tuple(warnings),
         )

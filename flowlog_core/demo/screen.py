@@ -49,6 +49,8 @@ class View:
     latest: Sequence[Mapping[str, Any]] = ()
     """Records, the newest last."""
     warnings: Sequence[str] = field(default_factory=tuple)
+    queues: int = 1
+    """How many take the records."""
 
 
 def screen(view: View, columns: int, rows: int) -> list[Line]:
@@ -131,9 +133,10 @@ def _header(view: View, columns: int) -> list[Line]:
     clock = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     title = "Flowlog demo: network flow logs, forwarded while they grow"
     room = max(0, columns - len(clock) - 1)
+    to = "a queue" if view.queues == 1 else f"{view.queues} queues"
     return [
         Line(f"{title:<{room}} {clock}", "title"),
-        Line("Interfaces log to Azurite; Flowlog forwards what is new to a queue.", "dim"),
+        Line(f"Interfaces log to Azurite; Flowlog forwards what is new to {to}.", "dim"),
         Line(view.doing, "dim"),
     ]
 

@@ -19,6 +19,7 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 import orjson
 from azure.core import MatchConditions
@@ -29,6 +30,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 from azure.data.tables import TableTransactionError, UpdateMode
+from azure.storage.queue import QueueClient
 
 from flowlog_core.connections import Connection
 from flowlog_core.creation import is_absent
@@ -118,9 +120,11 @@ def dead_letter_container(at: Patient) -> Iterator[Finding]:
     return _tried(at, f"container {name}", trial, container.create_container)
 
 
-def sink(at: Patient) -> Iterator[Finding]:
-    """Records can be sent."""
-    return _table_sink(at) if at.settings.sink == "table" else _queue_sink(at)
+def sink(at: Patient) -> list[Callable[[], Iterator[Finding]]]:
+    """Records can be sent: a check for each queue, or for the table."""
+    if at.settings.sink == "table":
+        return [partial(_table_sink, at)]
+    return [partial(_queue_sink, at, queue) for queue in at.clients.record_queues()]
 
 
 def _table_sink(at: Patient) -> Iterator[Finding]:
@@ -153,10 +157,8 @@ def trial_message() -> str:
     return b64encode(orjson.dumps(body)).decode()
 
 
-def _queue_sink(at: Patient) -> Iterator[Finding]:
-    name, connection = at.settings.queue, at.settings.sink_connection
-    service = at.clients.queues(connection)
-    queue = service.get_queue_client(name)
+def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
+    name = queue.queue_name
 
     def trial() -> Iterator[Finding]:
         try:
@@ -171,7 +173,7 @@ def _queue_sink(at: Patient) -> Iterator[Finding]:
                     f"queue {name}: sending was not tried, as this caller may not take the trial "
                     "message back",
                     "The role Storage Queue Data Message Sender on storage account "
-                    f"{service.account_name} is enough to send, if the queue is there: look "
+                    f"{queue.account_name} is enough to send, if the queue is there: look "
                     "whether it is assigned",
                 )
                 return

@@ -82,7 +82,7 @@ def storage_checks(at: Patient) -> list[Check]:
         Check("Checkpoints", tables, partial(ends.checkpoint_table, at)),
         Check("Checkpoints", tables, partial(arrival.last_sweep, at)),
         Check("Dead letters", letters, partial(ends.dead_letter_container, at)),
-        Check("Sink", records, partial(ends.sink, at)),
+        *(Check("Sink", records, find) for find in ends.sink(at)),
     ]
 
 

@@ -65,10 +65,11 @@ def settings_can_be_read(facts: Facts) -> Iterator[Finding]:
     """There are no `Settings` otherwise, so this only repeats where records go."""
     settings = facts.settings
     name = settings.queue if settings.sink == "queue" else settings.table
+    shards = f", in {settings.shards} shards" if settings.shards > 1 else ""
     yield Finding(
         "ok",
         f"the settings can be read: from {', '.join(s.name for s in settings.sources)} "
-        f"to the {settings.sink} {name} of {settings.sink_connection.name}",
+        f"to the {settings.sink} {name} of {settings.sink_connection.name}{shards}",
     )
 
 

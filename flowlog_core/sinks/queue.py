@@ -1,4 +1,4 @@
-"""The Storage queue sink: one queue, messages of at most 64 KiB."""
+"""The Storage queue sink: a queue, messages of at most 64 KiB."""
 
 from __future__ import annotations
 

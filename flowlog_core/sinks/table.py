@@ -1,7 +1,9 @@
 """The Table sink: one row a record, exact because a repeated row replaces itself.
 
 PartitionKey is the resource and hour, RowKey the MAC, the entry's offset and the tuple's index,
-and the blob's digest and generation, which keep apart logs of one interface in two accounts.
+and the blob's digest and generation, which keep apart logs of one interface in two accounts. Where
+there are shards, `|` and the shard's number stand behind the hour: all of a resource's hour is
+from `RESOURCE|HOUR` on and below `RESOURCE|HOUR}`, with and without them.
 """
 
 from __future__ import annotations
@@ -43,15 +45,18 @@ class Batch(NamedTuple):
 
 
 class TableSink:
-    """Upserts rows into a Storage table, which is created when it is absent."""
+    """Upserts rows into a Storage table, which is created when it is absent.
 
-    def __init__(self, table: TableClient, parallel: Parallel) -> None:
-        self._table, self._parallel = table, parallel
+    `suffix` stands behind each PartitionKey.
+    """
+
+    def __init__(self, table: TableClient, parallel: Parallel, suffix: str = "") -> None:
+        self._table, self._parallel, self._suffix = table, parallel, suffix
 
     def pack(self, entry: EntryRecords) -> Packed:
         """See `Sink.pack`; the parcels are `Batch`es."""
         too_large: list[TooLarge] = []
-        return Packed(list(_batches(entry, too_large)), too_large)
+        return Packed(list(_batches(entry, self._suffix, too_large)), too_large)
 
     def send(self, parcels: Iterable[Batch]) -> int:
         """See `Sink.send`."""
@@ -73,9 +78,9 @@ class TableSink:
                 raise IncompleteReadError(f"{len(answers)} of {len(batch.rows)} answers arrived")
 
 
-def _batches(entry: EntryRecords, too_large: list[TooLarge]) -> Iterator[Batch]:
+def _batches(entry: EntryRecords, shard_suffix: str, too_large: list[TooLarge]) -> Iterator[Batch]:
     log, source = entry.blob.log, entry.source
-    partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}")
+    partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}") + shard_suffix
     mac, suffix = table_key(log.mac), f"{source.digest}.{source.generation}"
     rows: list[dict[str, Any]] = []
     size = 0

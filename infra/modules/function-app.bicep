@@ -18,6 +18,7 @@ param sourceNames array
 param sources array
 
 param sink string
+param shards int
 param extraSettings string
 param maximumInstanceCount int
 param eventGridOnly bool
@@ -109,6 +110,10 @@ var ownSettings = [
   {
     name: 'FLOWLOG_TABLE'
     value: names.table
+  }
+  {
+    name: 'FLOWLOG_SHARDS'
+    value: string(shards)
   }
   {
     name: 'FLOWLOG_TRAFFIC_ENDPOINT'

@@ -6,6 +6,9 @@ param tags object
 @description('names.json')
 param names object
 
+@description('How many queues take the records: shards.')
+param shards int
+
 param privateNetwork bool
 param auditStorage bool
 param workspaceId string
@@ -72,10 +75,14 @@ resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2
   }
 }]
 
-resource queue 'Microsoft.Storage/storageAccounts/queueServices/queues@2023-05-01' = {
+// What flowlog_core/shards.py puts behind the name.
+var shardQueues = [for shard in range(0, shards): '${names.queue}-${padLeft(shard, 2, '0')}']
+var queueNames = shards > 1 ? shardQueues : [ names.queue ]
+
+resource queue 'Microsoft.Storage/storageAccounts/queueServices/queues@2023-05-01' = [for queueName in queueNames: {
   parent: queues
-  name: names.queue
-}
+  name: queueName
+}]
 
 var tableNames = [
   names.checkpointTable

@@ -1,0 +1,37 @@
+"""Several sinks of one kind as one: each interface has a shard, and that is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from flowlog_core.shards import shard_of
+from flowlog_core.sinks import EntryRecords, Packed, Sink
+
+
+class ShardParcel(NamedTuple):
+    """What a shard's own sink packed, and which shard that is."""
+
+    shard: int
+    parcel: Any
+
+
+class ShardedSink:
+    """Hands each entry to the sink of its interface."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def pack(self, entry: EntryRecords) -> Packed:
+        """See `Sink.pack`; the parcels are `ShardParcel`s."""
+        shard = shard_of(entry.blob, len(self._sinks))
+        parcels, too_large = self._sinks[shard].pack(entry)
+        return Packed([ShardParcel(shard, parcel) for parcel in parcels], too_large)
+
+    def send(self, parcels: Iterable[ShardParcel]) -> int:
+        """See `Sink.send`. Parcels of one blob all have one shard, so they go out side by side."""
+        return sum(
+            self._sinks[shard].send(parcel.parcel for parcel in run)
+            for shard, run in groupby(parcels, key=lambda parcel: parcel.shard)
+        )

@@ -1,0 +1,73 @@
+"""Several sinks as one: every entry goes to its interface's, and a failure comes out as theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from flowlog_core.checkpoint import BlobRef
+from flowlog_core.errors import Unavailable
+from flowlog_core.messages import Message, messages_of
+from flowlog_core.records import Lines, Source
+from flowlog_core.shards import shard_of
+from flowlog_core.sinks import EntryRecords, TooLarge
+from flowlog_core.sinks.sharded import ShardedSink
+from flowlog_core.testing.memory import MemorySink, some_blob
+
+BLOBS = [some_blob(mac=f"000D3A{number:06X}") for number in range(20)]
+
+
+def entry(blob: BlobRef, records: Sequence[str] = ('{"id":"a"}', '{"id":"b"}')) -> EntryRecords:
+    source = Source(blob.account, blob.container, blob.name, 0)
+    return EntryRecords(blob, source, 12, Lines.of(records))
+
+
+def shards_met() -> set[int]:
+    return {shard_of(blob, 3) for blob in BLOBS}
+
+
+def test_each_entry_goes_to_its_shard_as_that_packs_it() -> None:
+    """Several interfaces in one sending, one after the other: all arrive, in the order given."""
+    sinks = [MemorySink() for _ in range(3)]
+    sharded = ShardedSink(sinks)
+    assert shards_met() == {0, 1, 2}
+    expected: list[list[Message]] = [[], [], []]
+    parcels: list[Any] = []
+    for blob in BLOBS:
+        messages, _ = messages_of(entry(blob))
+        expected[shard_of(blob, 3)] += messages
+        parcels += sharded.pack(entry(blob)).parcels
+    assert sharded.send(iter(parcels)) == len(BLOBS)
+    assert [sink.messages for sink in sinks] == expected
+
+
+def test_what_is_too_large_for_a_shard_is_given_back() -> None:
+    long = "x" * 70_000
+    packed = ShardedSink([MemorySink(), MemorySink()]).pack(entry(BLOBS[0], [long]))
+    reason = "the record fits no queue message of 65536 bytes"
+    assert (packed.parcels, packed.too_large) == ([], [TooLarge(long, reason)])
+
+
+def test_nothing_to_send_is_nothing_sent() -> None:
+    assert ShardedSink([MemorySink(), MemorySink()]).send([]) == 0
+
+
+def test_parcels_are_drawn_one_by_one_and_what_drawing_raises_comes_out() -> None:
+    """The claim is kept while parcels are drawn: see `Sink.send`."""
+    sinks = [MemorySink() for _ in range(3)]
+    sharded = ShardedSink(sinks)
+    (parcel,) = sharded.pack(entry(BLOBS[0])).parcels
+    sent_before = []
+
+    def parcels() -> Iterator[Any]:
+        for _ in range(3):
+            sent_before.append(sum(len(sink.messages) for sink in sinks))
+            yield parcel
+        raise Unavailable("the claim cannot be kept")
+
+    with pytest.raises(Unavailable, match="the claim cannot be kept"):
+        sharded.send(parcels())
+    assert sent_before == [0, 1, 2]
+    assert sum(len(sink.messages) for sink in sinks) == 3
