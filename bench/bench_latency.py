@@ -39,6 +39,8 @@ from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 FORM = "nsg2"
 TUPLES = 20  # one message
+SENDING_ROUNDS = 5
+TABLE_BATCHES = 40  # each takes Azurite most of a second
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
@@ -138,19 +140,22 @@ def sending(connection: str) -> None:
         ("table", 4, lambda p, name: TableSink(tables.get_table_client(name), p)),
     ]
     for label, several, make in kinds:
-        rates = []
-        for in_flight in (1, several):
-            parallel = Parallel(in_flight)
-            sink = make(parallel, f"bench{label}{in_flight}")
-            parcels = [parcel for entry in entries for parcel in sink.pack(entry).parcels]
-            sink.send(parcels[:1])
-            started = time.perf_counter()
-            count = sink.send(parcels[1:])
-            rates.append(count / (time.perf_counter() - started))
-            parallel.close()
+        # Tables of their own, as a row that is there already takes Azurite longer.
+        sinks = {n: make(Parallel(n), f"bench{label}{n}") for n in (1, several)}
+        parcels = [parcel for entry in entries for parcel in sinks[1].pack(entry).parcels]
+        best = dict.fromkeys(sinks, 0.0)
+        if label == "table":
+            parcels = parcels[:TABLE_BATCHES]
+        for _ in range(1 if label == "table" else SENDING_ROUNDS):
+            for in_flight, sink in sinks.items():
+                sink.send(parcels[:in_flight])  # opens the connections
+                started = time.perf_counter()
+                count = sink.send(parcels)
+                rate = count / (time.perf_counter() - started)
+                best[in_flight] = max(best[in_flight], rate)
         print(
-            f"| {label} | {len(parcels)} | {rates[0]:.0f}/s | {rates[1]:.0f}/s with {several} "
-            f"| {rates[1] / rates[0]:.2f} |"
+            f"| {label} | {len(parcels)} | {best[1]:.1f}/s | {best[several]:.1f}/s with {several} "
+            f"| {best[several] / best[1]:.2f} |"
         )
     service.close()
 
