@@ -93,8 +93,10 @@ class Lines:
         return len(self.ends)
 
     def __iter__(self) -> Iterator[str]:
-        for index in range(len(self)):
-            yield self[index]
+        start = 0
+        for end in self.ends:
+            yield self.text[start:end].decode()
+            start = end + 1
 
     def __getitem__(self, index: int) -> str:
         """One record; `IndexError` where there is none."""
