@@ -33,7 +33,8 @@ from infra_made import (
 
 from flowlog_core.connections import Connection
 from flowlog_core.doctor.facts import cheap_findings
-from flowlog_core.settings import TABLE, Settings
+from flowlog_core.settings import Settings
+from flowlog_core.settings_table import TABLE
 from flowlog_core.shards import MOST_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.

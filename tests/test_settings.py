@@ -12,7 +12,8 @@ import pytest
 from flowlog_core.clients import WORST_CALL_S
 from flowlog_core.connections import Connection
 from flowlog_core.errors import SettingsError
-from flowlog_core.settings import TABLE, Settings
+from flowlog_core.settings import Settings
+from flowlog_core.settings_table import TABLE
 
 PROJECT = Path(__file__).parents[1]
 LOCAL = {
