@@ -43,16 +43,13 @@ def writer_of(fields: Sequence[Mapping[str, str]], order: Sequence[int]) -> Writ
     if _WRITER is None:
         return None
     columns: list[Column] = []
-    for is_plain, run in groupby(fields, lambda field: type(field) not in _KINDS):
-        if is_plain:  # few forms of them make up most of a log, so they are looked up together
+    for kind, run in groupby(fields, lambda field: _column(field)[0]):
+        if kind == "lookup":  # few forms of them make up most of a log: they are looked up together
             joined = tables.Joined(*run)
             columns.append(("lookup", joined, joined.count))
         else:
             columns += map(_column, run)
     return _WRITER(tuple(columns), (*order, *range(len(order), len(columns))))
-
-
-_KINDS = (tables.Times, tables.Addresses, tables.Decimals)
 
 
 def _column(field: Mapping[str, str]) -> Column:
@@ -63,4 +60,4 @@ def _column(field: Mapping[str, str]) -> Column:
             return ("address", field, field.before, field.after)
         case tables.Decimals():
             return ("decimal", field.maximum, field.may_be_empty, field.after)
-    raise TypeError(f"no kind of column: {field}")
+    return ("lookup", field, 1)

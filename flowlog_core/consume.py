@@ -15,14 +15,19 @@ from __future__ import annotations
 import gzip
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from pybase64 import b64decode
 
 from flowlog_core.messages import SCHEMA
 
+if TYPE_CHECKING:
+    from azure.storage.queue import QueueClient, QueueMessage
+
 _GZIP_MAGIC = b"\x1f\x8b"
+_MESSAGES_A_CALL = 32  # the most that a queue gives
+_HIDDEN_FOR_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +64,17 @@ def decode(content: str | bytes) -> Batch:
             f"{len(message['records'])} found"
         )
     return Batch(message["id"], message["source"], message["records"])
+
+
+def receive(queue: QueueClient) -> list[QueueMessage]:
+    """What one call gives: up to 32 messages, which nobody else sees for a minute.
+
+    Raises what the Azure SDK raises.
+    """
+    return list(
+        queue.receive_messages(
+            max_messages=_MESSAGES_A_CALL,
+            messages_per_page=_MESSAGES_A_CALL,  # else the SDK asks for one at a time
+            visibility_timeout=_HIDDEN_FOR_S,
+        )
+    )

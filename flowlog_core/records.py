@@ -47,6 +47,9 @@ FIELDS: tuple[str, ...] = (
     "bytes_dst_to_src",
 )
 
+COUNTERS = FIELDS[-4:]
+"""Numbers up to 2**63 - 1, or null."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from flowlog_core.records import Lines
+from flowlog_core.records import COUNTERS, Lines
 
 MOST_SENT = 1_000
 """Rows that one sending carries."""
@@ -46,7 +46,6 @@ class Key(NamedTuple):
     protocol: str | None
 
 
-COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
 MEASURES = ("records", "flows", *COUNTERS)
 """What is summed up: flow records, flows that began, and the records' counters (null counts 0)."""
 _MOST = 2**63 - 1  # of the table's numbers; a single counter may be as much

@@ -151,18 +151,6 @@ def _protocol(number: int) -> str:
     return f',"protocol":"{keyword(number)}","protocol_number":{number},"direction":'
 
 
-class Facts(Table):
-    """The table of the fields between ports and counters, looked up as one, commas included."""
-
-    def __init__(self, *tables: Mapping[str, str]) -> None:
-        def read(text: str) -> str:
-            fields = text.split(",")
-            return "".join([table[field] for table, field in zip(tables, fields, strict=True)])
-
-        super().__init__(read, limit=1024)
-        self.count = len(tables)
-
-
 TIME = Times()
 SOURCE_IP = Addresses("source address", '"src_ip":"', '","src_port":')
 DESTINATION_IP = Addresses("destination address", ',"dst_ip":"', '","dst_port":')

@@ -39,7 +39,6 @@ QUEUE = 0.004 / 1e4
 TABLE = 0.00036 / 1e4
 BLOB_READ = 0.0044 / 1e4
 LOGS_GB = 2.30
-ENDPOINT = 0.01 * HOURS
 ALERTS = 6 * 1.50 + 2 * 0.10  # on queries every five minutes, and on metrics of one account
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
+from support import names_of_its_own
 
 from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.finding import Finding
@@ -25,20 +26,13 @@ class Installation:
     """Names of its own in the shared Azurite; nothing is there until a test makes it."""
 
     def __init__(self, connection_string: str, unique: Callable[[str], str]) -> None:
-        self.nsg, self.vnet = unique("nsg"), unique("vnet")
-        self.checkpoints, self.dead = unique("checkpoints"), unique("dead")
-        self.queue_name, self.table_name = unique("queue"), unique("table")
-        self.environment = {
-            "FlowLogs": connection_string,
-            "AzureWebJobsStorage": connection_string,
-            "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan",
-            "FLOWLOG_NSG_CONTAINER": self.nsg,
-            "FLOWLOG_VNET_CONTAINER": self.vnet,
-            "FLOWLOG_CHECKPOINT_TABLE": self.checkpoints,
-            "FLOWLOG_DEAD_LETTER_CONTAINER": self.dead,
-            "FLOWLOG_QUEUE": self.queue_name,
-            "FLOWLOG_TABLE": self.table_name,
-        }
+        self.environment = names_of_its_own(connection_string, unique)
+        self.nsg = self.environment["FLOWLOG_NSG_CONTAINER"]
+        self.vnet = self.environment["FLOWLOG_VNET_CONTAINER"]
+        self.checkpoints = self.environment["FLOWLOG_CHECKPOINT_TABLE"]
+        self.dead = self.environment["FLOWLOG_DEAD_LETTER_CONTAINER"]
+        self.queue_name = self.environment["FLOWLOG_QUEUE"]
+        self.table_name = self.environment["FLOWLOG_TABLE"]
         self.blobs = BlobServiceClient.from_connection_string(connection_string)
         self.queues = QueueServiceClient.from_connection_string(connection_string)
         self.tables = TableServiceClient.from_connection_string(connection_string)

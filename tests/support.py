@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from flowlog_core.consume import decode
 from flowlog_core.messages import Message
 
+ROOT = Path(__file__).resolve().parents[1]
 _NSG_LETTERS = {"tcp": "T", "udp": "U"}
 _STATES = {"begin": "B", "continue": "C", "end": "E", "deny": "D"}
 _COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
@@ -52,3 +56,33 @@ def position_of(record: dict[str, Any]) -> tuple[str, int, int, int]:
 def in_order_of_position(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records as they stand in their blob, whatever order they were received in."""
     return sorted(records, key=position_of)
+
+
+def names_of_its_own(connection_string: str, unique: Callable[[str], str]) -> dict[str, str]:
+    """Settings for an account that tests share; containers, tables and queue are one's own."""
+    return {
+        "FlowLogs": connection_string,
+        "AzureWebJobsStorage": connection_string,
+        "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan",
+        "FLOWLOG_NSG_CONTAINER": unique("nsg"),
+        "FLOWLOG_VNET_CONTAINER": unique("vnet"),
+        "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+        "FLOWLOG_DEAD_LETTER_CONTAINER": unique("dead"),
+        "FLOWLOG_QUEUE": unique("queue"),
+        "FLOWLOG_TABLE": unique("table"),
+    }
+
+
+def run_alone(code: str, environment: Mapping[str, str], *arguments: str) -> str:
+    """Run `code` with nothing else in its environment; what it printed on either stream."""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout

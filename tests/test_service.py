@@ -20,7 +20,7 @@ from azure.storage.queue import QueueServiceClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from support import in_order_of_position, tuple_of
+from support import in_order_of_position, names_of_its_own, tuple_of
 
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
@@ -52,21 +52,13 @@ class Account:
         self, connection_string: str, unique: Callable[[str], str], sink: str, shards: int = 1
     ) -> None:
         self.connection_string = connection_string
-        self.nsg, self.vnet = unique("nsg"), unique("vnet")
-        self.environment = {
-            "FlowLogs": connection_string,
-            "AzureWebJobsStorage": connection_string,
-            "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan",
-            "FLOWLOG_NSG_CONTAINER": self.nsg,
-            "FLOWLOG_VNET_CONTAINER": self.vnet,
-            "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
-            "FLOWLOG_DEAD_LETTER_CONTAINER": unique("dead"),
-            "FLOWLOG_QUEUE": unique("queue"),
-            "FLOWLOG_TABLE": unique("table"),
+        self.environment = names_of_its_own(connection_string, unique) | {
             "FLOWLOG_SINK": sink,
             "FLOWLOG_SHARDS": str(shards),
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
         }
+        self.nsg = self.environment["FLOWLOG_NSG_CONTAINER"]
+        self.vnet = self.environment["FLOWLOG_VNET_CONTAINER"]
         self.blobs = BlobServiceClient.from_connection_string(connection_string)
         for container in (self.nsg, self.vnet):
             self.blobs.create_container(container)

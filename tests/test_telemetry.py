@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 from collector import Collector, Point, Series, running_collector
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from support import run_alone
 
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.metrics import METRICS, PLACE
@@ -250,21 +249,6 @@ assert (outcome.entries, outcome.records) == (1, 7)
 """
 
 
-def run(code: str, environment: dict[str, str]) -> str:
-    """Run `code` with nothing else in its environment; what it printed on either stream."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout
-    return ran.stdout
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     with running_collector() as collector:
@@ -272,7 +256,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_nothing_is_imported_where_no_exporter_is_configured() -> None:
-    assert run(f"{INGEST}\nmetrics.close(); print(imported())", {}) == "[]\n"
+    assert run_alone(f"{INGEST}\nmetrics.close(); print(imported())", {}) == "[]\n"
 
 
 def test_the_metrics_of_an_ingest_reach_both_exporters_when_the_process_ends(
@@ -280,7 +264,7 @@ def test_the_metrics_of_an_ingest_reach_both_exporters_when_the_process_ends(
 ) -> None:
     """The blob's entry and its seven tuples, and as many bytes as were read."""
     environment = collector.to_otlp | collector.to_application_insights
-    content_bytes = int(run(f"{INGEST}\nprint(len(content))", environment))
+    content_bytes = int(run_alone(f"{INGEST}\nprint(len(content))", environment))
     counted = {
         of_blob("flowlog.ingests", outcome="forwarded"): Point(1, 1),
         of_blob("flowlog.entries"): Point(1, 1),
@@ -305,7 +289,7 @@ def test_application_insights_is_told_what_is_new_and_a_collector_the_total(
         "metrics._provider.force_flush(); blobs.put(some_blob(), document([entry, entry]))\n"
         "ingest(some_blob(), pipeline); metrics.close()"
     )
-    run(f"{INGEST}\n{again}", collector.to_otlp | collector.to_application_insights)
+    run_alone(f"{INGEST}\n{again}", collector.to_otlp | collector.to_application_insights)
     entries = of_blob("flowlog.entries")
     assert collector.otlp[entries] == Point(1, 2)
     assert [point for name, point in collector.application_insights if name == entries] == [
@@ -325,7 +309,7 @@ def test_application_insights_is_told_what_is_new_and_a_collector_the_total(
 def test_metrics_say_which_app_they_are_of(
     collector: Collector, environment: dict[str, str], service: str
 ) -> None:
-    run(INGEST, environment | collector.to_otlp | collector.to_application_insights)
+    run_alone(INGEST, environment | collector.to_otlp | collector.to_application_insights)
     assert [told["service.name"] for told in collector.otlp_resources] == [service]
     assert collector.roles == {service}
 
@@ -334,7 +318,7 @@ def test_a_wrong_connection_string_is_one_warning_and_the_other_exporter_goes_on
     collector: Collector,
 ) -> None:
     wrong = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=mine"}
-    said = run(f"{INGEST}\nmetrics.done(some_blob(), outcome)", wrong | collector.to_otlp)
+    said = run_alone(f"{INGEST}\nmetrics.done(some_blob(), outcome)", wrong | collector.to_otlp)
     assert said == (
         "metrics cannot be exported to application_insights: "
         "Invalid instrumentation key. It should be a valid UUID.\n"
@@ -344,7 +328,7 @@ def test_a_wrong_connection_string_is_one_warning_and_the_other_exporter_goes_on
 
 def test_a_setting_that_opentelemetry_refuses_costs_no_event(collector: Collector) -> None:
     refused = {"OTEL_METRICS_EXEMPLAR_FILTER": "sometimes"}
-    said = run(INGEST, refused | collector.to_otlp)
+    said = run_alone(INGEST, refused | collector.to_otlp)
     assert said == "there are no metrics: Unknown exemplar filter 'sometimes'.\n"
     assert collector.otlp == {}
 
@@ -353,7 +337,7 @@ def test_a_setting_that_opentelemetry_refuses_costs_no_event(collector: Collecto
 def test_a_package_that_is_not_installed_is_named(collector: Collector, missing: str) -> None:
     """Who installs the library without its extra `telemetry` is told so."""
     block = f"import sys; sys.modules[{missing!r}] = None"
-    said = run(f"{block}\n{INGEST}", collector.to_otlp | collector.to_application_insights)
+    said = run_alone(f"{block}\n{INGEST}", collector.to_otlp | collector.to_application_insights)
     assert f"No module named '{missing}." in said
 
 
@@ -361,6 +345,6 @@ def test_exporters_out_of_reach_cost_no_event(collector: Collector) -> None:
     """The process still ends well, and says what it could not export."""
     collector.server.server_close()
     environment = collector.to_otlp | {"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "1"}
-    said = run(f"{INGEST}\nmetrics.close()", environment | collector.to_application_insights)
+    said = run_alone(f"{INGEST}\nmetrics.close()", environment | collector.to_application_insights)
     assert said.startswith("Retrying due to server re")  # a request or a response error
     assert "Failed to export metrics batch" in said

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS, Lines
+from flowlog_core.records import COUNTERS, FIELDS, Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
-from flowlog_core.traffic import COUNTERS, MEASURES, MOST_HELD, Key, Row, Traffic
+from flowlog_core.traffic import MEASURES, MOST_HELD, Key, Row, Traffic
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
 RECORD: dict[str, Any] = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import pytest
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
 from azure.monitor.ingestion import LogsUploadError
 from ingestion import RULE, Ingestion, running_ingestion
+from support import run_alone
 from test_service import Account
 from test_traffic import line, total, traffic_of
 
@@ -286,20 +285,11 @@ outcome = service.ingest_named("FlowLogs", sys.argv[1], sys.argv[2])
 
 def run(code: str, account: Account, interface: Interface, **environment: str) -> str:
     """Run `code` on the interface's blob with nothing else in its environment; what it printed."""
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-W", "error", "-c", f"{SERVICE}{code}"),
-            *(account.container_of(interface), interface.blob_name(HOUR)),
-        ],
-        cwd=ROOT,
-        env={**account.environment, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+    return run_alone(
+        f"{SERVICE}{code}",
+        {**account.environment, **environment},
+        *(account.container_of(interface), interface.blob_name(HOUR)),
     )
-    assert ran.returncode == 0, ran.stdout
-    return ran.stdout
 
 
 def written(account: Account, interface: Interface) -> None:

@@ -21,11 +21,9 @@ from azure.storage.queue import QueueClient, QueueMessage
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
 from flowlog_core.cli.output import Writer, writer_for
 from flowlog_core.clients import Clients
-from flowlog_core.consume import decode
+from flowlog_core.consume import decode, receive
 from flowlog_core.errors import FlowlogError, NotFound, storage_errors
 
-_MESSAGES_A_CALL = 32  # the most that a queue gives
-_HIDDEN_FOR_S = 60
 _IDLE_S = 1.0
 
 
@@ -70,13 +68,7 @@ def run(options: argparse.Namespace) -> int:
 def _receive(queue: QueueClient) -> list[QueueMessage]:
     try:
         with storage_errors(f"reading queue {queue.queue_name}"):
-            return list(
-                queue.receive_messages(
-                    max_messages=_MESSAGES_A_CALL,
-                    messages_per_page=_MESSAGES_A_CALL,  # else the SDK asks for one at a time
-                    visibility_timeout=_HIDDEN_FOR_S,
-                )
-            )
+            return receive(queue)
     except NotFound:  # nothing was sent yet
         return []
 

@@ -8,14 +8,12 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from azure.storage.queue import QueueClient, QueueMessage
+from azure.storage.queue import QueueClient
 
-from flowlog_core.consume import decode
+from flowlog_core.consume import decode, receive
 from flowlog_core.creation import created_when_absent
 from flowlog_core.demo.ledger import Ledger
 
-_MESSAGES_A_CALL = 32  # the most that a queue gives
-_HIDDEN_FOR_S = 60
 _IDLE_S = 0.03
 _LATEST_KEPT = 100
 
@@ -48,7 +46,7 @@ class Consumer:
 
     def _take(self, queue: QueueClient) -> int:
         """Take what one call gives; how many messages that was."""
-        messages = _receive(queue)
+        messages = created_when_absent(lambda: receive(queue), queue.create_queue)
         at_s = time.monotonic()
         for message in messages:
             records = decode(message.content).records
@@ -58,17 +56,3 @@ class Consumer:
         for message in messages:
             queue.delete_message(message)
         return len(messages)
-
-
-def _receive(queue: QueueClient) -> list[QueueMessage]:
-    return created_when_absent(
-        lambda: list(
-            queue.receive_messages(
-                # The first alone would be taken in calls for one message each.
-                max_messages=_MESSAGES_A_CALL,
-                messages_per_page=_MESSAGES_A_CALL,
-                visibility_timeout=_HIDDEN_FOR_S,
-            )
-        ),
-        queue.create_queue,
-    )

@@ -18,6 +18,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 from flowlog_core.checkpoint import hour_key, table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
+from flowlog_core.records import COUNTERS
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 
@@ -28,12 +29,6 @@ MAX_STRING_UTF16 = 32 * 1024
 """A string property holds 64 KiB of UTF-16."""
 _ROW_OVERHEAD_BYTES = 2048  # keys, type annotations, the part's own headers
 
-_COUNTERS = (
-    "packets_src_to_dst",
-    "bytes_src_to_dst",
-    "packets_dst_to_src",
-    "bytes_dst_to_src",
-)
 _REPLACE = {"mode": UpdateMode.REPLACE}
 
 
@@ -91,7 +86,7 @@ def _batches(entry: EntryRecords, shard_suffix: str, too_large: list[TooLarge]) 
             continue
         index = int(record["id"].rpartition(".")[2])
         row = {name: value for name, value in record.items() if value is not None}
-        for name in _COUNTERS:
+        for name in COUNTERS:
             if name in row:
                 row[name] = EntityProperty(row[name], EdmType.INT64)
         row["PartitionKey"] = partition

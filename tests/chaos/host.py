@@ -57,7 +57,6 @@ class Worker:
 
     def __init__(self, process: Process, errors: IO[bytes]) -> None:
         self.process = process
-        self.was_killed = False
         self._errors = errors
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
@@ -99,7 +98,6 @@ class Worker:
     async def end(self, *, kill: bool) -> str:
         """Kill it, or let it do what it has begun; what it wrote to its standard error."""
         assert self.process.stdin is not None
-        self.was_killed = kill
         if kill:
             self.process.kill()
         self.process.stdin.close()
