@@ -83,8 +83,9 @@ def overhead() -> None:
             framer = Framer()
             for item in framer.feed(blob):
                 if isinstance(item, Entry):
-                    lines = normalize(item.value, f"{source.digest}.0.{item.start}.").lines
-                    messages_of(EntryRecords(ref, source, item.start, lines))
+                    lines = normalize(item.parsed, f"{source.digest}.0.{item.start}.").lines
+                    for _ in messages_of(EntryRecords(ref, source, item.start, lines))[0]:
+                        pass
 
         def whole(ref: BlobRef = ref, blobs: MemoryBlobs = blobs) -> None:
             ingest(ref, fresh(blobs))

@@ -174,7 +174,7 @@ def encodings() -> None:
     for encoding in ("json", "gzip"):
 
         def pack(encoding: Any = encoding) -> int:
-            return sum(len(messages_of(entry, encoding)[0]) for entry in entries)
+            return sum(1 for entry in entries for _ in messages_of(entry, encoding)[0])
 
         (seconds,) = best_of(3, pack)
         print(f"| {encoding} | {pack() / tuples * 1e6:,.0f} | {seconds / tuples * 1e9:.0f} |")

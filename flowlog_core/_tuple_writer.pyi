@@ -20,6 +20,16 @@ Column = (
 INTERFACE: int
 """What was compiled; Python uses no other than its own."""
 
+def outline(buffer: bytearray, limit: int, /) -> tuple[int, bytes | None]:
+    """The JSON object at 0, if it ends before the limit, without its tuples.
+
+    Gives where it ends, and its text with `start,count` in place of the strings in each list
+    of a key `flowTuples`; that text is valid JSON if and only if the object is. Or gives how far
+    was read, and None: the object ends later, there is a backslash or a string `records` in it, it
+    has more than 64 levels, or such lists in it hold other than printable ASCII, or white space.
+    Raises ValueError where no `{` is at 0.
+    """
+
 class Writer:
     """Writes the records of one format's ordinary tuples.
 
@@ -35,13 +45,16 @@ class Writer:
         groups: list[tuple[list[Any], int, str]],
         count: int,
         otherwise: Callable[[Any, int, str], str | None],
+        raw: bytes | None,
         /,
-    ) -> tuple[bytearray, list[int]]:
-        """The records joined by commas, and where each ends.
+    ) -> tuple[bytearray, bytes]:
+        """The records joined by commas, and where each ends, in eight bytes each.
 
         Each begins with `head` and the tuple's index; behind its time stands what the group's
         records have in common. A group is its tuples, the index of the first (not negative), and
-        that text; `count` is about how many tuples there are in all.
+        that text; `count` is about how many tuples there are in all. With `raw`, a group's tuples
+        are `[start, count]` as `outline` gives them.
         `otherwise(tuple, index, common)` gives the record of a tuple that is not ordinary, or None
-        or "" for none. Raises what it raises, and what a table raises but `ValueError`.
+        or "" for none. Raises what it raises, and what a table raises but `ValueError`; and a
+        `ValueError` where `raw` has no tuples at `start`.
         """

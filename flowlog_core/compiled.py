@@ -6,33 +6,41 @@ records are the same without it, and take several times as long (docs/performanc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from flowlog_core import tuple_tables as tables
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from flowlog_core._tuple_writer import Column, Writer
 
 
-_INTERFACE = 1  # also in _tuple_writer.c: what was compiled before is not used with other tables
+_INTERFACE = 2  # also in _tuple_writer.c: what was compiled before is not used with other tables
 
 
-def _import() -> type[Writer] | None:
+def _import() -> ModuleType | None:
     try:
-        from flowlog_core._tuple_writer import INTERFACE, Writer  # noqa: PLC0415 - may not be there
+        from flowlog_core import _tuple_writer  # noqa: PLC0415 - may not be there
     except ImportError:  # not compiled, or for another kind of machine
         return None
-    return Writer if INTERFACE == _INTERFACE else None
+    return _tuple_writer if _tuple_writer.INTERFACE == _INTERFACE else None
 
 
-_WRITER = _import()
+_COMPILED = _import()
+_WRITER: type[Writer] | None = _COMPILED.Writer if _COMPILED else None
+
+outline: Callable[[bytearray, int], tuple[int, bytes | None]] | None = (
+    _COMPILED.outline if _COMPILED else None
+)
+"""An object without its tuples, see `_tuple_writer.pyi`; None where it was not compiled."""
 
 
 def is_compiled() -> bool:
     """Whether ordinary tuples take the compiled road in this process."""
-    return _WRITER is not None
+    return _COMPILED is not None
 
 
 def writer_of(fields: Sequence[Mapping[str, str]], order: Sequence[int]) -> Writer | None:

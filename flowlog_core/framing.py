@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from flowlog_core.compiled import outline
 from flowlog_core.json_scan import (
+    ENTRY_START,
     ENTRY_START_BYTES,
     Closed,
     NextEntry,
@@ -25,6 +28,7 @@ from flowlog_core.json_scan import (
     parse_object,
     quick_end,
 )
+from flowlog_core.outline import Outline
 
 _BEFORE_BYTES = 64
 _BOM = b"\xef\xbb\xbf"
@@ -39,7 +43,13 @@ class Entry:
     start: int
     end: int
     raw: bytes
-    value: dict[str, Any]
+    parsed: dict[str, Any] | Outline = field(compare=False)
+    """What `normalize` takes."""
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """All that it holds."""
+        return self.parsed.whole() if isinstance(self.parsed, Outline) else self.parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,8 @@ class Framer:
     `offset` is 0 or what an earlier Framer's `offset` was; `before` the up to 64 bytes in front
     of it, which only the property of that name needs. Guarantees:
 
-    - The items depend on the bytes alone: not on the chunks, nor on where reading was resumed.
+    - The items depend on the bytes alone: not on the chunks, nor on where reading was resumed, nor
+      on whether there is compiled code and may be used.
     - Items ascend and do not overlap. What lies between them is a head (`{"records":[`, a byte
       order mark, scalars beside `records`), white space, commas or closing brackets.
     - A valid entry beside damage is found, and no input raises. Any JSON object counts as an
@@ -78,7 +89,12 @@ class Framer:
     """The last up to 64 bytes before `offset`."""
 
     def __init__(
-        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024
+        self,
+        offset: int = 0,
+        before: bytes = b"",
+        *,
+        max_entry_bytes: int = 64 * 1024 * 1024,
+        compiled: bool = True,
     ) -> None:
         if max_entry_bytes < 1:
             raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
@@ -90,7 +106,9 @@ class Framer:
         self._lead = self.before  # the bytes in front of _position, as `before` to `offset`
         self._solid: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
         self._proven = offset  # up to here no closing brace can be the final tail's
-        self._guessed = 0  # up to here quick_end has guessed wrong; guesses again only after it
+        self._outline = outline if compiled else None
+        # Up to where the two short ways were tried in vain; they are tried again only behind it.
+        self._outlined_to = self._guessed_to = 0
         self._scan: Scan | None = None  # of the element at _position
 
     def feed(self, data: bytes) -> Iterator[Entry | Damaged]:
@@ -123,41 +141,68 @@ class Framer:
         return len(self._buffer)
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
-        while self._skip_structure():
-            item = self._quick() or self._careful(final=final)
+        while self._skip_separators():
+            item: Entry | Damaged | None = self._outlined()
+            if item is None and self._skip_head():
+                continue
+            item = item or self._quick() or self._careful(final=final)
             if item is None:
                 return
             yield item
 
-    def _skip_structure(self) -> bool:
-        """Pass what stands between elements; False: nothing else is there (yet)."""
+    def _skip_separators(self) -> bool:
+        """Pass what may stand between elements; False: nothing else is there (yet)."""
         if self._position == 0 and self._buffer.startswith(_BOM):
             self._scan = None
             self._pass(len(_BOM))
-        while True:
-            if structure := _STRUCTURE.match(self._buffer):
-                self._pass(structure.end())
-            head = find_head(self._buffer)
-            if head is None:
-                return bool(self._buffer)
-            self._scan = None
-            self._pass(head)
+        if structure := _STRUCTURE.match(self._buffer):
+            self._pass(structure.end())
+        return bool(self._buffer)
+
+    def _skip_head(self) -> bool:
+        """Pass the head at hand, if one is there."""
+        head = find_head(self._buffer)
+        if head is None:
+            return False
+        self._scan = None
+        self._pass(head)
+        return True
+
+    def _outlined(self) -> Entry | None:
+        """The entry at hand without its tuples, if it is complete and plain."""
+        if self._outline is None or self._is_tried(self._outlined_to):
+            return None
+        end, text = self._outline(self._buffer, self._limit())
+        if text is not None and not ENTRY_START.search(text, 1):
+            with suppress(orjson.JSONDecodeError):
+                value = parse_object(text)
+                raw = self._first(end)
+                return self._entry(raw, Outline(raw, value))
+        self._outlined_to = self._position + end
+        return None
 
     def _quick(self) -> Entry | None:
         """The entry at hand, if it is complete and one look suffices."""
-        is_object = self._buffer.startswith(b"{")
-        if self._scan or self._position < self._guessed or not is_object:
+        if self._is_tried(self._guessed_to):
             return None
         limit = self._limit()
         end, is_alone = quick_end(self._buffer, limit)
         if end is not None and is_alone:
-            raw = bytes(self._buffer[:end])
+            raw = self._first(end)
             try:
                 return self._entry(raw, parse_object(raw))
             except orjson.JSONDecodeError:
                 pass  # braces in strings or damage: the scan tells
-        self._guessed = self._position + (limit if end is None else end)
+        self._guessed_to = self._position + (limit if end is None else end)
         return None
+
+    def _is_tried(self, tried_to: int) -> bool:
+        """Whether the element at hand is known to be none of the easy ones."""
+        is_object = self._buffer.startswith(b"{")
+        return self._scan is not None or self._position < tried_to or not is_object
+
+    def _first(self, count: int) -> bytes:
+        return bytes(memoryview(self._buffer)[:count])  # copied once
 
     def _careful(self, *, final: bool) -> Entry | Damaged | None:
         """The entry or damage at hand; None: the bytes that will tell are still to come."""
@@ -169,7 +214,7 @@ class Framer:
             reason = "not closed before the next entry" if is_object else "not an entry"
             return self._damaged(found.start, reason)
         if isinstance(found, Closed):
-            raw = bytes(buffer[: found.end])
+            raw = self._first(found.end)
             try:
                 return self._entry(raw, parse_object(raw))
             except orjson.JSONDecodeError as error:
@@ -198,10 +243,10 @@ class Framer:
         readable = len(self._buffer) if final else self._proven - self._position
         return min(readable, self._max_entry_bytes)
 
-    def _entry(self, raw: bytes, value: dict[str, Any]) -> Entry:
+    def _entry(self, raw: bytes, parsed: dict[str, Any] | Outline) -> Entry:
         start = self._position
         self._yielded(len(raw))
-        return Entry(start, self.offset, raw, value)
+        return Entry(start, self.offset, raw, parsed)
 
     def _damaged(self, end: int, reason: str) -> Damaged:
         start = self._position
@@ -226,6 +271,8 @@ class Framer:
         self.before = self._lead
 
     def _pass(self, count: int) -> None:
+        if count == 0:
+            return
         recent = bytes(self._buffer[max(0, count - _BEFORE_BYTES) : count])
         self._lead = (self._lead + recent)[-_BEFORE_BYTES:]
         del self._buffer[:count]

@@ -39,23 +39,30 @@ class Message(NamedTuple):
 
 def messages_of(
     entry: EntryRecords, encoding: Encoding = "json", max_message_bytes: int = MAX_MESSAGE_BYTES
-) -> tuple[list[Message], list[TooLarge]]:
-    """The messages that carry an entry's records, and the records too large for any message."""
+) -> tuple[Iterator[Message], list[TooLarge]]:
+    """The messages that carry an entry's records, and the records too large for any message.
+
+    Each message is made when it is drawn, so that they need not all fit into memory.
+    """
     most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
     encode = _gzipped if encoding == "gzip" else bytes
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
     envelope = _envelope(entry)
 
-    def body(run: range, part: int = _WIDEST, parts: int = _WIDEST, count: int = _WIDEST) -> bytes:
-        numbers = message_id(entry.source, entry.offset, part).encode(), part, parts, count
-        return b"".join((envelope % numbers, entry.lines.joined(run), b"]}"))
+    def body(name: str, run: range, part: int, parts: int, count: int) -> bytes:
+        start = envelope % (name.encode(), part, parts, count)
+        return b"".join((start, entry.lines.joined(run), b"]}"))
+
+    def widest(run: range) -> bytes:
+        last = message_id(entry.source, entry.offset, _WIDEST)
+        return body(last, run, _WIDEST, _WIDEST, _WIDEST)
 
     def fits(run: range) -> bool:
-        return len(encode(body(run))) <= most_bytes
+        return len(encode(widest(run))) <= most_bytes
 
     runs: list[range] = []
     too_large: list[TooLarge] = []
-    room = most_bytes - len(body(range(0)))
+    room = most_bytes - len(widest(range(0)))
     for longest in _runs(entry.lines.ends, room * packs):
         for run in [longest] if encoding == "json" else _halved(longest, fits):
             # `_runs` and `_halved` leave a record alone that is too large even so.
@@ -64,13 +71,14 @@ def messages_of(
                 too_large.append(TooLarge(entry.lines[run.start], reason))
             else:
                 runs.append(run)
-    return [
-        Message(
-            message_id(entry.source, entry.offset, part),
-            b64encode_as_string(encode(body(run, part, len(runs), len(run)))),
-        )
-        for part, run in enumerate(runs)
-    ], too_large
+
+    def messages() -> Iterator[Message]:
+        for part, run in enumerate(runs):
+            name = message_id(entry.source, entry.offset, part)
+            text = b64encode_as_string(encode(body(name, run, part, len(runs), len(run))))
+            yield Message(name, text)
+
+    return messages(), too_large
 
 
 def _runs(ends: Sequence[int], most_bytes: int) -> Iterator[range]:

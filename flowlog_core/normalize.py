@@ -8,6 +8,7 @@ tuples at several times the speed, and leaves to `_record` whatever is in any wa
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import orjson
 
 from flowlog_core.formats import FORMATS, NSG, ORDER, Format
+from flowlog_core.outline import Outline
 from flowlog_core.records import Lines
 from flowlog_core.tuple_tables import BadField, brief
 
@@ -53,7 +55,9 @@ class UnreadableEntry(ValueError):
 
 
 _Group = tuple[list[Any], int, str]
-"""Tuples, the index of the first, and the JSON of what their records have in common."""
+"""Tuples (of an outline: where they are), the index of the first, and the JSON of what their
+records have in common.
+"""
 
 
 @dataclass(slots=True)
@@ -65,15 +69,15 @@ class _Tuples:
     next_index: int = 0
     repeated_characters: int = 0
 
-    def add(self, texts: list[Any], common: str) -> None:
-        self.repeated_characters += len(texts) * len(common)
+    def add(self, texts: list[Any], count: int, common: str) -> None:
+        self.repeated_characters += count * len(common)
         if self.repeated_characters > _MOST_REPEATED_CHARACTERS:
             raise BadField(
                 "names and ids, which each record repeats, would come to more than "
                 f"{_MOST_REPEATED_CHARACTERS} characters"
             )
         self.groups.append((texts, self.next_index, common))
-        self.next_index += len(texts)
+        self.next_index += count
 
     def add_bad(self, value: object, reason: str) -> None:
         self.bad.append(BadTuple(self.next_index, _raw(value), reason))
@@ -81,13 +85,17 @@ class _Tuples:
 
 
 def normalize(entry: object, id_prefix: str, *, compiled: bool = True) -> Normalized:
-    """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
+    """The flow records of one entry, an element of a log blob's `records`.
 
-    A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
-    included: what is wrong with one tuple never changes the id of another. Raises
-    `UnreadableEntry`, and nothing else, where the entry is of no known format. Without `compiled`
-    it keeps to Python, with the same result.
+    `entry` is what JSON gives for it, or its `Outline`. A record's id is `id_prefix` and the
+    tuple's index, counted over the whole entry, bad ones included: what is wrong with one tuple
+    never changes the id of another. Raises `UnreadableEntry`, and nothing else, where the entry is
+    of no known format. Without `compiled` it keeps to Python, with the same result.
     """
+    if isinstance(entry, Outline):
+        if compiled and (normalized := _of_outline(entry, id_prefix)):
+            return normalized
+        entry = entry.whole()
     if not isinstance(entry, dict):
         raise UnreadableEntry(f"not an object: {brief(entry)}")
     log_format = _format_of(entry)
@@ -95,6 +103,27 @@ def normalize(entry: object, id_prefix: str, *, compiled: bool = True) -> Normal
         tuples = _tuples(log_format, entry)
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
+    return _written(log_format, tuples, id_prefix, compiled=compiled)
+
+
+def _of_outline(entry: Outline, id_prefix: str) -> Normalized | None:
+    """None where something would have to be told of which an outline does not hold all."""
+    try:
+        log_format = _format_of(entry.value)
+        tuples = _tuples(log_format, entry.value, in_raw=True)
+    except (BadField, UnreadableEntry):
+        return None
+    return None if tuples.bad else _written(log_format, tuples, id_prefix, entry.raw)
+
+
+def _written(
+    log_format: Format,
+    tuples: _Tuples,
+    id_prefix: str,
+    raw: bytes | None = None,
+    *,
+    compiled: bool = True,
+) -> Normalized:
     head = '{"id":' + orjson.dumps(id_prefix).decode()[:-1]
 
     def record_or_bad(text: object, index: int, common: str) -> str | None:
@@ -106,7 +135,8 @@ def normalize(entry: object, id_prefix: str, *, compiled: bool = True) -> Normal
 
     if compiled and log_format.writer:
         count = tuples.next_index
-        lines = Lines(*log_format.writer.write(head, tuples.groups, count, record_or_bad))
+        text, ends = log_format.writer.write(head, tuples.groups, count, record_or_bad, raw)
+        lines = Lines(text, array("q", ends))
     else:
         lines = Lines.of(_records(tuples.groups, record_or_bad))
     tuples.bad.sort(key=lambda bad: bad.index)
@@ -151,8 +181,11 @@ def _format_of(entry: dict[str, Any]) -> Format:
     )
 
 
-def _tuples(log_format: Format, entry: dict[str, Any]) -> _Tuples:
-    """Walk an entry down to its tuples; raise `BadField` where the entry itself is malformed."""
+def _tuples(log_format: Format, entry: dict[str, Any], *, in_raw: bool = False) -> _Tuples:
+    """Walk an entry down to its tuples; raise `BadField` where the entry itself is malformed.
+
+    With `in_raw` it is that of an outline.
+    """
     is_nsg = log_format.category == NSG
     of_entry = (
         f'","log_time":{_text(entry, "time")},"category":"{log_format.category}"'
@@ -181,7 +214,8 @@ def _tuples(log_format: Format, entry: dict[str, Any]) -> _Tuples:
                 rule, acl_id = outer_text, "null"
             else:
                 mac, rule, acl_id = mac_of_entry, inner_text, outer_text
-            tuples.add(texts, f'{of_entry},"mac":{mac},"rule":{rule},"acl_id":{acl_id},')
+            count = texts[1] if in_raw else len(texts)
+            tuples.add(texts, count, f'{of_entry},"mac":{mac},"rule":{rule},"acl_id":{acl_id},')
     return tuples
 
 

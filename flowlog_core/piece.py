@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -90,12 +90,12 @@ class Piece:
         if self.chunk.is_last:
             yield from self.framer.end(final=final)
 
-    def _packed(self, source: Source, item: Entry | Damaged) -> list[Any]:
+    def _packed(self, source: Source, item: Entry | Damaged) -> Iterable[Any]:
         """An item's parcels; what is in none of them becomes a dead letter."""
         if isinstance(item, Damaged):
             return self._set_aside(source, item, item.reason)
         try:
-            normalized = normalize(item.value, f"{entry_id(source, item.start)}.")
+            normalized = normalize(item.parsed, f"{entry_id(source, item.start)}.")
         except UnreadableEntry as error:
             return self._set_aside(source, item, error.reason)
         lines = normalized.lines
@@ -113,8 +113,8 @@ class Piece:
             self.traffic.add(Lines.of(x for x in lines if x not in refused) if refused else lines)
         if lines:
             self.newest = time_of_line(lines[-1])
-        return list(packed.parcels)
+        return packed.parcels
 
-    def _set_aside(self, source: Source, item: Entry | Damaged, reason: str) -> list[Any]:
+    def _set_aside(self, source: Source, item: Entry | Damaged, reason: str) -> Iterable[Any]:
         self.letters.append(DeadLetter(self.blob, source, item.start, reason, item.raw))
-        return []
+        return ()

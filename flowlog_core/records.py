@@ -10,7 +10,8 @@ genuine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -76,17 +77,18 @@ def _digest(account: str, container: str, blob: str) -> str:
 class Lines:
     """Finished records, a JSON object each, in file order: side by side in one piece of memory.
 
-    `text` is the objects in UTF-8 with a comma between them, `ends` where each of them ends.
+    `text` is the objects in UTF-8 with a comma between them, `ends` where each of them ends, in
+    eight bytes each.
     """
 
     text: bytes | bytearray
-    ends: Sequence[int]
+    ends: array[int]
 
     @classmethod
     def of(cls, lines: Iterable[str]) -> Lines:
         """From records one by one."""
         text = bytearray()
-        ends: list[int] = []
+        ends = array("q")
         for line in lines:
             text += b"," + line.encode() if ends else line.encode()
             ends.append(len(text))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import json
 import random
 import sys
 import threading
@@ -20,7 +21,9 @@ SPEC.loader.exec_module(MODULE)
 sys.modules[SPEC.name] = MODULE  # before anything of Flowlog looks for it
 
 from flowlog_core.compiled import is_compiled  # noqa: E402 - see above
-from flowlog_core.normalize import normalize  # noqa: E402
+from flowlog_core.framing import Entry, Framer  # noqa: E402
+from flowlog_core.normalize import UnreadableEntry, normalize  # noqa: E402
+from flowlog_core.outline import Outline  # noqa: E402
 
 GOOD = {
     1: "1525186745,192.168.1.4,10.0.0.4,55960,3389,T,I,A",
@@ -67,10 +70,12 @@ def entry(version: int, tuples: list[object], chance: random.Random) -> dict[str
 def fill_to_the_last_byte() -> None:
     """Write records of every short size and a long one, with wrong words of how many there are."""
     kind: Any = MODULE.Writer
-    for size, count in itertools.product([*range(40), 9000], (-(2**40), -1, 0, 1, 2, 51, 2**40)):
+    for size, count in itertools.product(
+        [*range(40), 511, 512], (-(2**40), -1, 0, 1, 2, 51, 2**40)
+    ):
         writer = kind((("lookup", {"a": "x" * size}, 1),), (0,))
-        text, ends = writer.write("", [(["a"] * 50, 10, "")], count, None)
-        if (bytes(text), ends[-1]) != (
+        text, ends = writer.write("", [(["a"] * 50, 10, "")], count, None, None)
+        if (bytes(text), memoryview(ends).cast("q")[-1]) != (
             b",".join(b"%d" % n + b"x" * size for n in range(10, 60)),
             len(text),
         ):
@@ -95,7 +100,7 @@ def displace_each_others_fields() -> None:
     wrong: list[bool] = []
 
     def work() -> None:
-        wrong.extend(writer.write("", groups, 6000, None)[0] != wanted for _ in range(4))
+        wrong.extend(writer.write("", groups, 6000, None, None)[0] != wanted for _ in range(4))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -106,9 +111,42 @@ def displace_each_others_fields() -> None:
         raise SystemExit("threads do not write what one writes")
 
 
+def read_to_the_last_byte(chance: random.Random) -> None:
+    """Entries cut, prolonged and distorted as bytes, in memory that ends where they end."""
+    for _ in range(3000):
+        version = chance.choice([1, 2, 4])
+        tuples: list[object] = [GOOD[version]] * chance.randrange(4)
+        raw = json.dumps(entry(version, tuples, chance), separators=(",", ":")).encode()
+        at, to = sorted(chance.choices(range(len(raw) + 1), k=2))
+        junk = chance.choice([b"", b"", b'"', b"\\", b"[", b"]", b",", b'","', b"\x80", b"{", b"}"])
+        raw = chance.choice(
+            [raw, raw[: at + 1], raw[:at] + junk + raw[at:], raw[:at] + junk + raw[to:]]
+        )
+        found = list(Framer().feed(raw + b","))
+        if found != list(Framer(compiled=False).feed(raw + b",")):
+            raise SystemExit(f"not framed as in Python: {raw!r}")
+        for item in found:
+            if isinstance(item, Entry) and isinstance(item.parsed, Outline):
+                exact = Outline(bytes(bytearray(item.raw)), item.parsed.value)
+                if outcome_of(exact, compiled=True) != outcome_of(item.value, compiled=False):
+                    raise SystemExit(f"not read as in Python: {raw!r}")
+        for limit in {1, at, len(raw)} - {0}:
+            if raw.startswith(b"{"):
+                MODULE.outline(bytearray(raw[:limit]), limit)
+
+
+def outcome_of(one: object, *, compiled: bool) -> object:
+    """What `normalize` gives, or the reason why it gives nothing."""
+    try:
+        return normalize(one, "x.", compiled=compiled)
+    except UnreadableEntry as error:
+        return error.reason
+
+
 def main() -> None:
     """Compare."""
     fill_to_the_last_byte()
+    read_to_the_last_byte(random.Random(11))
     displace_each_others_fields()
     chance = random.Random(7)
     for _ in range(20):

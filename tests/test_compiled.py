@@ -36,6 +36,10 @@ def writer() -> Any:
     return made
 
 
+def ends_in(written: bytes) -> list[int]:
+    return memoryview(written).cast("q").tolist()
+
+
 def refuse(text: object, index: int, common: str) -> None:
     raise AssertionError(f"{text!r} at {index} in {common!r} was left to Python")
 
@@ -68,7 +72,9 @@ def test_ordinary_tuples_are_not_left_to_python() -> None:
     }
     for one in FORMATS:
         assert one.writer is not None
-        text, ends = one.writer.write("{", [([lines[one.version]] * 3, 8, "*")], 3, refuse)
+        groups = [([lines[one.version]] * 3, 8, "*")]
+        text, written_ends = one.writer.write("{", groups, 3, refuse, None)
+        ends = ends_in(written_ends)
         assert len(ends) == 3
         assert ends[-1] == len(text)
         assert [record[:2] for record in text.split(b",{")] == [b"{8", b"9*"[:1] + b'"', b"10"]
@@ -86,36 +92,45 @@ def test_what_python_raises_comes_out() -> None:
         raise Fault(text, index, common)
 
     with pytest.raises(Fault) as raised:
-        writer().write("", [([TUPLE, "?", TUPLE], 5, "*")], 3, otherwise)
+        writer().write("", [([TUPLE, "?", TUPLE], 5, "*")], 3, otherwise, None)
     assert raised.value.args == ("?", 6, "*")
     faulty = compiled.writer_of([Faulty(str, 1), *FORMATS[0].fields[1:]], ORDER)
     assert faulty is not None
     with pytest.raises(Fault, match="1525186745"):
-        faulty.write("", [([TUPLE], 0, "*")], 1, otherwise)
+        faulty.write("", [([TUPLE], 0, "*")], 1, otherwise, None)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         (),
-        ("", [], 0),
-        (b"", [], 0, refuse),
-        ("", (), 0, refuse),
-        ("", [5], 0, refuse),
-        ("", [([], 0)], 0, refuse),
-        ("", [((), 0, "")], 0, refuse),
-        ("", [([], "0", "")], 0, refuse),
-        ("", [([], 0, None)], 0, refuse),
-        ("", [([], -1, "")], 0, refuse),
-        ("", [([], 2**63 - 1, "")], 0, refuse),
-        ("", [(["?"], 0, "")], 1, lambda *_: 5),
-        ("", [(["?"], 0, "")], 1, None),
-        ("\ud800", [], 0, refuse),
-        ("", [([], 0, "\ud800")], 0, refuse),
+        ("", [], 0, refuse),
+        (b"", [], 0, refuse, None),
+        ("", (), 0, refuse, None),
+        ("", [5], 0, refuse, None),
+        ("", [([], 0)], 0, refuse, None),
+        ("", [((), 0, "")], 0, refuse, None),
+        ("", [([], "0", "")], 0, refuse, None),
+        ("", [([], 0, None)], 0, refuse, None),
+        ("", [([], -1, "")], 0, refuse, None),
+        ("", [([], 2**63 - 1, "")], 0, refuse, None),
+        ("", [(["?"], 0, "")], 1, lambda *_: 5, None),
+        ("", [(["?"], 0, "")], 1, None, None),
+        ("\ud800", [], 0, refuse, None),
+        ("", [([], 0, "\ud800")], 0, refuse, None),
+        ("", [], 0, refuse, 5),
+        ("", [], 0, refuse, bytearray(b"[]")),
+        *[
+            ("", [(place, 0, "")], 1, lambda *_: None, b'["?","?"]')
+            for place in (
+                *([], [1], [1, 1, 1], ["1", 1], [1, None], [-1, 1], [1, -1], [2**70, 1]),
+                *([0, 1], [2, 1], [9, 1], [10, 1], [2**62, 1], [1, 3], [5, 2], [8, 1]),
+            )
+        ],
     ],
 )
 def test_it_refuses_what_it_cannot_take(arguments: tuple[Any, ...]) -> None:
-    with pytest.raises((TypeError, SystemError, ValueError)):
+    with pytest.raises((TypeError, SystemError, ValueError, OverflowError)):
         writer().write(*arguments)
 
 
@@ -140,6 +155,10 @@ def test_it_refuses_what_it_cannot_take(arguments: tuple[Any, ...]) -> None:
         ((("lookup", {}, -(2**31)),), (0,)),
         ((("time", {}), ("time", {})), (0, 0)),
         ((("decimal", "1", True, ""),), (0,)),
+        ((("decimal", 10**8, True, ""),), (0,)),
+        ((("decimal", 10**16 - 1, True, ""),), (0,)),
+        ((("lookup", {}, 33),), (0,)),
+        ((("lookup", {}, 16), ("lookup", {}, 16), ("time", {})), (0, 1, 2)),
         ((("other", {}),), (0,)),
     ],
 )
@@ -159,10 +178,42 @@ def test_a_truth_that_cannot_be_told_makes_no_column() -> None:
         kind((("decimal", 1, Untold(), ""),), (0,))
 
 
+def test_tuples_are_taken_from_the_bytes_of_their_entry() -> None:
+    raw = f'["{TUPLE}","?","{TUPLE}"] ["","{TUPLE}"]'.encode()
+    second = raw.index(b" ") + 2
+    asked = []
+
+    def otherwise(text: object, index: int, common: str) -> None:
+        asked.append((text, index, common))
+
+    groups = [([1, 3], 8, "*"), ([second, 2], 11, "-"), ([0, 0], 13, "")]
+    in_raw = writer().write("{", groups, 5, otherwise, raw)
+    assert asked == [("?", 9, "*"), ("", 11, "-")]
+    listed = [([TUPLE, "?", TUPLE], 8, "*"), (["", TUPLE], 11, "-")]
+    assert writer().write("{", listed, 5, lambda *_: None, None) == in_raw
+    assert len(ends_in(in_raw[1])) == 3
+
+
+def test_a_part_too_long_to_keep_is_left_to_python() -> None:
+    kind: Any = type(writer())
+    made = kind((("lookup", {"a": "x" * 512, "b": "x" * 513}, 1),), (0,))
+    text, _ = made.write("", [(["a", "b"], 0, "")], 2, lambda text, *_: f"<{text}>", None)
+    assert text == b"0" + b"x" * 512 + b",<b>"
+
+
+@pytest.mark.parametrize("first", [0, 8, 98, 998, 10**18 - 2])
+def test_records_are_counted_on_from_the_index_of_their_group(first: int) -> None:
+    kind: Any = type(writer())
+    made = kind((("lookup", {"": ""}, 1),), (0,))
+    text, _ = made.write("<", [([""] * 13, first, ">")], 13, refuse, None)
+    assert text == ",".join(f"<{number}>" for number in range(first, first + 13)).encode()
+
+
 def test_what_python_leaves_empty_is_no_record() -> None:
     said = {"?": None, "!": "", "+": "{}"}
     tuples = ["?", TUPLE, "!", "+", TUPLE, "?"]
-    text, ends = writer().write("", [(tuples, 0, "")], 6, lambda text, *_: said[text])
+    text, written_ends = writer().write("", [(tuples, 0, "")], 6, lambda text, *_: said[text], None)
+    ends = ends_in(written_ends)
     assert text.count(b"1525186745") == 0
     assert [len(ends), bytes(text[ends[0] : ends[1]])] == [3, b",{}"]
 
@@ -170,7 +221,7 @@ def test_what_python_leaves_empty_is_no_record() -> None:
 def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "flowlog_core", tmp_path / "flowlog_core")
     source = tmp_path / "flowlog_core/compiled.py"
-    source.write_text(source.read_text().replace("_INTERFACE = 1", "_INTERFACE = 2"))
+    source.write_text(source.read_text().replace("_INTERFACE = 2", "_INTERFACE = 1"))
     code = "from flowlog_core import compiled; print(compiled.is_compiled())"
     for expected in ("False\n", "True\n"):
         ran = subprocess.run(
@@ -181,7 +232,7 @@ def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
             check=True,
         )
         assert ran.stdout == expected
-        source.write_text(source.read_text().replace("_INTERFACE = 2", "_INTERFACE = 1"))
+        source.write_text(source.read_text().replace("_INTERFACE = 1", "_INTERFACE = 2"))
 
 
 def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:
@@ -189,7 +240,7 @@ def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:
     held = (head, common, texts, *texts)
     before = [sys.getrefcount(one) for one in held]
     for _ in range(100):
-        writer().write(head, [(texts, 0, common)], 2, lambda *_: None)
+        writer().write(head, [(texts, 0, common)], 2, lambda *_: None, None)
     assert [sys.getrefcount(one) for one in held] == before
 
     def upper(field: str) -> str:
@@ -198,7 +249,8 @@ def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:
     table = Table(upper, 10)
     kind: Any = type(writer())
     made = kind((("lookup", table, 1),), (0,))
-    assert made.write("", [(["a", "b", "a"], 0, "*")], 3, refuse) == (b"0A*,1B*,2A*", [3, 7, 11])
+    text, ends = made.write("", [(["a", "b", "a"], 0, "*")], 3, refuse, None)
+    assert (text, ends_in(ends)) == (b"0A*,1B*,2A*", [3, 7, 11])
     gone = weakref.ref(table)
     del table, made
     gc.collect()

@@ -29,13 +29,14 @@ def frame(
     offset: int = 0,
     final: bool = True,
     max_entry_bytes: int = 1 << 20,
+    compiled: bool = True,
 ) -> list[Item]:
     """What a Framer finds in `blob` from `offset` on, cut into chunks at `cuts`.
 
     Holds every item, and the Framer as the item is yielded, against the blob.
     """
     before = blob[max(0, offset - 64) : offset]
-    framer = Framer(offset, before, max_entry_bytes=max_entry_bytes)
+    framer = Framer(offset, before, max_entry_bytes=max_entry_bytes, compiled=compiled)
     items: list[Item] = []
 
     def take(found: Iterable[Item]) -> None:
@@ -133,6 +134,7 @@ def documents(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
 PIECES = [
     *(b'{"time":"t"', b'{"category":"c",', b'"properties":{}', b'"category":"c"', b'{ "time":[['),
     *(b'{"time":1,"category":"c","properties":{"a":[1]}}', b'{"category":"}","flowRecords":[]}'),
+    *(b'{"flowTuples":["a","b"]}', b'{"flowTuples":["', b'"flowTuples":[]', b'","', b'"]}'),
     *(b'{"a":"{"}', b"{}", b'{"x":[', b'{"x":{"y":[', b'{"a":{', b"{a}", b'"category":"c'),
     *(HEAD, TAIL, BOM, b'{"a":1,', b'"records":[', b"null", b"1", b"NaN", b"\\u0061", b"\x00"),
     *(b"{", b"}", b"[", b"]", b'"', b"\\", b'\\"', b",", b":", b" ", b"\n", b"\xff", b"\xef"),
@@ -284,9 +286,10 @@ def test_damage_is_set_aside_whole_and_its_neighbours_are_found(data: st.DataObj
 @given(hostile, cuts, st.sampled_from([1, 2, 5, 20, 60, 1 << 20]))
 @example(BOM + b"{}", [1, 2], 20)
 def test_items_depend_on_the_bytes_alone(blob: bytes, cuts: list[int], limit: int) -> None:
-    """Neither on the chunks nor on where an earlier reader stopped; nothing raises."""
+    """Neither on chunks, nor on where an earlier reader stopped, nor on compiled code."""
     items = frame(blob, max_entry_bytes=limit)
     assert frame(blob, cuts, max_entry_bytes=limit) == items
+    assert frame(blob, cuts, max_entry_bytes=limit, compiled=False) == items
     for index, item in enumerate(items, start=1):
         assert frame(blob, cuts, offset=item.end, max_entry_bytes=limit) == items[index:]
     assert all(len(item.raw) <= limit for item in items) or limit == 1 << 20
@@ -415,6 +418,9 @@ def test_a_limit_of_nothing_is_refused() -> None:
         pytest.param(b'{"time":"x,"category":"{"time":1}",' * 50_000, id="quotes-lost"),
         pytest.param(b"x" + b" {" * 500_000, id="white-space"),
         pytest.param(b'{"a":1,' * 200_000, id="heads"),
+        pytest.param(b'{"a":"},' * 100_000, id="strings-inside-out"),
+        pytest.param(b'{"flowTuples":["a","]},' * 50_000, id="tuples-inside-out"),
+        pytest.param(b'{"flowTuples":["' + b'","' * 200_000, id="tuples-without-end"),
     ],
 )
 def test_hostile_input_takes_linear_time_and_hides_no_entry(bomb: bytes) -> None:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowlog_core import messages as module
 from flowlog_core.consume import Batch, decode
-from flowlog_core.messages import MAX_MESSAGE_BYTES, Encoding, messages_of
+from flowlog_core.messages import MAX_MESSAGE_BYTES, Encoding, Message
 from flowlog_core.records import Lines, Source
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.testing.memory import some_blob
@@ -20,6 +21,14 @@ BLOB = some_blob()
 SOURCE = Source(BLOB.account, BLOB.container, BLOB.name, 2)
 LIMIT = 2400
 ENCODINGS: list[Encoding] = ["json", "gzip"]
+
+
+def messages_of(
+    entry: EntryRecords, encoding: Encoding = "json", max_message_bytes: int = MAX_MESSAGE_BYTES
+) -> tuple[list[Message], list[TooLarge]]:
+    """All of them, drawn."""
+    drawn, too_large = module.messages_of(entry, encoding, max_message_bytes)
+    return list(drawn), too_large
 
 
 def entry_of(texts: list[str]) -> EntryRecords:

@@ -28,7 +28,8 @@ NOT_DEPLOYED = (
     "flowlog_core/cli/",
     "flowlog_core/demo/",
     "flowlog_core/testing/",
-    "flowlog_core/_tuple_reader.h",
+    "flowlog_core/_entry_outline.h",
+    "flowlog_core/_tuple_fields.h",
     "flowlog_core/_tuple_writer.c",
     "flowlog_core/_tuple_writer.pyi",
 )

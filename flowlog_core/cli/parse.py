@@ -72,7 +72,7 @@ def _parse_stream(name: str, file: BinaryIO, writer: Writer) -> Iterator[str]:
             yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
             continue
         try:
-            entry = normalize(item.value, f"{entry_id(source, item.start)}.")
+            entry = normalize(item.parsed, f"{entry_id(source, item.start)}.")
         except UnreadableEntry as error:
             yield f"byte {item.start}: {error.reason}"
             continue

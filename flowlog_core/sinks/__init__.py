@@ -37,8 +37,8 @@ class TooLarge(NamedTuple):
 class Packed(NamedTuple):
     """An entry made ready for a sink."""
 
-    parcels: Sequence[Any]
-    """Each goes out in one call; what it is, only its sink knows."""
+    parcels: Iterable[Any]
+    """Each goes out in one call; what it is, only its sink knows. To be drawn once."""
     too_large: Sequence[TooLarge]
 
 

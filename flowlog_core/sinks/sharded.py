@@ -27,7 +27,7 @@ class ShardedSink:
         """See `Sink.pack`; the parcels are `ShardParcel`s."""
         shard = shard_of(entry.blob, len(self._sinks))
         parcels, too_large = self._sinks[shard].pack(entry)
-        return Packed([ShardParcel(shard, parcel) for parcel in parcels], too_large)
+        return Packed((ShardParcel(shard, parcel) for parcel in parcels), too_large)
 
     def send(self, parcels: Iterable[ShardParcel]) -> int:
         """See `Sink.send`. Parcels of one blob all have one shard, so they go out side by side."""

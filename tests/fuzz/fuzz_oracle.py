@@ -79,7 +79,7 @@ def check(document: FuzzDocument, seed: int, new_framer: type[Framer] = Framer) 
             f"the untouched entry at {start} is not found",
         )
         if isinstance(found, Entry):
-            lines = normalize(found.value, _ID_PREFIX).lines
+            lines = normalize(found.parsed, _ID_PREFIX).lines
             _hold(lines == _EXPECTED[index], f"the entry at {start} is read differently")
     records = sum(_hold_entry(rng, item) for item in items if isinstance(item, Entry))
     entries = sum(isinstance(item, Entry) for item in items)
@@ -143,17 +143,20 @@ def _hold_structure(gap: bytes, *, is_start: bool) -> None:
 def _hold_entry(rng: random.Random, entry: Entry) -> int:
     """Every tuple is a record or bad, once, in order; every record is in one message, as it is."""
     try:
-        normalized = normalize(entry.value, _ID_PREFIX)
+        normalized = normalize(entry.parsed, _ID_PREFIX)
     except UnreadableEntry as error:
         _hold(bool(error.reason), "no reason is given")
         return 0
+    as_value = normalize(entry.value, _ID_PREFIX, compiled=False)
+    _hold(as_value == normalized, "the compiled code makes something else of the entry")
     records = [orjson.loads(line) for line in normalized.lines]
     _hold_indexes(normalized, records)
     for record in records:
         _hold(tuple(record) == FIELDS, "a record has other fields")
     most_bytes = rng.choice((1 << 16, 1600, 1200))
     packed = EntryRecords(_BLOB, _SOURCE, entry.start, normalized.lines)
-    messages, too_large = messages_of(packed, rng.choice(("json", "gzip")), most_bytes)
+    drawn, too_large = messages_of(packed, rng.choice(("json", "gzip")), most_bytes)
+    messages = list(drawn)
     sent: list[Any] = []
     for message in messages:
         _hold(len(message.text) <= most_bytes, "a message is too large")
