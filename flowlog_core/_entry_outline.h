@@ -5,29 +5,9 @@
    right only where strings can be told from structure at a glance, so a backslash anywhere, or
    anything but printable ASCII in a tuple, is left to Python. */
 
+#include "_pieces.h"
+
 #define MOST_NESTED 64 /* the JSON parser allows more in all; entries nest 7 deep */
-
-/* Bytes that grow. */
-typedef struct {
-    char *data;
-    Py_ssize_t used, capacity;
-} Text;
-
-static inline int append(Text *text, const char *data, Py_ssize_t size) {
-    if (size > text->capacity - text->used) {
-        Py_ssize_t capacity = 2 * (text->used + size) + 1024;
-        char *grown = PyMem_Realloc(text->data, (size_t)capacity);
-        if (!grown) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        text->data = grown;
-        text->capacity = capacity;
-    }
-    memcpy(text->data + text->used, data, (size_t)size);
-    text->used += size;
-    return 0;
-}
 
 #define TUPLES_KEY "flowTuples"
 #define HEAD_KEY "records" /* where it stands, this is no entry but the whole blob */
@@ -43,9 +23,10 @@ static inline const char *pass_string(const char *at, const char *end) {
     return quote ? quote + 1 : NULL;
 }
 
+/* What is not ASCII is negative. */
 static int is_plain(const char *at, const char *end) {
     int is_other = 0;
-    for (; at < end; at++) is_other |= (*at < ' ') | (*at == '\\'); /* what is not ASCII is negative */
+    for (; at < end; at++) is_other |= ((signed char)*at < ' ') | (*at == '\\');
     return !is_other;
 }
 
@@ -77,7 +58,7 @@ static int pass_tuples(const char **from, const char *end, Py_ssize_t *count) {
 static const char *outline_to(Text *text, const char **from, const char *end) {
     const char *start = *from, *at = start, *copied = start;
     int depth = 0, failed = 0;
-    for (; at < end && !failed; at++) {
+    for (; !failed && at < end; at += !failed) {
         switch (*at) {
         case '{':
         case '[':
@@ -114,7 +95,7 @@ static const char *outline_to(Text *text, const char **from, const char *end) {
             break;
         }
     }
-    *from = at < end ? at : end;
+    *from = at;
     return NULL;
 }
 

@@ -5,8 +5,8 @@
    much as the rest of the field. So a tuple is looked at in blocks, which gives a bit for each of
    its bytes, and a field is then judged by its bits at once. */
 
-#include <stdint.h>
-#include <string.h>
+#include "_pieces.h"
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -15,16 +15,10 @@
 #error "numbers are read as a little-endian processor loads them; Python does without this file"
 #endif
 
-#define BLOCK 16
 #define MOST_TUPLE_BYTES 256 /* with two IPv6 addresses and the largest numbers it is 230 */
 #define WORDS (MOST_TUPLE_BYTES / 64)
 #define MOST_FIELDS 32
 #define MOST_DIGITS BLOCK /* a longer number is left to Python */
-
-typedef struct {
-    const char *data;
-    Py_ssize_t size;
-} Piece;
 
 /* A bit for each byte of a tuple, and two words more than it can fill. */
 typedef uint64_t Bits[WORDS + 2];
