@@ -257,7 +257,8 @@ def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:
     assert gone() is None
 
 
-def test_it_reads_and_writes_no_memory_but_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processor", [[], ["-U__SSE2__"]], ids=["this one", "without SSE2"])
+def test_it_reads_and_writes_no_memory_but_its_own(tmp_path: Path, processor: list[str]) -> None:
     """Compiled once more with a sanitizer, which ends the process at the first wrong byte."""
     assert COMPILER is not None
     where = [COMPILER, "-print-file-name=libasan.so"]
@@ -269,7 +270,16 @@ def test_it_reads_and_writes_no_memory_but_its_own(tmp_path: Path) -> None:
     strict = ["-Wall", "-Wextra", "-Werror"]
     built_as = ["-shared", "-fPIC", "-DPy_LIMITED_API=0x030B0000", f"-I{HEADERS.parent}"]
     source = ROOT / "flowlog_core/_tuple_writer.c"
-    compile_it = [COMPILER, *sanitized, *strict, *built_as, str(source), "-o", str(module)]
+    compile_it = [
+        COMPILER,
+        *sanitized,
+        *strict,
+        *built_as,
+        *processor,
+        str(source),
+        "-o",
+        str(module),
+    ]
     subprocess.run(compile_it, check=True)
     settings = {
         "LD_PRELOAD": library,
