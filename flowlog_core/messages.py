@@ -25,6 +25,7 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 Encoding = Literal["json", "gzip"]
 
+_END = b"]}"
 _WIDEST = 10**9  # stands for a number that is not known yet, and longer than any
 _GZIP_PACKS_ABOUT = 8  # a first guess at how much more fits; what does not fit is halved
 
@@ -51,18 +52,17 @@ def messages_of(
 
     def body(name: str, run: range, part: int, parts: int, count: int) -> bytes:
         start = envelope % (name.encode(), part, parts, count)
-        return b"".join((start, entry.lines.joined(run), b"]}"))
+        return b"".join((start, entry.lines.joined(run), _END))
 
-    def widest(run: range) -> bytes:
-        last = message_id(entry.source, entry.offset, _WIDEST)
-        return body(last, run, _WIDEST, _WIDEST, _WIDEST)
+    widest_name = message_id(entry.source, entry.offset, _WIDEST)
 
     def fits(run: range) -> bool:
-        return len(encode(widest(run))) <= most_bytes
+        return len(encode(body(widest_name, run, _WIDEST, _WIDEST, _WIDEST))) <= most_bytes
 
     runs: list[range] = []
     too_large: list[TooLarge] = []
-    room = most_bytes - len(widest(range(0)))
+    widest_start = envelope % (widest_name.encode(), _WIDEST, _WIDEST, _WIDEST)
+    room = most_bytes - len(widest_start) - len(_END)
     for longest in _runs(entry.lines.ends, room * packs):
         for run in [longest] if encoding == "json" else _halved(longest, fits):
             # `_runs` and `_halved` leave a record alone that is too large even so.
