@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -219,9 +219,22 @@ def shards_of(account: Account, interface: Interface) -> set[int]:
     return found
 
 
+def two_a_shard(account: Account, interfaces: Iterable[Interface]) -> list[Interface]:
+    """Which go where follows from the container's name, and that is another in each run."""
+    by_shard: dict[int, list[Interface]] = {shard: [] for shard in range(3)}
+    for interface in interfaces:
+        (shard,) = shards_of(account, interface)
+        by_shard[shard].append(interface)
+    return [interface for found in by_shard.values() for interface in found[:2]]
+
+
 def logged_by_twelve(account: Account) -> dict[str, tuple[int, list[str]]]:
     """Twelve interfaces write twice each, and are ingested: shard and tuples, by MAC."""
-    made = [*map(Interface.nsg, range(6)), *map(Interface.vnet, range(6, 12))]
+    made = [
+        *two_a_shard(account, map(Interface.nsg, range(99))),
+        *two_a_shard(account, map(Interface.vnet, range(99, 199))),
+    ]
+    assert len(made) == 12
     logged = {}
     for number, interface in enumerate(made):
         writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(6)
@@ -231,7 +244,6 @@ def logged_by_twelve(account: Account) -> dict[str, tuple[int, list[str]]]:
             account.ingest(interface, worker=number % 2)
         (shard,) = shards_of(account, interface)
         logged[interface.mac] = shard, writer.written
-    assert {shard for shard, _ in logged.values()} == {0, 1, 2}  # or nothing would be shown
     return logged
 
 
