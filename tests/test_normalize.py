@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference_normalize import Bad, Unreadable, reference
 
+from flowlog_core.framing import Entry, Framer
 from flowlog_core.normalize import BadTuple, Normalized, UnreadableEntry, normalize
 from flowlog_core.records import FIELDS, Lines
 
@@ -183,6 +184,48 @@ def one_record(entry: Json) -> Json:
     (line,) = result.lines
     record: Json = orjson.loads(line)
     return record
+
+
+NUMBERS = [f"{number:0{width}}" for width in range(1, 5) for number in range(10**width)]
+
+
+def assert_compiled_or_not_is_the_same(entry: Json) -> Normalized:
+    """Also as bytes, where they allow an outline."""
+    raw = orjson.dumps(entry)
+    (item,) = Framer().feed(raw + b",")
+    assert isinstance(item, Entry)
+    expected = normalize(entry, PREFIX, compiled=False)
+    assert normalize(entry, PREFIX) == normalize(item.parsed, PREFIX) == expected
+    return expected
+
+
+@pytest.mark.parametrize("octet", range(4))
+def test_every_way_to_write_an_octet_is_judged_alike_compiled_or_not(octet: int) -> None:
+    octets = ["1", "22", "255", "0"]
+    addresses = []
+    for number in [*NUMBERS, "", ".", "1.2", " 1", "1 ", "+1", "1:", "/", "2x5", "25\x00"]:
+        octets[octet] = number
+        addresses.append(".".join(octets))
+    entry = nsg(1, *[changed(GOOD[1], 1 + octet % 2, address) for address in addresses])
+    assert len(assert_compiled_or_not_is_the_same(entry).lines) == 256
+
+
+def test_every_way_to_write_a_port_is_judged_alike_compiled_or_not() -> None:
+    more = [str(number) for number in range(10_000, 70_000)]
+    numbers = [*NUMBERS, *more, "099999", "655350", "0" * 8, "9" * 8, "9" * 9, "", "-1", "1/", "1:"]
+    entry = nsg(1, *[changed(GOOD[1], 4, number) for number in numbers])
+    assert len(assert_compiled_or_not_is_the_same(entry).lines) == 65_536
+
+
+@pytest.mark.parametrize("at", [0, 9, 12])
+def test_numbers_of_every_length_are_judged_alike_compiled_or_not(at: int) -> None:
+    numbers = [digit * length for digit in "0189" for length in range(25)]
+    numbers += [
+        f"{near + by}" for near in (10**11, 253_402_300_800_000, 2**63) for by in (-1, 0, 1)
+    ]
+    numbers += [f"1{'0' * zeroes}" for zeroes in range(22)]
+    numbers += [f"{'1' * before}{odd}{'1' * 4}" for before in range(20) for odd in "/:.-\x00"]
+    assert_compiled_or_not_is_the_same(nsg(2, *[changed(GOOD[2], at, one) for one in numbers]))
 
 
 @pytest.mark.parametrize("version", GOOD)
