@@ -77,14 +77,17 @@ def _forward_what_is_new(
             piece = Piece(blob, claim, pipeline, framer, chunk, traffic=pipeline.new_traffic())
             progress = piece.forward(outcome, final=final)
             if chunk.is_last:
-                return claim.finish(progress)
+                is_finished = claim.finish(progress)
+                piece.count_in(outcome)
+                return is_finished
             claim.commit(progress)
+            piece.count_in(outcome)
     except BlobGrew:
         return False
     except BlobRewritten as found:
         log.warning("%s; it is read again from its beginning, as a new generation", found)
-        outcome.rewrites += 1
         claim.commit(_begin_anew(claim.progress))
+        outcome.rewrites += 1
         return False
     except BlobDeleted as found:
         log.info("%s: there is nothing left to forward", found)

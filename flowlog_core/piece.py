@@ -36,6 +36,8 @@ class Piece:
     letters: list[DeadLetter] = field(default_factory=list)
     entries: int = 0
     records: int = 0
+    parcels: int = 0
+    lag_s: float | None = None
     newest: datetime | None = None
     normalize_s: float = 0
     traffic: Traffic | None = None
@@ -43,12 +45,13 @@ class Piece:
     def forward(self, outcome: Outcome, *, final: bool) -> Progress:
         """Send every record, keep every dead letter, then return what may be committed.
 
-        Adds to `outcome`. Raises `ClaimLost`, or a `StorageError` if anything was not accepted.
+        Adds only its time to `outcome`: the rest is `count_in`'s, once that is committed. Raises
+        `ClaimLost`, or a `StorageError` if anything was not accepted.
         """
         before, clock = self.claim.progress, self.pipeline.clock
         source = Source(self.blob.account, self.blob.container, self.blob.name, before.generation)
         started = clock.monotonic()
-        outcome.parcels += self.pipeline.sink.send(self._parcels(source, final=final))
+        self.parcels = self.pipeline.sink.send(self._parcels(source, final=final))
         if self.letters:
             self.claim.keep()
             self.pipeline.dead_letters.put(self.letters)
@@ -56,13 +59,8 @@ class Piece:
                 log.warning("dead letter %s of %s: %s", letter.name, self.blob, letter.reason)
         outcome.seconds["normalize"] += self.normalize_s
         outcome.seconds["send"] += clock.monotonic() - started - self.normalize_s
-        outcome.entries += self.entries
-        outcome.records += self.records
-        outcome.take_traffic(self.traffic)
-        outcome.dead_letters += len(self.letters)
-        outcome.new_bytes += len(self.chunk.data)
         if self.newest is not None:
-            outcome.lag_s = (self.claim.now() - self.newest).total_seconds()
+            self.lag_s = (self.claim.now() - self.newest).total_seconds()
         return Progress(
             offset=self.framer.offset,
             seam=seam_of(self.framer.before),
@@ -73,6 +71,17 @@ class Piece:
             records=before.records + self.records,
             dead_letters=before.dead_letters + len(self.letters),
         )
+
+    def count_in(self, outcome: Outcome) -> None:
+        """Add to `outcome` what was forwarded. To be called when it is committed, and only then."""
+        outcome.entries += self.entries
+        outcome.records += self.records
+        outcome.parcels += self.parcels
+        outcome.dead_letters += len(self.letters)
+        outcome.new_bytes += len(self.chunk.data)
+        outcome.take_traffic(self.traffic)
+        if self.lag_s is not None:
+            outcome.lag_s = self.lag_s
 
     def _parcels(self, source: Source, *, final: bool) -> Iterator[Any]:
         clock = self.pipeline.clock

@@ -27,7 +27,7 @@ Step = Literal["read", "normalize", "send", "checkpoint"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What one call of `ingest` did. The counts are of this call alone."""
+    """What one call of `ingest` did, and committed. The counts are of this call alone."""
 
     how: Literal["forwarded", "rung", "lost", "deleted"] = "forwarded"
     """`rung`: another worker has the blob and was told. `lost`: another took it on the way."""

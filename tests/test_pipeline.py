@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
 from flowlog_core.consume import decode
-from flowlog_core.errors import Unavailable
+from flowlog_core.errors import ClaimLost, FlowlogError, Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.pipeline import Failed, LogObserver, Observers, Outcome, Pipeline
 from flowlog_core.records import Lines
@@ -146,6 +146,42 @@ def test_an_observer_of_a_failure_hears_what_was_committed_before_it(
         ingest(BLOB, replace(pipeline, sink=Full(), chunk_bytes=len(data) // 2 + 100))
     ((_, failed),) = ear.failed_with
     assert (failed.outcome.entries, failed.outcome.records) == (1, 3)
+
+
+@pytest.mark.parametrize("error", [Unavailable("busy"), ClaimLost("taken")])
+def test_what_was_sent_and_not_committed_is_not_counted(
+    pipeline: Pipeline, ear: Ear, error: FlowlogError
+) -> None:
+    """It will be sent again, and is counted then. Of two pieces, the second commit fails."""
+    entries = [FlowLogGenerator(1).entry("nsg1", Interface.nsg(), EPOCH, 3) for _ in range(2)]
+    data = document(entries)
+
+    class Broken(MemoryCheckpoints):
+        def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
+            if checkpoint.progress.entries == 2:
+                raise error
+            return super().replace(key, checkpoint, etag)
+
+    pipeline.reader.put(BLOB, data)  # type: ignore[attr-defined]  # it is a MemoryBlobs
+    broken = replace(
+        pipeline,
+        checkpoints=Broken(ManualClock(NOW_S)),
+        chunk_bytes=len(data) // 2 + 100,
+        new_traffic=Traffic,
+    )
+    if isinstance(error, ClaimLost):
+        outcome = ingest(BLOB, broken)
+        assert (outcome.how, ear.failed_with) == ("lost", [])
+    else:
+        with pytest.raises(Unavailable):
+            ingest(BLOB, broken)
+        ((_, failed),) = ear.failed_with
+        outcome = failed.outcome
+    assert (outcome.entries, outcome.records, outcome.parcels) == (1, 3, 1)
+    assert outcome.new_bytes == len(data) // 2 + 100
+    assert outcome.traffic is not None
+    assert sum(int(row["records"] or 0) for row in outcome.traffic.rows()) == 3
+    assert len(pipeline.sink.messages) == 2  # type: ignore[attr-defined]  # it is a MemorySink
 
 
 def test_several_observers_hear_the_same() -> None:
