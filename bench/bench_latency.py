@@ -35,11 +35,11 @@ from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import TableSink
-from flowlog_core.testing.generate import FlowLogGenerator
+from flowlog_core.testing.generate import FlowLogGenerator, Format
 from flowlog_core.testing.memory import some_blob
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
-FORM = "nsg2"
+FORM: Format = "nsg2"
 TUPLES = 20  # one message
 SENDING_ROUNDS = 5
 TABLE_BATCHES = 40  # each takes Azurite most of a second
@@ -99,8 +99,8 @@ def latency(connection: str, appends: int) -> None:
     print(f"| ratio | {p50 / bare50:.2f} | {p99 / bare99:.2f} |")
     whole = sum(steps.values())
     print("\n| step | share |\n|---|---|")
-    for step, seconds in sorted(steps.items(), key=lambda item: -item[1]):
-        print(f"| {step} | {seconds / whole:.0%} |")
+    for name, seconds in sorted(steps.items(), key=lambda item: -item[1]):
+        print(f"| {name} | {seconds / whole:.0%} |")
     service.close()
 
 

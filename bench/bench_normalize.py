@@ -26,6 +26,10 @@ from flowlog_core.testing.generate import Format
 # smaller blob fits the processor's caches, where it takes a half to a third of the time.
 BLOB_TUPLES = (9_000, 60_000)
 ROUNDS = 9
+COLUMNS = (
+    *("format", "tuples a blob", "tuples an entry", "bytes a tuple", "loads", "entry by entry"),
+    *("frame", "normalize", "pack", "all", "tuples/s", "ratio"),
+)
 PREFIX = "0123456789abcdef01234567.0.123456."
 
 
@@ -84,9 +88,7 @@ def measure(form: Format, tuples: int, blob_tuples: int) -> None:
 def main() -> None:
     """Print the table."""
     print(f"## Normalizing\n\n{machine()}; ns a tuple\n")
-    columns = ("format", "tuples a blob", "tuples an entry", "bytes a tuple", "loads")
-    columns += ("entry by entry", "frame", "normalize", "pack", "all", "tuples/s", "ratio")
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
     for blob_tuples in BLOB_TUPLES:
         for form, tuples in SHAPES:
             measure(form, tuples, blob_tuples)
