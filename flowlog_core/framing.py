@@ -29,8 +29,8 @@ from flowlog_core.json_scan import (
     quick_end,
 )
 from flowlog_core.outline import Outline
+from flowlog_core.unframed import Unframed
 
-_BEFORE_BYTES = 64
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
@@ -98,29 +98,21 @@ class Framer:
     ) -> None:
         if max_entry_bytes < 1:
             raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
+        self._unframed = Unframed(offset, before)
         self.offset = offset
-        self.before = before[-_BEFORE_BYTES:]
+        self.before = self._unframed.before
         self._max_entry_bytes = max_entry_bytes
-        self._buffer = bytearray()  # the bytes from _position on
-        self._position = offset
-        self._lead = self.before  # the bytes in front of _position, as `before` to `offset`
-        self._solid: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
-        self._proven = offset  # up to here no closing brace can be the final tail's
         self._outline = outline if compiled else None
         # Up to where the two short ways were tried in vain; they are tried again only behind it.
         self._outlined_to = self._guessed_to = 0
-        self._scan: Scan | None = None  # of the element at _position
+        self._scan: Scan | None = None  # of the element at hand
 
     def feed(self, data: bytes) -> Iterator[Entry | Damaged]:
         """Take the next bytes of the blob; the iterator yields what they complete, lazily.
 
         `data` is taken by the call itself. Items left in the iterator come out of the next one.
         """
-        fed = self._position + len(self._buffer)
-        self._solid = ([(fed + at, data[at]) for at in _last_two(data)] + self._solid)[:2]
-        self._buffer += data
-        tail = self._tail()
-        self._proven = self._position + (tail[1] if tail else len(self._buffer))
+        self._unframed.add(data)
         return self._items(final=False)
 
     def end(self, *, final: bool = False) -> Iterator[Entry | Damaged]:
@@ -138,7 +130,7 @@ class Framer:
 
         Separators and a tail do not count, unless they follow something unfinished.
         """
-        return len(self._buffer)
+        return len(self._unframed.buffer)
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
@@ -152,111 +144,99 @@ class Framer:
 
     def _skip_separators(self) -> bool:
         """Pass what may stand between elements; False: nothing else is there (yet)."""
-        if self._position == 0 and self._buffer.startswith(_BOM):
+        unframed = self._unframed
+        if unframed.position == 0 and unframed.buffer.startswith(_BOM):
             self._scan = None
-            self._pass(len(_BOM))
-        if structure := _STRUCTURE.match(self._buffer):
-            self._pass(structure.end())
-        return bool(self._buffer)
+            unframed.drop(len(_BOM))
+        if structure := _STRUCTURE.match(unframed.buffer):
+            unframed.drop(structure.end())
+        return bool(unframed.buffer)
 
     def _skip_head(self) -> bool:
         """Pass the head at hand, if one is there."""
-        head = find_head(self._buffer)
+        head = find_head(self._unframed.buffer)
         if head is None:
             return False
         self._scan = None
-        self._pass(head)
+        self._unframed.drop(head)
         return True
 
     def _outlined(self) -> Entry | None:
         """The entry at hand without its tuples, if it is complete and plain."""
         if self._outline is None or self._is_tried(self._outlined_to):
             return None
-        end, text = self._outline(self._buffer, self._limit())
+        unframed = self._unframed
+        end, text = self._outline(unframed.buffer, unframed.decidable(self._max_entry_bytes))
         if text is not None and not ENTRY_START.search(text, 1):
             with suppress(orjson.JSONDecodeError):
                 value = parse_object(text)
-                raw = self._first(end)
+                raw = unframed.first(end)
                 return self._entry(raw, Outline(raw, value))
-        self._outlined_to = self._position + end
+        self._outlined_to = unframed.position + end
         return None
 
     def _quick(self) -> Entry | None:
         """The entry at hand, if it is complete and one look suffices."""
         if self._is_tried(self._guessed_to):
             return None
-        limit = self._limit()
-        end, is_alone = quick_end(self._buffer, limit)
+        unframed = self._unframed
+        limit = unframed.decidable(self._max_entry_bytes)
+        end, is_alone = quick_end(unframed.buffer, limit)
         if end is not None and is_alone:
-            raw = self._first(end)
-            try:
+            raw = unframed.first(end)
+            # Otherwise braces in strings or damage: the scan tells.
+            with suppress(orjson.JSONDecodeError):
                 return self._entry(raw, parse_object(raw))
-            except orjson.JSONDecodeError:
-                pass  # braces in strings or damage: the scan tells
-        self._guessed_to = self._position + (limit if end is None else end)
+        self._guessed_to = unframed.position + (limit if end is None else end)
         return None
 
     def _is_tried(self, tried_to: int) -> bool:
         """Whether the element at hand is known to be none of the easy ones."""
-        is_object = self._buffer.startswith(b"{")
-        return self._scan is not None or self._position < tried_to or not is_object
-
-    def _first(self, count: int) -> bytes:
-        return bytes(memoryview(self._buffer)[:count])  # copied once
+        unframed = self._unframed
+        is_object = unframed.buffer.startswith(b"{")
+        return self._scan is not None or unframed.position < tried_to or not is_object
 
     def _careful(self, *, final: bool) -> Entry | Damaged | None:
         """The entry or damage at hand; None: the bytes that will tell are still to come."""
-        buffer = self._buffer
+        unframed, buffer = self._unframed, self._unframed.buffer
         is_object = buffer.startswith(b"{")
         scan = self._scan = self._scan or Scan(is_object=is_object)
-        found = scan.advance(buffer, self._limit(final=final))
+        found = scan.advance(buffer, unframed.decidable(self._max_entry_bytes, final=final))
         if isinstance(found, NextEntry):
             reason = "not closed before the next entry" if is_object else "not an entry"
             return self._damaged(found.start, reason)
         if isinstance(found, Closed):
-            raw = self._first(found.end)
+            raw = unframed.first(found.end)
             try:
                 return self._entry(raw, parse_object(raw))
             except orjson.JSONDecodeError as error:
-                if self._position + found.end <= self._proven:
+                if not unframed.may_be_tail(found.end):
                     return self._damaged_to_open_entry(scan, found.end, f"not valid JSON: {error}")
         unread = ENTRY_START_BYTES if not final else 0  # so that open_entry sees whole starts
         if len(buffer) > self._max_entry_bytes + unread:
-            cut = _cut(bytes(buffer[: self._max_entry_bytes]))
+            cut = _cut(unframed.first(self._max_entry_bytes))
             reason = f"larger than {self._max_entry_bytes} bytes"
             return self._damaged_to_open_entry(scan, cut, reason)
         if final:
             reason = "the blob ends before the entry does" if is_object else "not an entry"
-            tail = self._tail()
+            tail = unframed.tail()
             return self._damaged(tail[0] if tail else len(buffer), reason)
         return None
 
-    def _tail(self) -> tuple[int, int] | None:
-        """The indices of the `]` and the `}` with which the buffer ends, white space aside."""
-        match self._solid:
-            case [(brace, 0x7D), (bracket, 0x5D)] if bracket >= self._position:  # } and ]
-                return bracket - self._position, brace - self._position
-        return None
-
-    def _limit(self, *, final: bool = False) -> int:
-        """The index in the buffer before which the element at hand must be decided."""
-        readable = len(self._buffer) if final else self._proven - self._position
-        return min(readable, self._max_entry_bytes)
-
     def _entry(self, raw: bytes, parsed: dict[str, Any] | Outline) -> Entry:
-        start = self._position
+        start = self._unframed.position
         self._yielded(len(raw))
         return Entry(start, self.offset, raw, parsed)
 
     def _damaged(self, end: int, reason: str) -> Damaged:
-        start = self._position
-        raw = bytes(self._buffer[:end]).rstrip(_SPACE + b",")
+        start = self._unframed.position
+        raw = self._unframed.first(end).rstrip(_SPACE + b",")
         self._yielded(len(raw))
         return Damaged(start, self.offset, raw, reason)
 
     def _damaged_to_open_entry(self, scan: Scan, end: int, reason: str) -> Damaged:
         """Damaged to `end`, or to what may be a neighbour's beginning: it gets its own chance."""
-        neighbour = scan.open_entry(self._buffer)
+        neighbour = scan.open_entry(self._unframed.buffer)
         if neighbour is None:
             return self._damaged(end, reason)
         damaged = self._damaged(neighbour, reason)
@@ -266,38 +246,8 @@ class Framer:
 
     def _yielded(self, count: int) -> None:
         self._scan = None
-        self._pass(count)
-        self.offset = self._position
-        self.before = self._lead
-
-    def _pass(self, count: int) -> None:
-        if count == 0:
-            return
-        recent = bytes(self._buffer[max(0, count - _BEFORE_BYTES) : count])
-        self._lead = (self._lead + recent)[-_BEFORE_BYTES:]
-        del self._buffer[:count]
-        self._position += count
-
-
-def _last_two(data: bytes) -> Iterator[int]:
-    """The indices of the last two bytes that are no white space, the last first."""
-    end = len(data)
-    for _ in range(2):
-        end = _without_space(data, end)
-        if end == 0:
-            return
-        end -= 1
-        yield end
-
-
-def _without_space(data: bytes, end: int) -> int:
-    """`end`, moved in front of the white space that stands there; found without a copy of all."""
-    while end > 0:
-        start = max(0, end - 64)
-        if text := data[start:end].rstrip(_SPACE):
-            return start + len(text)
-        end = start
-    return 0
+        self._unframed.drop(count)
+        self.offset, self.before = self._unframed.position, self._unframed.before
 
 
 def _cut(oversize: bytes) -> int:
