@@ -270,7 +270,7 @@ def test_both_shells_say_the_same_when_they_give_up(hook: str) -> None:
 def packed(folder: Path, machine: str, python: str) -> tuple[str, dict[str, str]]:
     """What `prepackage.sh` says in an app's folder, and the libraries that are there then.
 
-    One was there before, which nobody knows the sources of.
+    One was there before, which nobody knows the sources of, and other things of who works there.
     """
     system, processor = machine.split()
     uname = f'test "$1" = -s && echo {system} || echo {processor}'
@@ -281,6 +281,8 @@ def packed(folder: Path, machine: str, python: str) -> tuple[str, dict[str, str]
     (app / "infra/hooks").mkdir(parents=True)
     (app / "flowlog_core").mkdir()
     (app / "flowlog_core/_tuple_writer.abi3.so").write_text("compiled before")
+    for made_before in ("compiled", "lib.linux-x86_64", "temp.linux-x86_64", "flowlog.zip"):
+        (app / "build" / made_before).mkdir(parents=True)
     shutil.copy(HOOKS / "prepackage.sh", app / "infra/hooks")
     ran = subprocess.run(
         ["sh", app / "infra/hooks/prepackage.sh"],
@@ -290,6 +292,7 @@ def packed(folder: Path, machine: str, python: str) -> tuple[str, dict[str, str]
         check=True,
     )
     assert ran.stderr == ""
+    assert {path.name for path in (app / "build").iterdir()} - {"compiled"} == {"flowlog.zip"}
     return ran.stdout, {path.name: path.read_text() for path in (app / "flowlog_core").iterdir()}
 
 

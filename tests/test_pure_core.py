@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-
 MODULES = """
 blob_name framing groups json_scan normalize outline records shards traffic unframed
 """

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Before the app is packed: compile what writes ordinary records, if this machine can do it for Azure's.
 # Without it the app does the same in Python, in several times the time; so this never fails.
-set -uf
+set -u
 cd "$(dirname "$0")/../.." || exit 0
 
 not_compiled() {
@@ -11,7 +11,7 @@ not_compiled() {
 }
 
 # What was compiled before may be of other sources; and to write over it would end those who run it.
-rm -rf build flowlog_core/_tuple_writer.abi3.so
+rm -rf build/compiled build/lib* build/temp* build/bdist* flowlog_core/_tuple_writer.abi3.so
 
 machine="$(uname -s) $(uname -m)"
 [ "$machine" = 'Linux x86_64' ] || not_compiled "Azure runs on Linux x86_64, this is $machine"
