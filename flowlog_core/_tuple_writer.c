@@ -147,7 +147,7 @@ static int write_group(Writer *self, Output *output, PyObject *group, Piece head
             if (!text) text = PyUnicode_FromStringAndSize(piece.data, piece.size);
             failed = !text || write_otherwise(output, otherwise, text, index, common) < 0;
         }
-        output->left--;
+        if (output->left > 0) output->left--;
         next_index(&repeated);
         Py_XDECREF(text);
         if (failed) return -1;
@@ -156,12 +156,15 @@ static int write_group(Writer *self, Output *output, PyObject *group, Piece head
 }
 
 static PyObject *Writer_write(Writer *self, PyObject *args) {
-    PyObject *head, *groups, *otherwise, *result = NULL;
-    Piece head_text, raw;
+    PyObject *head, *groups, *otherwise, *bytes, *result = NULL;
+    Piece head_text, raw = {0};
     Output output = {0};
-    if (!PyArg_ParseTuple(args, "UO!nOz#", &head, &PyList_Type, &groups, &output.left, &otherwise,
-                          &raw.data, &raw.size) ||
+    if (!PyArg_ParseTuple(args, "UO!nOO", &head, &PyList_Type, &groups, &output.left, &otherwise,
+                          &bytes) ||
         piece_of(head, &head_text) < 0)
+        return NULL;
+    /* Bytes, and nothing else with a buffer: they stay where they are. */
+    if (bytes != Py_None && PyBytes_AsStringAndSize(bytes, (char **)&raw.data, &raw.size) < 0)
         return NULL;
     output.bytes = PyByteArray_FromStringAndSize(NULL, 0);
     int failed = !output.bytes;
@@ -181,9 +184,13 @@ static PyObject *Writer_write(Writer *self, PyObject *args) {
 
 /* --- the type --- */
 
-static PyObject *Writer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs)) {
+static PyObject *Writer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     PyObject *columns, *order;
     if (!PyArg_ParseTuple(args, "O!O!", &PyTuple_Type, &columns, &PyTuple_Type, &order)) return NULL;
+    if (kwargs && PyDict_Size(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Writer() takes no keyword arguments");
+        return NULL;
+    }
     Py_ssize_t count = PyTuple_Size(columns);
     if (count < 1 || count > MAX_COLUMNS || PyTuple_Size(order) != count) {
         PyErr_SetString(PyExc_ValueError, "columns and their order must be as many, 1 to 16");

@@ -26,7 +26,8 @@ def _import() -> ModuleType | None:
         from flowlog_core import _tuple_writer  # noqa: PLC0415 - may not be there
     except ImportError:  # not compiled, or for another kind of machine
         return None
-    return _tuple_writer if _tuple_writer.INTERFACE == _INTERFACE else None
+    compiled = getattr(_tuple_writer, "INTERFACE", None)  # the first ones had none
+    return _tuple_writer if compiled == _INTERFACE else None
 
 
 _COMPILED = _import()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import orjson
@@ -18,14 +19,17 @@ from azure.storage.blob import ContainerClient, ContentSettings
 from flowlog_core.checkpoint import BlobRef, hour_key, table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
-from flowlog_core.normalize import BadTuple
+from flowlog_core.normalize import BadTuple, Normalized
 from flowlog_core.records import Source, entry_id, record_id
+from flowlog_core.sinks import TooLarge, tuple_index_of
 from flowlog_core.sinks.parallel import Parallel
 
 SCHEMA = "flowlog-dead-letter/1"
 MOST_ITEMS_PER_ENTRY = 16
 """With more bad tuples than this in one entry, they are kept together in one item, so that a
 format that nobody knows yet does not cost a storage call a tuple."""
+MOST_RAW_CHARACTERS = 256
+"""Of each tuple in such an item, which holds the entry too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,12 @@ class DeadLetter:
     tuple_index: int | None = None
     """Which tuple of the entry; None for a whole entry or span."""
     tuples: Sequence[BadTuple] = ()
-    """The bad ones, where many of one entry are kept together."""
+    """The bad ones, where many of one entry are kept together; what is long in them is cut."""
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes."""
+        return 1000 + len(self.raw) + sum(300 + len(bad.raw) for bad in self.tuples)
 
     @property
     def id(self) -> str:
@@ -89,8 +98,8 @@ def dead_letters_of(
     source: Source,
     offset: int,
     raw: bytes,
-    bad: Sequence[BadTuple],
-    too_large: Sequence[BadTuple] = (),
+    normalized: Normalized,
+    too_large: Sequence[TooLarge] = (),
 ) -> list[DeadLetter]:
     """One item for each bad tuple and too large record of an entry, or one for all of them.
 
@@ -98,12 +107,23 @@ def dead_letters_of(
     any where a bad one does not stand in the entry as its `raw` has it: that is what a parser made
     of it, which may have lost a long number's digits, a key that stands there twice, or more.
     """
-    both = [*bad, *too_large]
-    if len(both) <= MOST_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
+    bad = normalized.bad
+    both = chain(bad, (_bad_of(normalized.lines[one.place], one.reason) for one in too_large))
+    count = len(bad) + len(too_large)
+    if count <= MOST_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
         return [DeadLetter(blob, source, offset, b.reason, _bytes(b), b.index) for b in both]
-    count = "1 tuple" if len(both) == 1 else f"{len(both)} tuples"
-    reason = f"{count} could not be read; the first: {both[0].reason}"
-    return [DeadLetter(blob, source, offset, reason, raw, tuples=tuple(both))]
+    tuples = tuple(replace(one, raw=_cut(one.raw)) for one in both)
+    told = "1 tuple" if count == 1 else f"{count} tuples"
+    reason = f"{told} could not be read; the first: {tuples[0].reason}"
+    return [DeadLetter(blob, source, offset, reason, raw, tuples=tuples)]
+
+
+def _bad_of(line: str, reason: str) -> BadTuple:
+    return BadTuple(tuple_index_of(line), line, reason)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_RAW_CHARACTERS else text[:MOST_RAW_CHARACTERS] + "…"
 
 
 def _bytes(bad: BadTuple) -> bytes:

@@ -72,8 +72,8 @@ class Framer:
       on whether there is compiled code and may be used.
     - Items ascend and do not overlap. What lies between them is a head (`{"records":[`, a byte
       order mark, scalars beside `records`), white space, commas or closing brackets.
-    - A valid entry beside damage is found, and no input raises. Any JSON object counts as an
-      entry; only in looking for the end of damage must it look like a flow log's
+    - A valid entry beside damage is found, and no input raises but `MemoryError`. Any JSON object
+      counts as an entry; only in looking for the end of damage must it look like a flow log's
       (`category`, and `properties` or `flowRecords`).
     - A Damaged never covers the blob's final `]}`.
     - Memory stays near `max_entry_bytes` and one chunk, time linear in the input. Of what is
@@ -154,7 +154,7 @@ class Framer:
 
     def _skip_head(self) -> bool:
         """Pass the head at hand, if one is there."""
-        head = find_head(self._unframed.buffer)
+        head = find_head(self._unframed.buffer, self._max_entry_bytes)
         if head is None:
             return False
         self._scan = None

@@ -12,7 +12,10 @@ from flowlog_core.tuple_tables import BadField, brief
 
 # Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
 # of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
-_MOST_REPEATED_CHARACTERS = 128 * 1024 * 1024
+_MOST_REPEATED_BYTES = 128 * 1024 * 1024
+
+_MOST_BAD = 100_000
+"""With more of them an entry is none: each takes a hundred times the memory of its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +47,42 @@ records have in common.
 
 @dataclass(slots=True)
 class Groups:
-    """An entry's groups in file order, and what stood in the place of one or of its tuples."""
+    """An entry's groups in file order, and what of it cannot become a record.
+
+    Raises `UnreadableEntry` where that, or what the records repeat, is too much to be held.
+    """
 
     log_format: Format
     groups: list[Group] = field(default_factory=list)
     bad: list[BadTuple] = field(default_factory=list)
     next_index: int = 0
     """How many indices were given, to tuples and to what is bad."""
-    repeated_characters: int = 0
+    repeated_bytes: int = 0
 
     def add(self, texts: list[Any], count: int, common: str) -> None:
-        """Take a group of `count` tuples; raise `BadField` where records would be too large."""
-        self.repeated_characters += count * len(common)
-        if self.repeated_characters > _MOST_REPEATED_CHARACTERS:
-            raise BadField(
+        """Take a group of `count` tuples."""
+        self.repeated_bytes += count * len(common.encode())
+        if self.repeated_bytes > _MOST_REPEATED_BYTES:
+            raise UnreadableEntry(
                 "names and ids, which each record repeats, would come to more than "
-                f"{_MOST_REPEATED_CHARACTERS} characters"
+                f"{_MOST_REPEATED_BYTES} bytes"
             )
         self.groups.append((texts, self.next_index, common))
         self.next_index += count
 
-    def add_bad(self, value: object, reason: str) -> None:
+    def add_bad_group(self, value: object, reason: str) -> None:
         """Take what should have been a group or hold some."""
-        self.bad.append(BadTuple(self.next_index, raw_text(value), reason))
+        self.add_bad(self.next_index, value, reason)
         self.next_index += 1
+
+    def add_bad(self, index: int, value: object, reason: str) -> None:
+        """Take what cannot become a record."""
+        if len(self.bad) == _MOST_BAD:
+            first = min(self.bad, key=lambda bad: bad.index)
+            raise UnreadableEntry(
+                f"more than {_MOST_BAD} tuples could not be read; the first: {first.reason}"
+            )
+        self.bad.append(BadTuple(index, _raw(value), reason))
 
 
 def groups_of(entry: dict[str, Any], *, in_raw: bool = False) -> Groups:
@@ -113,14 +128,14 @@ def _walk(entry: dict[str, Any], found: Groups, *, in_raw: bool) -> None:
             groups = _list(outer, log_format.groups)
             outer_text = _text(outer, log_format.outer_text)
         except BadField as error:
-            found.add_bad(outer, str(error))
+            found.add_bad_group(outer, str(error))
             continue
         for group in groups:
             try:
                 texts = _list(group, "flowTuples")
                 inner_text = _text(group, log_format.inner_text)
             except BadField as error:
-                found.add_bad(group, str(error))
+                found.add_bad_group(group, str(error))
                 continue
             if is_nsg:
                 mac = mac_of_entry if inner_text == "null" else inner_text
@@ -151,8 +166,7 @@ def _list(holder: object, key: str) -> list[Any]:
     return value
 
 
-def raw_text(value: object) -> str:
-    """A value as a dead letter shows it: a string as it is, anything else as JSON."""
+def _raw(value: object) -> str:
     if isinstance(value, str):
         return value
     try:

@@ -45,11 +45,12 @@ _QUOTE, _BACKSLASH, _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET = b'"\\{}['
 _CANDIDATE_DEPTH = 64  # real entries nest 7 deep; also bounds how often one byte is parsed
 
 
-def find_head(buffer: bytearray) -> int | None:
+def find_head(buffer: bytearray, most_bytes: int) -> int | None:
     """Where the head at 0 ends (exclusive): `{"records":[`, scalars before `records` allowed."""
-    if buffer.find(b'"records"', 0, _HEAD_BYTES) < 0:  # spares every entry the slower pattern
+    most_bytes = min(most_bytes, _HEAD_BYTES)
+    if buffer.find(b'"records"', 0, most_bytes) < 0:  # spares every entry the slower pattern
         return None
-    head = _HEAD.match(buffer, 0, _HEAD_BYTES)
+    head = _HEAD.match(buffer, 0, most_bytes)
     return head.end() if head else None
 
 
@@ -57,9 +58,14 @@ def parse_object(raw: bytes | bytearray) -> dict[str, Any]:
     """The object that `raw`, which begins with `{`, holds.
 
     Raises `orjson.JSONDecodeError` where it is anything but one valid object, also for invalid
-    UTF-8, lone surrogates, NaN and more than 1024 levels.
+    UTF-8, lone surrogates, NaN and more than 1024 levels; MemoryError where memory is short.
     """
-    value: dict[str, Any] = orjson.loads(raw)
+    try:
+        value: dict[str, Any] = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if error.msg.startswith("Not enough memory"):  # nothing is wrong with these bytes
+            raise MemoryError(error.msg) from error
+        raise
     return value
 
 

@@ -68,7 +68,7 @@ def messages_of(
             # `_runs` and `_halved` leave a record alone that is too large even so.
             if len(run) == 1 and not fits(run):
                 reason = f"the record fits no queue message of {max_message_bytes} bytes"
-                too_large.append(TooLarge(entry.lines[run.start], reason))
+                too_large.append(TooLarge(run.start, reason))
             else:
                 runs.append(run)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import orjson
 
 from flowlog_core.formats import ORDER, Format
-from flowlog_core.groups import BadTuple, Group, Groups, UnreadableEntry, groups_of, raw_text
+from flowlog_core.groups import BadTuple, Group, Groups, UnreadableEntry, groups_of
 from flowlog_core.outline import Outline
 from flowlog_core.records import Lines
 from flowlog_core.tuple_tables import BadField, brief
@@ -61,14 +61,14 @@ def _written(
     found: Groups, id_prefix: str, raw: bytes | None = None, *, compiled: bool = True
 ) -> Normalized:
     """The records of the groups; with `raw` their tuples are in there."""
-    log_format, bad = found.log_format, found.bad
+    log_format = found.log_format
     head = '{"id":' + orjson.dumps(id_prefix).decode()[:-1]
 
     def record_or_bad(text: object, index: int, common: str) -> str | None:
         try:
             return _record(log_format, head, text, index, common)
         except BadField as error:
-            bad.append(BadTuple(index, raw_text(text), str(error)))
+            found.add_bad(index, text, str(error))
             return None
 
     if compiled and log_format.writer:
@@ -77,7 +77,7 @@ def _written(
         lines = Lines(text, array("q", ends))
     else:
         lines = Lines.of(_records(found.groups, record_or_bad))
-    return Normalized(lines, sorted(bad, key=lambda one: one.index))
+    return Normalized(lines, sorted(found.bad, key=lambda bad: bad.index))
 
 
 def _records(

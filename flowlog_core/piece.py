@@ -13,15 +13,18 @@ from flowlog_core.checkpoint import BlobRef, Progress, seam_of
 from flowlog_core.claim import Claim
 from flowlog_core.dead_letter import DeadLetter, dead_letters_of
 from flowlog_core.framing import Damaged, Entry, Framer
-from flowlog_core.normalize import BadTuple, UnreadableEntry, normalize
+from flowlog_core.normalize import UnreadableEntry, normalize
 from flowlog_core.pipeline import Outcome, Pipeline
 from flowlog_core.records import Lines, Source, entry_id, time_of_line
-from flowlog_core.sinks import EntryRecords, tuple_index_of
+from flowlog_core.sinks import EntryRecords
 
 if TYPE_CHECKING:
     from flowlog_core.traffic import Traffic
 
 log = logging.getLogger(__name__)
+
+_MOST_LETTERS_BYTES = 8 * 1024 * 1024
+"""How much of dead letters is held in memory: what is damaged may be all of a chunk."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,9 @@ class Piece:
     framer: Framer
     chunk: Chunk
     letters: list[DeadLetter] = field(default_factory=list)
+    """Not put away yet."""
+    letters_bytes: int = 0
+    dead_letters: int = 0
     entries: int = 0
     records: int = 0
     parcels: int = 0
@@ -52,11 +58,7 @@ class Piece:
         source = Source(self.blob.account, self.blob.container, self.blob.name, before.generation)
         started = clock.monotonic()
         self.parcels = self.pipeline.sink.send(self._parcels(source, final=final))
-        if self.letters:
-            self.claim.keep()
-            self.pipeline.dead_letters.put(self.letters)
-            for letter in self.letters:
-                log.warning("dead letter %s of %s: %s", letter.name, self.blob, letter.reason)
+        self._put_letters()
         outcome.seconds["normalize"] += self.normalize_s
         outcome.seconds["send"] += clock.monotonic() - started - self.normalize_s
         if self.newest is not None:
@@ -69,7 +71,7 @@ class Piece:
             pending_bytes=self.framer.pending_bytes if self.chunk.is_last else 0,
             entries=before.entries + self.entries,
             records=before.records + self.records,
-            dead_letters=before.dead_letters + len(self.letters),
+            dead_letters=before.dead_letters + self.dead_letters,
         )
 
     def count_in(self, outcome: Outcome) -> None:
@@ -77,7 +79,7 @@ class Piece:
         outcome.entries += self.entries
         outcome.records += self.records
         outcome.parcels += self.parcels
-        outcome.dead_letters += len(self.letters)
+        outcome.dead_letters += self.dead_letters
         outcome.new_bytes += len(self.chunk.data)
         outcome.take_traffic(self.traffic)
         if self.lag_s is not None:
@@ -102,28 +104,43 @@ class Piece:
     def _packed(self, source: Source, item: Entry | Damaged) -> Iterable[Any]:
         """An item's parcels; what is in none of them becomes a dead letter."""
         if isinstance(item, Damaged):
-            return self._set_aside(source, item, item.reason)
+            return self._set_aside_whole(source, item, item.reason)
         try:
             normalized = normalize(item.parsed, f"{entry_id(source, item.start)}.")
         except UnreadableEntry as error:
-            return self._set_aside(source, item, error.reason)
+            return self._set_aside_whole(source, item, error.reason)
         lines = normalized.lines
         packed = self.pipeline.sink.pack(EntryRecords(self.blob, source, item.start, lines))
-        too_large = [
-            BadTuple(tuple_index_of(line), line, reason) for line, reason in packed.too_large
-        ]
-        self.letters += dead_letters_of(
-            self.blob, source, item.start, item.raw, normalized.bad, too_large
+        too_large = packed.too_large
+        self._set_aside(
+            dead_letters_of(self.blob, source, item.start, item.raw, normalized, too_large)
         )
         self.entries += 1
         self.records += len(lines) - len(too_large)
         if self.traffic is not None:
-            refused = {line for line, _ in packed.too_large}
-            self.traffic.add(Lines.of(x for x in lines if x not in refused) if refused else lines)
+            refused = {one.place for one in too_large}
+            sent = (line for place, line in enumerate(lines) if place not in refused)
+            self.traffic.add(Lines.of(sent) if refused else lines)
         if lines:
             self.newest = time_of_line(lines[-1])
         return packed.parcels
 
-    def _set_aside(self, source: Source, item: Entry | Damaged, reason: str) -> Iterable[Any]:
-        self.letters.append(DeadLetter(self.blob, source, item.start, reason, item.raw))
+    def _set_aside_whole(self, source: Source, item: Entry | Damaged, reason: str) -> Iterable[Any]:
+        self._set_aside([DeadLetter(self.blob, source, item.start, reason, item.raw)])
         return ()
+
+    def _set_aside(self, letters: list[DeadLetter]) -> None:
+        self.letters += letters
+        self.dead_letters += len(letters)
+        self.letters_bytes += sum(letter.held_bytes for letter in letters)
+        if self.letters_bytes > _MOST_LETTERS_BYTES:
+            self._put_letters()
+
+    def _put_letters(self) -> None:
+        if not self.letters:
+            return
+        self.claim.keep()
+        self.pipeline.dead_letters.put(self.letters)
+        for letter in self.letters:
+            log.warning("dead letter %s of %s: %s", letter.name, self.blob, letter.reason)
+        self.letters, self.letters_bytes = [], 0

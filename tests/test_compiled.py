@@ -120,6 +120,7 @@ def test_what_python_raises_comes_out() -> None:
         ("", [([], 0, "\ud800")], 0, refuse, None),
         ("", [], 0, refuse, 5),
         ("", [], 0, refuse, bytearray(b"[]")),
+        ("", [], 0, refuse, "[]"),
         *[
             ("", [(place, 0, "")], 1, lambda *_: None, b'["?","?"]')
             for place in (
@@ -166,6 +167,18 @@ def test_it_cannot_be_made_of_what_is_no_column(columns: Any, order: Any) -> Non
     kind: Any = type(writer())
     with pytest.raises((TypeError, ValueError, OverflowError, SystemError)):
         kind(columns, order)
+
+
+def test_it_is_made_of_nothing_by_name() -> None:
+    kind: Any = type(writer())
+    with pytest.raises(TypeError, match="takes no keyword arguments"):
+        kind((("time", {}),), (0,), limit=5)
+
+
+@pytest.mark.parametrize("count", [-(2**63), -1, 0, 1, 2, 2**63 - 1])
+def test_how_many_tuples_are_expected_may_be_wrong(count: int) -> None:
+    expected = writer().write("", [([TUPLE, TUPLE], 0, "*")], 2, refuse, None)
+    assert writer().write("", [([TUPLE, TUPLE], 0, "*")], count, refuse, None) == expected
 
 
 def test_a_truth_that_cannot_be_told_makes_no_column() -> None:
@@ -233,6 +246,17 @@ def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
         )
         assert ran.stdout == expected
         source.write_text(source.read_text().replace("_INTERFACE = 1", "_INTERFACE = 2"))
+
+
+def test_what_does_not_say_of_which_sources_it_was_compiled_is_not_used(tmp_path: Path) -> None:
+    """A module of Python with no number in it stands in for it."""
+    package = tmp_path / "flowlog_core"
+    shutil.copytree(ROOT / "flowlog_core", package, ignore=shutil.ignore_patterns("*.so"))
+    (package / "_tuple_writer.py").write_text("")
+    code = "from flowlog_core import compiled; print(compiled.is_compiled())"
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    assert ran.stdout == "False\n"
 
 
 def test_it_keeps_nothing_of_an_entry_and_lets_go_of_its_tables() -> None:

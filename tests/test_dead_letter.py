@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 
 import orjson
 import pytest
@@ -10,12 +11,14 @@ from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.dead_letter import (
     MOST_ITEMS_PER_ENTRY,
+    MOST_RAW_CHARACTERS,
     BlobDeadLetters,
     DeadLetter,
     dead_letters_of,
 )
-from flowlog_core.normalize import BadTuple
-from flowlog_core.records import Source
+from flowlog_core.normalize import BadTuple, Normalized
+from flowlog_core.records import Lines, Source
+from flowlog_core.sinks import TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.testing.memory import some_blob
 
@@ -28,8 +31,21 @@ def bad(count: int) -> list[BadTuple]:
     return [BadTuple(index * 2, f"tuple {index}", "not good") for index in range(count)]
 
 
+def letters_of(
+    raw: bytes,
+    bad: list[BadTuple],
+    lines: Sequence[str] = (),
+    too_large: Sequence[TooLarge] = (),
+) -> list[DeadLetter]:
+    return dead_letters_of(BLOB, SOURCE, 12, raw, Normalized(Lines.of(lines), bad), too_large)
+
+
+def record(index: int, **fields: str) -> str:
+    return orjson.dumps({"id": f"{POSITION}.{index}", **fields}).decode()
+
+
 def test_each_bad_tuple_has_an_item_of_its_own() -> None:
-    letters = dead_letters_of(BLOB, SOURCE, 12, b'["tuple 0","","tuple 1"]', bad(2))
+    letters = letters_of(b'["tuple 0","","tuple 1"]', bad(2))
     assert letters == [
         DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 0", 0),
         DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 1", 2),
@@ -42,7 +58,7 @@ def test_each_bad_tuple_has_an_item_of_its_own() -> None:
 
 def test_very_many_bad_tuples_of_an_entry_share_one_item() -> None:
     many = bad(MOST_ITEMS_PER_ENTRY + 1)
-    (letter,) = dead_letters_of(BLOB, SOURCE, 12, b"{raw}", many)
+    (letter,) = letters_of(b"{raw}", many)
     assert letter.name == f"2026-01-01T00Z/000D3AF87856/{POSITION}.json"
     item = orjson.loads(letter.to_json())
     assert item["raw"] == "{raw}"
@@ -64,15 +80,42 @@ def test_what_the_parser_may_have_changed_is_kept_with_the_whole_entry(
     raw: bytes, parsed: str
 ) -> None:
     both = [*bad(1), BadTuple(1, parsed, "not a string")]
-    (letter,) = dead_letters_of(BLOB, SOURCE, 12, raw, both)
+    (letter,) = letters_of(raw, both)
     reason = "2 tuples could not be read; the first: not good"
     assert letter == DeadLetter(BLOB, SOURCE, 12, reason, raw, None, tuple(both))
     assert letter.name == f"2026-01-01T00Z/000D3AF87856/{POSITION}.json"
 
 
+def test_what_is_long_is_cut_in_the_list_of_very_many() -> None:
+    """The entry, which is kept too, has all of it."""
+    many = bad(MOST_ITEMS_PER_ENTRY + 2)
+    many[0] = BadTuple(0, "é" * MOST_RAW_CHARACTERS, "not good")
+    many[1] = BadTuple(2, "é" * (MOST_RAW_CHARACTERS + 1), "not good")
+    (letter,) = letters_of(b"{raw}", many)
+    cut = BadTuple(2, "é" * MOST_RAW_CHARACTERS + "…", "not good")
+    assert letter.tuples == (many[0], cut, *many[2:])
+
+
 def test_a_record_too_large_need_not_stand_in_the_entry() -> None:
-    (letter,) = dead_letters_of(BLOB, SOURCE, 12, b"", [], bad(1))
-    assert letter == DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 0", 0)
+    lines = [record(index) for index in (3, 4, 7)]
+    one, two = letters_of(b"", [], lines, [TooLarge(0, "long"), TooLarge(2, "too")])
+    assert one == DeadLetter(BLOB, SOURCE, 12, "long", lines[0].encode(), 3)
+    assert two == DeadLetter(BLOB, SOURCE, 12, "too", lines[2].encode(), 7)
+
+
+def test_very_many_records_too_large_take_little_more_than_their_entry() -> None:
+    """Each repeats a name, and is more than a hundred times as long as its tuple."""
+    lines = [record(index, rule="😀" + "r" * 70_000) for index in range(200)]
+    normalized = Normalized(Lines.of(lines), bad(1))
+    too_large = [TooLarge(place, "long") for place in range(200)]
+    tracemalloc.start()
+    (letter,) = dead_letters_of(BLOB, SOURCE, 12, b"tuple 0", normalized, too_large)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000 < len(normalized.lines.text)
+    assert letter.reason == "201 tuples could not be read; the first: not good"
+    assert [one.index for one in letter.tuples] == [0, *range(200)]
+    assert len(letter.to_json()) < letter.held_bytes < 200_000
 
 
 def test_bytes_that_are_no_text_are_kept_as_base64() -> None:
@@ -107,7 +150,7 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     parallel = Parallel(4)
     store = BlobDeadLetters(container, parallel)
     letters = [
-        *dead_letters_of(BLOB, SOURCE, 12, b"tuple 0 tuple 1 tuple 2", bad(3)),
+        *letters_of(b"tuple 0 tuple 1 tuple 2", bad(3)),
         DeadLetter(BLOB, SOURCE, 1, "x", b"\xff"),
     ]
     for _ in range(2):

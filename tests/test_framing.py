@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -392,6 +393,42 @@ def test_what_is_too_large_is_damaged_piece_by_piece_and_the_next_entry_found() 
         assert [item.reason for item in items[:2] if isinstance(item, Damaged)] == [
             "larger than 100 bytes"
         ] * 2
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_head_longer_than_an_entry_may_be_is_damage_in_whatever_chunks(compiled: bool) -> None:
+    blob = b'{"a":"' + b"x" * 200 + b'","records":[{"b":1}]}'
+    expected = frame(blob, [], max_entry_bytes=50, compiled=compiled)
+    assert len(expected) == 5
+    for cut in range(1, len(blob)):
+        assert frame(blob, [cut], max_entry_bytes=50, compiled=compiled) == expected
+
+
+def test_where_memory_is_short_an_entry_is_not_taken_for_damage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The parser says so in words alone. The entry comes out of the next Framer."""
+    parser = find_spec("orjson.orjson")
+    assert parser is not None
+    assert b"Not enough memory" in Path(str(parser.origin)).read_bytes()
+    loads = orjson.loads
+
+    def short(raw: bytes) -> Any:
+        if len(raw) > 1000:
+            raise orjson.JSONDecodeError("Not enough memory to allocate buffer", "", 0)
+        return loads(raw)
+
+    small, large = b'{"a":1}', b'{"a":"\\n' + b"x" * 2000 + b'"}'
+    blob = HEAD + small + b"," + large + TAIL
+    framer = Framer()
+    with monkeypatch.context() as patch:
+        patch.setattr(orjson, "loads", short)
+        items = framer.feed(blob)
+        assert next(items).raw == small
+        with pytest.raises(MemoryError, match="Not enough memory"):
+            next(items)
+    again = Framer(framer.offset, framer.before)
+    assert [item.raw for item in again.feed(blob[framer.offset :])] == [large]
 
 
 def test_an_entry_of_just_the_largest_size_is_an_entry() -> None:

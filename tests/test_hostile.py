@@ -278,6 +278,10 @@ ODD: dict[str, Callable[[], Odd]] = {
     # very many
     "100000-tuples": lambda: forwarded(nsg(*[TUPLE] * 100_000), 100_000),
     "100000-bad-tuples": lambda: whole(nsg(*["bad"] * 100_000)),
+    "100001-bad-tuples": lambda: whole(nsg(TUPLE, *["bad"] * 100_001)),
+    "100001-numbers-for-groups": lambda: whole(
+        nsg(TUPLE).replace(b'[{"mac"', b"[" + b"5," * 100_001 + b'{"mac"')
+    ),
     "100000-tuples-every-other-bad": lambda: Odd(
         nsg(*[TUPLE, "bad"] * 50_000), 50_000, ((0, None, nsg(*[TUPLE, "bad"] * 50_000)),)
     ),
@@ -290,6 +294,11 @@ ODD: dict[str, Callable[[], Odd]] = {
         b",".join([b"{}"] * 100_000), 0, tuple((3 * at, None, b"{}") for at in range(100_000))
     ),
     # names that each record would repeat
+    "rule-too-long-for-a-message": lambda: Odd(
+        nsg(*[TUPLE] * 17, rule="x" * 66_000),
+        0,
+        ((0, None, nsg(*[TUPLE] * 17, rule="x" * 66_000)),),
+    ),
     "rule-of-a-megabyte-many-tuples": lambda: whole(nsg(*[TUPLE] * 400, rule="x" * 1_000_000)),
 }
 

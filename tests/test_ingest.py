@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from support import in_order_of_position, records_in, tuple_of
 
 from flowlog_core.appended import CHUNK_BYTES
 from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.records import Source
@@ -348,6 +349,27 @@ def test_a_record_too_large_for_the_sink_is_a_dead_letter(world: World) -> None:
     outcome = world.ingest()
     assert (outcome.records, outcome.dead_letters) == (0, 2)
     assert {letter.tuple_index for letter in world.letters.letters.values()} == {0, 1}
+
+
+def test_dead_letters_are_not_all_held_until_a_chunk_is_through(world: World) -> None:
+    """They may be as much as all that was read. The claim is kept before each putting away."""
+    put: list[int] = []
+
+    class Letters(MemoryDeadLetters):
+        def put(self, letters: Iterable[DeadLetter]) -> None:
+            kept = list(letters)
+            put.append(sum(letter.held_bytes for letter in kept))
+            world.clock.sleep(100)
+            super().put(kept)
+
+    world.letters = Letters()
+    damaged = b'{"time":"' + b"x" * 3_000_000 + b'"}'
+    world.blobs.put(BLOB, b'{"records":[' + b",".join([damaged] * 7) + b"]}")
+    outcome = ingest(BLOB, replace(world.pipeline(), chunk_bytes=30_000_000))
+    assert outcome.dead_letters == 7
+    assert [size // 1_000_000 for size in put] == [9, 9, 3]
+    assert [letter.raw for letter in world.letters.letters.values()] == [damaged] * 7
+    assert world.checkpoint().progress.dead_letters == 7
 
 
 def test_workers_at_the_same_time_lose_and_double_nothing() -> None:

@@ -106,9 +106,9 @@ def test_the_table_holds_every_record_in_the_files_order(
 ) -> None:
     sink = TableSink(table, parallel)
     entry = entry_records(generated(form, 250))
-    packed = sink.pack(entry)
-    assert [len(batch.rows) for batch in packed.parcels] == [MAX_BATCH_ROWS, MAX_BATCH_ROWS, 50]
-    sink.send(packed.parcels)
+    batches = list(sink.pack(entry).parcels)
+    assert [len(batch.rows) for batch in batches] == [MAX_BATCH_ROWS, MAX_BATCH_ROWS, 50]
+    sink.send(batches)
     assert rows_of(table) == [orjson.loads(line) for line in entry.lines]
 
 
@@ -142,9 +142,21 @@ def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parall
     packed = TableSink(table, parallel).pack(
         EntryRecords(entry.blob, entry.source, entry.offset, Lines.of([line, entry.lines[1]]))
     )
-    assert packed.too_large == [TooLarge(line, "a field is longer than a table property may be")]
+    assert packed.too_large == [TooLarge(0, "a field is longer than a table property may be")]
     assert [len(batch.rows) for batch in packed.parcels] == [1]
     assert tuple_index_of(line) == 0
+
+
+def test_long_fields_that_fit_a_table_are_not_given_back(table: Any, parallel: Parallel) -> None:
+    """Together they are longer than one may be."""
+    entry = entry_records(generated("nsg2", 2))
+    line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 20_000)
+    line = line.replace('"resource_id":"', '"resource_id":"' + "😀" * 16_000)
+    packed = TableSink(table, parallel).pack(
+        EntryRecords(entry.blob, entry.source, entry.offset, Lines.of([line, entry.lines[1]]))
+    )
+    assert packed.too_large == []
+    assert [len(batch.rows) for batch in packed.parcels] == [2]
 
 
 def test_batches_stay_below_the_size_that_a_transaction_may_have(
@@ -192,11 +204,11 @@ def test_a_batch_of_which_no_whole_answer_came_has_failed(
         with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
             table = tables.create_table(name)
             sink = TableSink(table, parallel)
-            packed = sink.pack(entry_records(generated("vnet4", 7)))
+            batches = list(sink.pack(entry_records(generated("vnet4", 7))).parcels)
             proxy.arm()
             for _ in range(20):
                 with pytest.raises(Unavailable):
-                    sink.send(packed.parcels)
+                    sink.send(batches)
             proxy.disarm()
             assert len(list(table.list_entities())) == 7
     gc.collect()  # so that what it warns of is not another test's

@@ -30,7 +30,8 @@ class EntryRecords:
 class TooLarge(NamedTuple):
     """A record that does not fit the sink even alone."""
 
-    line: str
+    place: int
+    """Its index in the entry's lines."""
     reason: str
 
 

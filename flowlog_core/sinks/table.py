@@ -18,7 +18,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 from flowlog_core.checkpoint import hour_key, table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
-from flowlog_core.records import COUNTERS
+from flowlog_core.records import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 
@@ -50,8 +50,9 @@ class TableSink:
 
     def pack(self, entry: EntryRecords) -> Packed:
         """See `Sink.pack`; the parcels are `Batch`es."""
-        too_large: list[TooLarge] = []
-        return Packed(list(_batches(entry, self._suffix, too_large)), too_large)
+        too_large = _too_large(entry.lines)
+        left_out = {one.place for one in too_large}
+        return Packed(_batches(entry, self._suffix, left_out), too_large)
 
     def send(self, parcels: Iterable[Batch]) -> int:
         """See `Sink.send`."""
@@ -73,17 +74,30 @@ class TableSink:
                 raise IncompleteReadError(f"{len(answers)} of {len(batch.rows)} answers arrived")
 
 
-def _batches(entry: EntryRecords, shard_suffix: str, too_large: list[TooLarge]) -> Iterator[Batch]:
+def _too_large(lines: Lines) -> list[TooLarge]:
+    starts = (0, *(end + 1 for end in lines.ends))  # the last one begins none
+    return [
+        TooLarge(place, "a field is longer than a table property may be")
+        for place, (start, end) in enumerate(zip(starts, lines.ends, strict=False))
+        # No field is longer than its record: nearly all need no second look.
+        if end - start > MAX_STRING_UTF16
+        and any(
+            isinstance(value, str) and _utf16_units(value) > MAX_STRING_UTF16
+            for value in orjson.loads(lines[place]).values()
+        )
+    ]
+
+
+def _batches(entry: EntryRecords, shard_suffix: str, left_out: set[int]) -> Iterator[Batch]:
     log, source = entry.blob.log, entry.source
     partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}") + shard_suffix
     mac, suffix = table_key(log.mac), f"{source.digest}.{source.generation}"
     rows: list[dict[str, Any]] = []
     size = 0
-    for line in entry.lines:
-        record: dict[str, Any] = orjson.loads(line)
-        if any(_utf16_units(v) > MAX_STRING_UTF16 for v in record.values() if isinstance(v, str)):
-            too_large.append(TooLarge(line, "a field is longer than a table property may be"))
+    for place, line in enumerate(entry.lines):
+        if place in left_out:
             continue
+        record: dict[str, Any] = orjson.loads(line)
         index = int(record["id"].rpartition(".")[2])
         row = {name: value for name, value in record.items() if value is not None}
         for name in COUNTERS:
