@@ -94,6 +94,7 @@ class Clients:
                 session_owner=False,
                 connection_timeout=self._patience.connect_s,
                 read_timeout=self._patience.read_s,
+                connection_verify=_trusted_certificates(),
             ),
             "retry_total": self._patience.retries,
         }
@@ -114,7 +115,10 @@ class Clients:
     def _session(self) -> requests.Session:
         """One pool with room for all that is in flight; by default ten places a host are kept."""
         session = requests.Session()
-        session.trust_env = _environment_says_something()
+        # To look for proxies at every call takes a tenth of its processor time.
+        session.trust_env = bool(getproxies())
+        # Else a password from `~/.netrc` would take the place of the account's own signature.
+        session.auth = lambda request: request
         places = self._settings.sends_in_flight + 8  # reading and committing beside the sends
         adapter = HTTPAdapter(pool_connections=16, pool_maxsize=places)
         session.mount("https://", adapter)
@@ -122,14 +126,9 @@ class Clients:
         return session
 
 
-def _environment_says_something() -> bool:
-    """Whether requests must look for proxies and certificates there, which it does at every call.
-
-    That takes a tenth of a call's processor time. It would also look for a password in `~/.netrc`
-    and put it in the place of the account's own signature.
-    """
-    bundles = (os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"))
-    return bool(getproxies()) or any(bundles)
+def _trusted_certificates() -> str | bool:
+    """The file that the environment names, as requests would read it; True: those it brings."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
 @lru_cache

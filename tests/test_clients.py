@@ -66,7 +66,9 @@ def test_a_call_is_signed_for_its_account_whatever_a_netrc_says() -> None:
 
 def test_a_proxy_that_the_environment_names_is_used(bare: pytest.MonkeyPatch) -> None:
     bare.setenv("http_proxy", "http://proxy.test:3128")
-    assert caught().options["proxies"] == {"http": "http://proxy.test:3128"}
+    going = caught()
+    assert going.options["proxies"] == {"http": "http://proxy.test:3128"}
+    assert going.signature.startswith("SharedKey a:")
 
 
 @pytest.mark.parametrize("name", BUNDLES)
