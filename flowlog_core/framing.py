@@ -168,8 +168,11 @@ class Framer:
         unframed = self._unframed
         end, text = self._outline(unframed.buffer, unframed.decidable(self._max_entry_bytes))
         if text is not None and not ENTRY_START.search(text, 1):
-            with suppress(orjson.JSONDecodeError):
+            try:
                 value = parse_object(text)
+            except orjson.JSONDecodeError:
+                pass  # damage: the scan tells
+            else:
                 raw = unframed.first(end)
                 return self._entry(raw, Outline(raw, value))
         self._outlined_to = unframed.position + end

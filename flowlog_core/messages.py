@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import orjson
 from pybase64 import b64encode_as_string
 
-from flowlog_core.records import message_id
+from flowlog_core.records import entry_id, message_id
 from flowlog_core.sinks import EntryRecords, TooLarge
 
 SCHEMA = "flowlog/1"
@@ -48,23 +48,23 @@ def messages_of(
     most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
     encode = _gzipped if encoding == "gzip" else bytes
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
-    envelope = _envelope(entry)
+    envelope, name_of_entry = _envelope(entry), entry_id(entry.source, entry.offset)
 
-    def body(name: str, run: range, part: int, parts: int, count: int) -> bytes:
-        start = envelope % (name.encode(), part, parts, count)
-        return b"".join((start, entry.lines.joined(run), _END))
+    def start(part: int, parts: int, count: int) -> tuple[str, bytes]:
+        name = message_id(name_of_entry, part)
+        return name, envelope % (name.encode(), part, parts, count)
 
-    widest_name = message_id(entry.source, entry.offset, _WIDEST)
+    _, widest_start = start(_WIDEST, _WIDEST, _WIDEST)
 
     def fits(run: range) -> bool:
-        return len(encode(body(widest_name, run, _WIDEST, _WIDEST, _WIDEST))) <= most_bytes
+        body = b"".join((widest_start, entry.lines.joined(run), _END))
+        return len(encode(body)) <= most_bytes
 
     runs: list[range] = []
     too_large: list[TooLarge] = []
-    widest_start = envelope % (widest_name.encode(), _WIDEST, _WIDEST, _WIDEST)
     room = most_bytes - len(widest_start) - len(_END)
     for longest in _runs(entry.lines.ends, room * packs):
-        for run in [longest] if encoding == "json" else _halved(longest, fits):
+        for run in (longest,) if encoding == "json" else _halved(longest, fits):
             # `_runs` and `_halved` leave a record alone that is too large even so.
             if len(run) == 1 and not fits(run):
                 reason = f"the record fits no queue message of {max_message_bytes} bytes"
@@ -74,9 +74,9 @@ def messages_of(
 
     def messages() -> Iterator[Message]:
         for part, run in enumerate(runs):
-            name = message_id(entry.source, entry.offset, part)
-            text = b64encode_as_string(encode(body(name, run, part, len(runs), len(run))))
-            yield Message(name, text)
+            name, so_far = start(part, len(runs), len(run))
+            body = b"".join((so_far, entry.lines.joined(run), _END))
+            yield Message(name, b64encode_as_string(encode(body)))
 
     return messages(), too_large
 
@@ -85,7 +85,7 @@ def _runs(ends: Sequence[int], most_bytes: int) -> Iterator[range]:
     """The longest runs of records that come to at most `most_bytes`, commas included."""
     start = begins_at = 0
     while start < len(ends):
-        stop = max(bisect_right(ends, begins_at + most_bytes, lo=start), start + 1)
+        stop = max(bisect_right(ends, begins_at + most_bytes, start), start + 1)
         yield range(start, stop)
         start, begins_at = stop, ends[stop - 1] + 1
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -23,8 +23,7 @@ from flowlog_core.tuple_tables import BadField, brief
 __all__ = ["BadTuple", "Normalized", "UnreadableEntry", "normalize"]
 
 
-@dataclass(frozen=True, slots=True)
-class Normalized:
+class Normalized(NamedTuple):
     """An entry's records, and what could not become one."""
 
     lines: Lines

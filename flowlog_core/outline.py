@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowlog_core.json_scan import parse_object
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """A valid entry, parsed but for its tuples. Only compiled code makes it, and can use it.
 
     `value` is what parsing `raw` gives, except that `[start, count]` stands for each list of a key

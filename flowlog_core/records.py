@@ -130,6 +130,6 @@ def record_id(source: Source, entry_offset: int, tuple_index: int) -> str:
     return f"{entry_id(source, entry_offset)}.{tuple_index}"
 
 
-def message_id(source: Source, entry_offset: int, part: int) -> str:
-    """The id of the `part`-th message (from 0) that one entry's records were put in."""
-    return f"{entry_id(source, entry_offset)}.p{part}"
+def message_id(entry: str, part: int) -> str:
+    """The id of a message: the `part`-th (from 0) of those that carry one entry's records."""
+    return f"{entry}.p{part}"

@@ -63,7 +63,7 @@ class Unframed:
         if count == 0:
             return
         recent = bytes(self.buffer[max(0, count - _BEFORE_BYTES) : count])
-        self.before = (self.before + recent)[-_BEFORE_BYTES:]
+        self.before = (self.before + recent)[-_BEFORE_BYTES:] if count < _BEFORE_BYTES else recent
         del self.buffer[:count]
         self.position += count
 

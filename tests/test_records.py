@@ -5,7 +5,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.records import FIELDS, Source, message_id, record_id
+from flowlog_core.records import FIELDS, Source, entry_id, message_id, record_id
 
 SOURCE = Source("account", "insights-logs-flowlogflowevent", "a/b/PT1H.json", 3)
 sources = st.builds(Source, st.text(), st.text(), st.text(), st.integers(0, 9))
@@ -15,7 +15,8 @@ def test_the_ids_are_golden() -> None:
     """Ids are stored by those who receive records: they may never change."""
     assert SOURCE.digest == "1ac97302da9547d356eed5bf"
     assert record_id(SOURCE, 12, 0) == "1ac97302da9547d356eed5bf.3.12.0"
-    assert message_id(SOURCE, 12, 0) == "1ac97302da9547d356eed5bf.3.12.p0"
+    assert entry_id(SOURCE, 12) == "1ac97302da9547d356eed5bf.3.12"
+    assert message_id(entry_id(SOURCE, 12), 0) == "1ac97302da9547d356eed5bf.3.12.p0"
 
 
 def test_the_fields_are_those_of_the_documented_record() -> None:
@@ -59,6 +60,7 @@ positions = st.tuples(sources, st.integers(0), st.integers(0))
 def test_two_positions_never_share_an_id(
     one: tuple[Source, int, int], other: tuple[Source, int, int]
 ) -> None:
+    messages = [message_id(entry_id(source, at), part) for source, at, part in (one, other)]
     assert (record_id(*one) == record_id(*other)) == (one == other)
-    assert (message_id(*one) == message_id(*other)) == (one == other)
-    assert record_id(*one) != message_id(*other)
+    assert (messages[0] == messages[1]) == (one == other)
+    assert record_id(*one) != messages[1]

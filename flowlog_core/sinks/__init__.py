@@ -7,7 +7,6 @@ crash, makes the same parcels with the same ids.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -16,8 +15,7 @@ from flowlog_core.checkpoint import BlobRef
 from flowlog_core.records import Lines, Source
 
 
-@dataclass(frozen=True, slots=True)
-class EntryRecords:
+class EntryRecords(NamedTuple):
     """The flow records of one entry."""
 
     blob: BlobRef

@@ -22,7 +22,6 @@ from flowlog_core.claim import Claim
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
 from flowlog_core.pipeline import Failed, Outcome
-from flowlog_core.records import Source
 from flowlog_core.testing.simulated_judge import true_time
 
 Replacement = tuple[object, str, object]
@@ -251,8 +250,8 @@ def _version_unpinned() -> list[Replacement]:
 def _ids_of_their_time() -> list[Replacement]:
     real, calls = records.message_id, count()
 
-    def message_id(source: Source, entry_offset: int, part: int) -> str:
-        return f"{real(source, entry_offset, part)}.{next(calls)}"
+    def message_id(entry: str, part: int) -> str:
+        return f"{real(entry, part)}.{next(calls)}"
 
     return [(messages, "message_id", message_id)]
 
