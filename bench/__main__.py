@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from bench import bench_import, bench_ingest, bench_latency, bench_normalize, bench_sweep
+from bench import (
+    bench_event,
+    bench_import,
+    bench_ingest,
+    bench_latency,
+    bench_normalize,
+    bench_sweep,
+    bench_tuple,
+)
+
+MEASUREMENTS = (
+    *(bench_normalize, bench_tuple, bench_ingest, bench_event),
+    *(bench_latency, bench_sweep, bench_import),
+)
 
 if __name__ == "__main__":
-    for measurement in (bench_normalize, bench_ingest, bench_latency, bench_sweep, bench_import):
+    for measurement in MEASUREMENTS:
         measurement.main()
         print()
