@@ -100,21 +100,23 @@ static const char *outline_to(Text *text, const char **from, const char *end) {
 }
 
 static PyObject *outline(PyObject *Py_UNUSED(module), PyObject *args) {
-    PyObject *buffer, *result = NULL;
-    Py_ssize_t limit;
-    Text text = {0};
-    if (!PyArg_ParseTuple(args, "O!n", &PyByteArray_Type, &buffer, &limit)) return NULL;
-    const char *start = PyByteArray_AsString(buffer), *at = start, *end;
-    if (limit > PyByteArray_Size(buffer)) limit = PyByteArray_Size(buffer);
-    if (limit < 1 || *start != '{') {
+    Py_buffer buffer;
+    Py_ssize_t from, limit;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*nn", &buffer, &from, &limit)) return NULL;
+    if (from < 0 || from >= buffer.len || limit < 1 || ((char *)buffer.buf)[from] != '{') {
         PyErr_SetString(PyExc_ValueError, "no object begins there");
-        return NULL;
+    } else {
+        Text text = {0};
+        const char *start = (char *)buffer.buf + from, *at = start;
+        if (limit > buffer.len - from) limit = buffer.len - from;
+        const char *end = outline_to(&text, &at, start + limit);
+        if (end)
+            result = Py_BuildValue("ny#", end - start, text.data, text.used);
+        else if (!PyErr_Occurred())
+            result = Py_BuildValue("nO", at - start, Py_None);
+        PyMem_Free(text.data);
     }
-    end = outline_to(&text, &at, start + limit);
-    if (end)
-        result = Py_BuildValue("ny#", end - start, text.data, text.used);
-    else if (!PyErr_Occurred())
-        result = Py_BuildValue("nO", at - start, Py_None);
-    PyMem_Free(text.data);
+    PyBuffer_Release(&buffer);
     return result;
 }

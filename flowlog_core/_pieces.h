@@ -35,8 +35,10 @@ static char *padded_copy(Piece piece) {
 /* At least a block, of which too much will be written over: so behind `piece` a block more must be
    readable, and behind where it ends a block more writable. */
 static inline char *put(char *to, Piece piece) {
-    memcpy(to, piece.data, BLOCK);
-    if (piece.size > BLOCK) memcpy(to + BLOCK, piece.data + BLOCK, (size_t)piece.size - BLOCK);
+    Py_ssize_t at = 0;
+    do
+        memcpy(to + at, piece.data + at, BLOCK);
+    while ((at += BLOCK) < piece.size);
     return to + piece.size;
 }
 

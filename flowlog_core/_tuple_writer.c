@@ -12,7 +12,7 @@
 #include "_record_parts.h"
 
 /* Goes up when Python must not go on with what was compiled before; also in compiled.py. */
-#define INTERFACE 2
+#define INTERFACE 3
 
 #define MAX_COLUMNS 16
 

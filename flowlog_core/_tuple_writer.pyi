@@ -20,14 +20,14 @@ Column = (
 INTERFACE: int
 """What was compiled; Python uses no other than its own."""
 
-def outline(buffer: bytearray, limit: int, /) -> tuple[int, bytes | None]:
-    """The JSON object at 0, if it ends before the limit, without its tuples.
+def outline(buffer: bytes | bytearray, at: int, limit: int, /) -> tuple[int, bytes | None]:
+    """The JSON object at `at`, if it takes no more than `limit` bytes, without its tuples.
 
-    Gives where it ends, and its text with `start,count` in place of the strings in each list
-    of a key `flowTuples`; that text is valid JSON if and only if the object is. Or gives how far
-    was read, and None: the object ends later, there is a backslash or a string `records` in it, it
-    has more than 64 levels, or such lists in it hold other than printable ASCII, or white space.
-    Raises ValueError where no `{` is at 0.
+    Gives how many bytes it takes, and its text with `start,count` in place of the strings in each
+    list of a key `flowTuples`, `start` counted from `at`; that text is valid JSON if and only if
+    the object is. Or gives how many were read, and None: the object ends later, there is a
+    backslash or a string `records` in it, it has more than 64 levels, or such lists in it hold
+    other than printable ASCII, or white space. Raises ValueError where no `{` is at `at`.
     """
 
 class Writer:

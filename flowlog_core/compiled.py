@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flowlog_core._tuple_writer import Column, Writer
 
 
-_INTERFACE = 2  # also in _tuple_writer.c: what was compiled before is not used with other tables
+_INTERFACE = 3  # also in _tuple_writer.c: what was compiled before is not used with other tables
 
 
 def _import() -> ModuleType | None:
@@ -33,7 +33,7 @@ def _import() -> ModuleType | None:
 _COMPILED = _import()
 _WRITER: type[Writer] | None = _COMPILED.Writer if _COMPILED else None
 
-outline: Callable[[bytearray, int], tuple[int, bytes | None]] | None = (
+outline: Callable[[bytes | bytearray, int, int], tuple[int, bytes | None]] | None = (
     _COMPILED.outline if _COMPILED else None
 )
 """An object without its tuples, see `_tuple_writer.pyi`; None where it was not compiled."""

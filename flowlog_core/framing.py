@@ -130,7 +130,7 @@ class Framer:
 
         Separators and a tail do not count, unless they follow something unfinished.
         """
-        return len(self._unframed.buffer)
+        return len(self._unframed)
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
@@ -145,20 +145,21 @@ class Framer:
     def _skip_separators(self) -> bool:
         """Pass what may stand between elements; False: nothing else is there (yet)."""
         unframed = self._unframed
-        if unframed.position == 0 and unframed.buffer.startswith(_BOM):
+        if unframed.position == 0 and unframed.starts_with(_BOM):
             self._scan = None
             unframed.drop(len(_BOM))
-        if structure := _STRUCTURE.match(unframed.buffer):
-            unframed.drop(structure.end())
-        return bool(unframed.buffer)
+        if structure := _STRUCTURE.match(unframed.read, unframed.at):
+            unframed.drop(structure.end() - unframed.at)
+        return len(unframed) > 0
 
     def _skip_head(self) -> bool:
         """Pass the head at hand, if one is there."""
-        head = find_head(self._unframed.buffer, self._max_entry_bytes)
-        if head is None:
+        unframed = self._unframed
+        head_bytes = find_head(unframed.read, unframed.at, self._max_entry_bytes)
+        if head_bytes is None:
             return False
         self._scan = None
-        self._unframed.drop(head)
+        unframed.drop(head_bytes)
         return True
 
     def _outlined(self) -> Entry | None:
@@ -166,7 +167,8 @@ class Framer:
         if self._outline is None or self._is_tried(self._outlined_to):
             return None
         unframed = self._unframed
-        end, text = self._outline(unframed.buffer, unframed.decidable(self._max_entry_bytes))
+        limit = unframed.decidable(self._max_entry_bytes)
+        end, text = self._outline(unframed.read, unframed.at, limit)
         if text is not None and not ENTRY_START.search(text, 1):
             try:
                 value = parse_object(text)
@@ -196,7 +198,7 @@ class Framer:
     def _is_tried(self, tried_to: int) -> bool:
         """Whether the element at hand is known to be none of the easy ones."""
         unframed = self._unframed
-        is_object = unframed.buffer.startswith(b"{")
+        is_object = unframed.starts_with(b"{")
         return self._scan is not None or unframed.position < tried_to or not is_object
 
     def _careful(self, *, final: bool) -> Entry | Damaged | None:

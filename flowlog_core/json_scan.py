@@ -45,13 +45,13 @@ _QUOTE, _BACKSLASH, _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET = b'"\\{}['
 _CANDIDATE_DEPTH = 64  # real entries nest 7 deep; also bounds how often one byte is parsed
 
 
-def find_head(buffer: bytearray, most_bytes: int) -> int | None:
-    """Where the head at 0 ends (exclusive): `{"records":[`, scalars before `records` allowed."""
-    most_bytes = min(most_bytes, _HEAD_BYTES)
-    if buffer.find(b'"records"', 0, most_bytes) < 0:  # spares every entry the slower pattern
+def find_head(buffer: bytes | bytearray, at: int, most_bytes: int) -> int | None:
+    """How long the head at `at` is: `{"records":[`, scalars before `records` allowed."""
+    end = at + min(most_bytes, _HEAD_BYTES)
+    if buffer.find(b'"records"', at, end) < 0:  # spares every entry the slower pattern
         return None
-    head = _HEAD.match(buffer, 0, most_bytes)
-    return head.end() if head else None
+    head = _HEAD.match(buffer, at, end)
+    return head.end() - at if head else None
 
 
 def parse_object(raw: bytes | bytearray) -> dict[str, Any]:

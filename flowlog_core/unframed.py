@@ -9,31 +9,58 @@ _SPACE = b" \t\r\n"
 
 
 class Unframed:
-    """The bytes from `position` on, as far as they were read. Indices are those of `buffer`."""
+    """The bytes from `position` on, as far as they were read. Indices count from there.
 
-    buffer: bytearray
-    """To be read only."""
+    Most of them are passed an entry at a time and never looked at again. So they stay in `read`,
+    where they were put, behind what was passed; `buffer` has them by themselves.
+    """
+
+    read: bytes | bytearray
+    """To be read only, from index `at` on."""
+
+    at: int
+    """The index in `read` that stands for `position`."""
 
     position: int
-    """Where in the blob its first byte stands."""
-
-    before: bytes
-    """The up to 64 bytes in front of it."""
+    """Where in the blob that is."""
 
     def __init__(self, position: int, before: bytes) -> None:
-        self.buffer = bytearray()
+        self.read = b""
+        self.at = 0
         self.position = position
-        self.before = before[-_BEFORE_BYTES:]
+        self._before_read = before[-_BEFORE_BYTES:]  # what stands in front of `read`
         self._solid: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
         self._proven = position  # up to here no closing brace can be the final tail's
 
+    def __len__(self) -> int:
+        return len(self.read) - self.at
+
+    @property
+    def buffer(self) -> bytearray:
+        """The bytes from index 0 on, to be read only. Good until more are added or passed."""
+        alone = self.read if isinstance(self.read, bytearray) else bytearray(self.read)
+        self._before_read = self.before
+        del alone[: self.at]
+        self.read, self.at = alone, 0
+        return alone
+
+    @property
+    def before(self) -> bytes:
+        """The up to 64 bytes in front of `position`."""
+        recent = self.read[max(0, self.at - _BEFORE_BYTES) : self.at]
+        return (self._before_read + recent)[-_BEFORE_BYTES:]
+
     def add(self, data: bytes) -> None:
         """Take the next bytes of the blob."""
-        end = self.position + len(self.buffer)
+        end = self.position + len(self)
         self._solid = ([(end + at, data[at]) for at in _last_two(data)] + self._solid)[:2]
-        self.buffer += data
+        if len(self):
+            self.buffer.extend(data)
+        else:
+            self._before_read = self.before
+            self.read, self.at = data, 0
         tail = self.tail()
-        self._proven = self.position + (tail[1] if tail else len(self.buffer))
+        self._proven = self.position + (tail[1] if tail else len(self))
 
     def tail(self) -> tuple[int, int] | None:
         """The indices of the `]` and the `}` with which the bytes end, white space aside."""
@@ -47,24 +74,24 @@ class Unframed:
 
         A last brace that may be the tail's is not in front of it, unless nothing will follow.
         """
-        readable = len(self.buffer) if final else self._proven - self.position
+        readable = len(self) if final else self._proven - self.position
         return min(readable, most_bytes)
 
     def may_be_tail(self, end: int) -> bool:
         """Whether the brace in front of `end` may be the tail's, so that it closes nothing yet."""
         return self.position + end > self._proven
 
+    def starts_with(self, start: bytes) -> bool:
+        """Whether these are the first of them."""
+        return self.read.startswith(start, self.at)
+
     def first(self, count: int) -> bytes:
         """The first so many bytes."""
-        return bytes(memoryview(self.buffer)[:count])  # copied once
+        return bytes(memoryview(self.read)[self.at : self.at + count])  # copied once
 
     def drop(self, count: int) -> None:
         """Pass the first so many bytes."""
-        if count == 0:
-            return
-        recent = bytes(self.buffer[max(0, count - _BEFORE_BYTES) : count])
-        self.before = (self.before + recent)[-_BEFORE_BYTES:] if count < _BEFORE_BYTES else recent
-        del self.buffer[:count]
+        self.at += count
         self.position += count
 
 

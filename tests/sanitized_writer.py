@@ -132,7 +132,7 @@ def read_to_the_last_byte(chance: random.Random) -> None:
                     raise SystemExit(f"not read as in Python: {raw!r}")
         for limit in {1, at, len(raw)} - {0}:
             if raw.startswith(b"{"):
-                MODULE.outline(bytearray(raw[:limit]), limit)
+                MODULE.outline(bytearray(raw[:limit]), 0, limit)
 
 
 def outcome_of(one: object, *, compiled: bool) -> object:

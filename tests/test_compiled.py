@@ -234,7 +234,7 @@ def test_what_python_leaves_empty_is_no_record() -> None:
 def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "flowlog_core", tmp_path / "flowlog_core")
     source = tmp_path / "flowlog_core/compiled.py"
-    source.write_text(source.read_text().replace("_INTERFACE = 2", "_INTERFACE = 1"))
+    source.write_text(source.read_text().replace("_INTERFACE = 3", "_INTERFACE = 2"))
     code = "from flowlog_core import compiled; print(compiled.is_compiled())"
     for expected in ("False\n", "True\n"):
         ran = subprocess.run(
@@ -245,7 +245,7 @@ def test_what_was_compiled_of_other_sources_is_not_used(tmp_path: Path) -> None:
             check=True,
         )
         assert ran.stdout == expected
-        source.write_text(source.read_text().replace("_INTERFACE = 1", "_INTERFACE = 2"))
+        source.write_text(source.read_text().replace("_INTERFACE = 2", "_INTERFACE = 3"))
 
 
 def test_what_does_not_say_of_which_sources_it_was_compiled_is_not_used(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ RAW = (
 
 def outlined(raw: bytes, limit: int | None = None) -> tuple[int, bytes | None]:
     assert outline is not None
-    return outline(bytearray(raw), len(raw) if limit is None else limit)
+    return outline(bytearray(raw), 0, len(raw) if limit is None else limit)
 
 
 def filled_in(value: Any, raw: bytes) -> Any:
@@ -98,19 +98,32 @@ def test_what_is_not_plain_is_left_to_python(raw: bytes) -> None:
     assert 0 < end <= len(raw)
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), (bytearray(b"{}"),), (b"{}", 2), (bytearray(b"{}"), "2")]
-)
-def test_it_takes_bytes_that_can_grow_and_a_limit(arguments: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("arguments", [(), (b"{}", 0), ("{}", 0, 2), (b"{}", "0", 2), ([], 0, 2)])
+def test_it_takes_bytes_a_place_and_a_limit(arguments: tuple[Any, ...]) -> None:
     assert outline is not None
     with pytest.raises(TypeError):
         outline(*arguments)
 
 
-@pytest.mark.parametrize(("raw", "limit"), [(b"", 0), (b"{}", 0), (b"{}", -1), (b"[]", 2)])
-def test_it_begins_with_an_object(raw: bytes, limit: int) -> None:
+@pytest.mark.parametrize(
+    ("raw", "at", "limit"),
+    [
+        *[(b"", 0, 0), (b"", 0, 1), (b"{}", 0, 0), (b"{}", 0, -1), (b"[]", 0, 2), (b"{}", 1, 1)],
+        *[(b"{}", 2, 2), (b"{}", -2, 2), (b"{}", 2**62, 2), (b"{}", -(2**62), 2)],
+    ],
+)
+def test_it_begins_with_an_object(raw: bytes, at: int, limit: int) -> None:
+    assert outline is not None
     with pytest.raises(ValueError, match="no object begins there"):
-        outlined(raw, limit)
+        outline(raw, at, limit)
+
+
+@given(st.binary(max_size=40), st.integers(0, 400))
+def test_it_reads_alike_wherever_the_object_stands(before: bytes, limit: int) -> None:
+    assert outline is not None
+    found = outline(RAW, 0, limit + 1)
+    assert outline(before + RAW, len(before), limit + 1) == found
+    assert outline(bytearray(before + RAW), len(before), limit + 1) == found
 
 
 tuples = st.lists(

@@ -11,18 +11,22 @@ _BYTES = st.text("{}[]a, \n").map(str.encode)
 _TAIL = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
 
 
-@given(_BYTES, st.lists(st.tuples(_BYTES, st.integers(0, 9)), max_size=9), st.integers(1, 99))
+_STEPS = st.tuples(_BYTES, st.integers(0, 9), st.booleans())
+
+
+@given(_BYTES, st.lists(_STEPS, max_size=9), st.integers(1, 99))
 def test_it_is_the_bytes_read_from_a_position_on(
-    before: bytes, steps: list[tuple[bytes, int]], most_bytes: int
+    before: bytes, steps: list[tuple[bytes, int, bool]], most_bytes: int
 ) -> None:
-    """However they arrive and are passed; a tail that was partly passed is none."""
+    """However they arrive, are passed and looked at; a tail that was partly passed is none."""
     blob, at = before, len(before)
     unframed = Unframed(at, before)
-    for data, dropped in steps:
+    for data, dropped, by_themselves in steps:
         unframed.add(data)
         blob += data
         rest = blob[at:]
-        assert bytes(unframed.buffer) == rest
+        assert len(unframed) == len(rest)
+        assert bytes(unframed.buffer if by_themselves else unframed.read[unframed.at :]) == rest
         assert (unframed.position, unframed.before) == (at, blob[:at][-64:])
         found = _TAIL.search(rest)
         brace = rest.rindex(b"}") if found else len(rest)
@@ -33,5 +37,7 @@ def test_it_is_the_bytes_read_from_a_position_on(
         assert unframed.may_be_tail(brace + 1)
         count = min(dropped, brace)
         assert unframed.first(count) == rest[:count]
+        assert unframed.starts_with(rest[:count])
+        assert not unframed.starts_with(rest + b"x")
         unframed.drop(count)
         at += count
