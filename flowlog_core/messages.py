@@ -49,12 +49,8 @@ def messages_of(
     encode = _gzipped if encoding == "gzip" else bytes
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
     envelope, name_of_entry = _envelope(entry), entry_id(entry.source, entry.offset)
-
-    def start(part: int, parts: int, count: int) -> tuple[str, bytes]:
-        name = message_id(name_of_entry, part)
-        return name, envelope % (name.encode(), part, parts, count)
-
-    _, widest_start = start(_WIDEST, _WIDEST, _WIDEST)
+    widest_name = message_id(name_of_entry, _WIDEST).encode()
+    widest_start = envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST)
 
     def fits(run: range) -> bool:
         body = b"".join((widest_start, entry.lines.joined(run), _END))
@@ -74,8 +70,9 @@ def messages_of(
 
     def messages() -> Iterator[Message]:
         for part, run in enumerate(runs):
-            name, so_far = start(part, len(runs), len(run))
-            body = b"".join((so_far, entry.lines.joined(run), _END))
+            name = message_id(name_of_entry, part)
+            start = envelope % (name.encode(), part, len(runs), len(run))
+            body = b"".join((start, entry.lines.joined(run), _END))
             yield Message(name, b64encode_as_string(encode(body)))
 
     return messages(), too_large
