@@ -16,9 +16,10 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from azure.core import MatchConditions
@@ -26,7 +27,7 @@ from azure.data.tables import UpdateMode
 
 from bench.measuring import HOUR, best_of, entries_of, interface_of, machine
 from flowlog_core.demo.azurite import Azurite, running_azurite
-from flowlog_core.messages import messages_of
+from flowlog_core.messages import Encoding, messages_of
 from flowlog_core.normalize import normalize
 from flowlog_core.records import Source
 from flowlog_core.service import Service
@@ -42,7 +43,18 @@ from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 FORM: Format = "nsg2"
 TUPLES = 20  # one message
 SENDING_ROUNDS = 5
-TABLE_BATCHES = 40  # each takes Azurite most of a second
+SENT_TUPLES = 15_000
+TABLE_BATCHES = 40  # each takes Azurite longer than the one before
+
+
+class Kind(NamedTuple):
+    """A way to send: its name, how many calls at a time are several, and how much of it is sent."""
+
+    name: str
+    several: int
+    rounds: int
+    most_calls: int | None
+    make: Callable[[Service, Parallel, str], Any]
 
 
 def percentiles(seconds: list[float]) -> tuple[float, float]:
@@ -53,10 +65,8 @@ def percentiles(seconds: list[float]) -> tuple[float, float]:
 
 def latency(connection: str, appends: int) -> None:
     """Print p50 and p99 over many appends, and where the time goes."""
-    settings = Settings.from_environment(
-        {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-    )
-    service = Service(settings)
+    service = service_of(connection)
+    settings = service.settings
     generator, interface = FlowLogGenerator(1), interface_of(FORM)
     container = service.clients.blobs(settings.sources[0]).create_container(settings.nsg_container)
     name = interface.blob_name(HOUR)
@@ -125,37 +135,19 @@ def sending(azurite: Azurite) -> None:
     Azurite has one thread, and Python runs one at a time. With one call at a time their processor
     times add up; with several the longer of the two remains, whatever the sink does.
     """
-    connection = azurite.connection_string
-    settings = Settings.from_environment(
-        {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-    )
-    service = Service(settings)
-    blob = some_blob()
-    source = Source(blob.account, blob.container, blob.name, 0)
-    entries = [
-        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
-        for offset, raw in enumerate(entries_of(FORM, 150, 15_000))
-    ]
+    service = service_of(azurite.connection_string)
+    entries = records_of(SENT_TUPLES)
     print("\n### Sending, 15,000 records\n")
     print("| sink | calls | one at a time | several | ratio | ours | Azurite's | ratio at most |")
     print("|---|---|---|---|---|---|---|---|")
-    queues = service.clients.queues(settings.sink_connection)
-    tables = service.clients.tables(settings.sink_connection)
-    # Azurite takes seconds for a batch of rows when several wait, so fewer go at a time there.
-    kinds: list[tuple[str, int, Callable[[Parallel, str], Any]]] = [
-        ("queue", 16, lambda p, name: QueueSink(queues.get_queue_client(name), "json", p)),
-        ("gzip", 16, lambda p, name: QueueSink(queues.get_queue_client(name), "gzip", p)),
-        ("table", 4, lambda p, name: TableSink(tables.get_table_client(name), p)),
-    ]
-    for label, several, make in kinds:
+    for label, several, rounds, most_calls, make in KINDS:
         # Tables of their own, as a row that is there already takes Azurite longer.
-        sinks = {n: make(Parallel(n), f"bench{label}{n}") for n in (1, several)}
+        sinks = {n: make(service, Parallel(n), f"bench{label}{n}") for n in (1, several)}
         parcels = [parcel for entry in entries for parcel in sinks[1].pack(entry).parcels]
+        parcels = parcels[:most_calls]
         best = dict.fromkeys(sinks, 0.0)
         busy = dict.fromkeys(sinks, (0.0, 0.0))
-        if label == "table":
-            parcels = parcels[:TABLE_BATCHES]
-        for _ in range(1 if label == "table" else SENDING_ROUNDS):
+        for _ in range(rounds):
             for in_flight, sink in sinks.items():
                 sink.send(parcels[:in_flight])  # opens the connections
                 before = time.process_time(), processor_s(azurite.pid)
@@ -176,6 +168,43 @@ def sending(azurite: Azurite) -> None:
     service.close()
 
 
+def service_of(connection: str) -> Service:
+    """All that forwards, with everything in this one account."""
+    return Service(
+        Settings.from_environment({"FlowLogs": connection, "AzureWebJobsStorage": connection})
+    )
+
+
+def queue_sink(encoding: Encoding, service: Service, parallel: Parallel, name: str) -> QueueSink:
+    """A queue of this name in the service's account."""
+    queues = service.clients.queues(service.settings.sink_connection)
+    return QueueSink(queues.get_queue_client(name), encoding, parallel)
+
+
+def table_sink(service: Service, parallel: Parallel, name: str) -> TableSink:
+    """A table of this name in the service's account."""
+    tables = service.clients.tables(service.settings.sink_connection)
+    return TableSink(tables.get_table_client(name), parallel)
+
+
+# Azurite takes seconds for a batch of rows when several wait, so fewer go at a time there.
+KINDS = (
+    Kind("queue", 16, SENDING_ROUNDS, None, partial(queue_sink, "json")),
+    Kind("gzip", 16, SENDING_ROUNDS, None, partial(queue_sink, "gzip")),
+    Kind("table", 4, 1, TABLE_BATCHES, table_sink),
+)
+
+
+def records_of(total_tuples: int) -> list[EntryRecords]:
+    """Normalized entries of so many tuples in all."""
+    blob = some_blob()
+    source = Source(blob.account, blob.container, blob.name, 0)
+    return [
+        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
+        for offset, raw in enumerate(entries_of(FORM, 150, total_tuples))
+    ]
+
+
 def processor_s(pid: int) -> float:
     """The processor time that a process has taken so far, where the system tells it; else 0."""
     stat = Path(f"/proc/{pid}/stat")
@@ -187,12 +216,7 @@ def processor_s(pid: int) -> float:
 
 def encodings() -> None:
     """Print how many messages a million tuples make, and what that costs the processor."""
-    blob = some_blob()
-    source = Source(blob.account, blob.container, blob.name, 0)
-    entries = [
-        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
-        for offset, raw in enumerate(entries_of(FORM, 150, 6000))
-    ]
+    entries = records_of(6000)
     tuples = sum(len(entry.lines) for entry in entries)
     print("\n### Encodings\n\n| encoding | messages a million tuples | packing, ns a tuple |")
     print("|---|---|---|")
