@@ -1,0 +1,132 @@
+"""What one event costs, measured with the real service on Azurite, as a job for the simulation."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal
+
+import requests
+
+from bench.bench_ingest import Counting
+from bench.measuring import HOUR, interface_of
+from bench.scale_model import Job, Step
+from bench.scale_storage import Call
+from flowlog_core.clients import Clients
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
+from flowlog_core.testing.generate import FlowLogGenerator, Format
+from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+
+Kind = Literal["queue", "gzip", "table"]
+TUPLES = 100  # an append
+WARM_UP = 20  # appends; the first ones open connections, make the table and the queue
+CHECKPOINT_CALLS, READS = 3, 1
+HOST_QUEUE_UNITS = 3  # its message is put, received and deleted
+RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by whoever consumes it
+
+
+class ByKind(Counting):
+    """Counts requests by what they are for, and the bytes sent to the sink."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: Counter[str] = Counter()
+        self.sent_bytes = 0
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Send, and count."""
+        url = str(request.url)
+        to_sink = "/messages" in url or "$batch" in url
+        self.kinds["send" if to_sink else "read" if "PT1H.json" in url else "checkpoint"] += 1
+        self.sent_bytes += int(request.headers.get("Content-Length", 0)) if to_sink else 0
+        return super().send(request, *args, **kwargs)
+
+
+@dataclass(frozen=True)
+class EventCost:
+    """What forwarding one append of `TUPLES` tuples takes."""
+
+    form: Format
+    sink: Kind
+    processor_s: float
+    sends: int
+    """Messages, or batches of rows."""
+    read_bytes: float
+    sent_bytes: float
+
+    @property
+    def send_units(self) -> int:
+        """What one send counts for, with the consumer's share."""
+        return TUPLES if self.sink == "table" else RECORD_MESSAGE_UNITS
+
+    @property
+    def account_units(self) -> int:
+        """What one event counts for in the app's account, in all."""
+        return HOST_QUEUE_UNITS + CHECKPOINT_CALLS + self.sends * self.send_units
+
+    def job(self, processor_times: float = 1.0) -> Job:
+        """As the simulation takes it; the processor time is divided evenly over the app's calls.
+
+        The host puts a message into its queue, receives it and asks for the blob's properties;
+        `ingest` gets the checkpoint, claims, reads, sends and commits; then the host deletes the
+        message.
+        """
+        each_s = self.processor_s * processor_times / (CHECKPOINT_CALLS + READS + 1)
+        host, checkpoint = (Call("host's queue"),), (Call("checkpoint"),)
+        ours = checkpoint, checkpoint, (Call("read"),), self.sends * (self._send,), checkpoint
+        return Job(
+            (Step(0, host), Step(0, (Call("properties"),)), *(Step(each_s, it) for it in ours)),
+            arriving=host,
+            leaving=host,
+        )
+
+    @property
+    def _send(self) -> Call:
+        return Call("send", self.send_units)
+
+
+def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCost:
+    """The mean over so many appends to one blob, each taken by an event of its own."""
+    environment = {"FlowLogs": connection, "AzureWebJobsStorage": connection}
+    environment["FLOWLOG_SINK"] = "table" if sink == "table" else "queue"
+    environment["FLOWLOG_QUEUE_ENCODING"] = "gzip" if sink == "gzip" else "json"
+    environment["FLOWLOG_CHECKPOINT_TABLE"] = f"checkpoints{form}{sink}"
+    settings = Settings.from_environment(environment)
+    service, others = Service(settings), Clients(settings)
+    container_name = settings.vnet_container if form == "vnet4" else settings.nsg_container
+    # The writer has clients of its own, so what it does is not counted.
+    container = others.blobs(settings.sources[0]).get_container_client(container_name)
+    if not container.exists():
+        container.create_container()
+    interface, generator = interface_of(form), FlowLogGenerator(1)
+    name = interface.blob_name(HOUR)
+    writer = NetworkWatcherWriter(container.get_blob_client(name))
+    writer.start_over()
+    counting, processor_s = ByKind(), []
+    for number in range(WARM_UP + appends):
+        if number == WARM_UP:
+            service.clients._session.mount("http://", counting)
+        writer.append(generator.entry(form, interface, HOUR, TUPLES))
+        started_s = time.process_time()
+        outcome = service.ingest_named("FlowLogs", container_name, name)
+        processor_s.append(time.process_time() - started_s)
+        if outcome is None or outcome.records != TUPLES:
+            raise SystemExit("an append did not arrive: the figures would mean nothing")
+    service.close()
+    others.close()
+    sends, odd = divmod(counting.kinds["send"], appends)
+    if odd or counting.kinds["checkpoint"] != CHECKPOINT_CALLS * appends:
+        raise SystemExit(f"not the calls that the simulation makes: {counting.kinds}")
+    if counting.kinds["read"] != READS * appends:
+        raise SystemExit(f"not the reads that the simulation makes: {counting.kinds}")
+    return EventCost(
+        form,
+        sink,
+        fmean(processor_s[WARM_UP:]),
+        sends,
+        counting.downloaded_bytes / appends,
+        counting.sent_bytes / appends,
+    )
