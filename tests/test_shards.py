@@ -95,7 +95,7 @@ def test_what_stands_in_one_part_and_not_in_the_next_is_kept_apart() -> None:
 
 @pytest.mark.parametrize("shards", [2, 3, 8, 32])
 def test_many_interfaces_are_spread_evenly(shards: int) -> None:
-    """docs/scaling.md counts on nine tenths of what a shard takes: none has a ninth too many."""
+    """docs/scaling.md says by how much the fullest has more than its part: 11 % at worst."""
     count = Counter(shard_of(interface(number), shards) for number in range(1000 * shards))
     assert set(count) == set(range(shards))
     assert max(count.values()) <= 1000 / 0.9
