@@ -38,7 +38,8 @@ class LogReader(Protocol):
         """Up to `most_bytes` from `start`; of the version `etag`, or of the present one if None.
 
         Raises `OutOfRange` if the blob has no byte at `start`, `Conflict` if its ETag is not
-        `etag` any more, `NotFound` if there is no such blob, or another `StorageError`.
+        `etag` any more, `NotFound` if there is no such blob, `UnknownAccount` if its account is
+        none of those read from, or another `StorageError`.
         """
         ...
 
@@ -66,8 +67,8 @@ def read_appended(
     """The bytes from `since.offset` on; at least one chunk, which is empty if nothing is new.
 
     Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
-    before the offset are not those of the checkpoint's seam, `BlobGrew` between chunks when
-    another version was committed, `BlobDeleted`.
+    before the offset are not those of the checkpoint's seam, `BlobGrew` between chunks, and
+    never before the first, when another version was committed, `BlobDeleted`.
     """
     seam_bytes = min(SEAM_BYTES, since.offset)
     start = since.offset - seam_bytes
@@ -81,6 +82,8 @@ def read_appended(
                 raise BlobRewritten(f"{blob} is shorter than its offset {since.offset}") from None
             data, blob_bytes = b"", 0
         except Conflict as error:
+            if etag is None:
+                raise  # not a newer version, as none was named: whatever it is, it may stay so
             raise BlobGrew(f"{blob} was committed anew while it was read") from error
         except NotFound as error:
             raise BlobDeleted(f"{blob} is gone") from error

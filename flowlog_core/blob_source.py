@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure.core import MatchConditions
-from azure.storage.blob import BlobPrefix, BlobServiceClient
+from azure.storage.blob import BlobPrefix, BlobServiceClient, StandardBlobTier
 
 from flowlog_core import blob_name
 from flowlog_core.appended import Slice
 from flowlog_core.checkpoint import BlobRef
-from flowlog_core.errors import storage_errors
+from flowlog_core.errors import UnknownAccount, storage_errors
 from flowlog_core.listing import Listed, Page
 
 _BLOBS_A_PAGE = 5000  # the most that a page holds
@@ -28,7 +28,10 @@ class AzureBlobs:
         pinned: dict[str, Any] = {}
         if etag is not None:
             pinned = {"etag": etag, "match_condition": MatchConditions.IfNotModified}
-        client = self._accounts[blob.account].get_blob_client(blob.container, blob.name)
+        account = self._accounts.get(blob.account)
+        if account is None:
+            raise UnknownAccount(f"{blob}: its account is none of FLOWLOG_SOURCES")
+        client = account.get_blob_client(blob.container, blob.name)
         with storage_errors(f"reading {blob} from byte {start}"):
             stream = client.download_blob(start, most_bytes, max_concurrency=1, **pinned)
             data = stream.readall()
@@ -53,6 +56,7 @@ class AzureBlobs:
                     f'"{str(one.etag).strip(chr(34))}"',
                     one.size,
                     one.last_modified,
+                    is_archived=one.blob_tier == StandardBlobTier.ARCHIVE,
                 )
                 for one, log in logs
                 if log is not None

@@ -8,12 +8,14 @@
     |   |-- BlobGrew                      it was appended to while it was read
     |   |-- BlobRewritten                 it does not hold any more what was read before
     |   `-- BlobDeleted                   it is not there any more
+    |-- UnknownAccount           no       no source names the account of a blob (any more)
     `-- StorageError                      what a storage service answered
         |-- Unavailable          yes      time-out, broken connection or answer, 408, 429, 5xx
         |-- Conflict             no       a conditional write came too late: read again, decide anew
         |-- OutOfRange           no       416: the blob ends before the byte that was asked for
         |-- NotFound             no       404: the blob, container, queue or table is not there
         |-- NotAllowed           no       401, 403: a role or a firewall rule is missing
+        |-- Archived             no       409 BlobArchived: it must be rehydrated to be read
         `-- Refused              no       any other answer: a fault in the request or in Flowlog
 
 `storage_errors()` is the one place where exceptions of storage calls become these. Nothing that is
@@ -83,6 +85,10 @@ class BlobDeleted(BlobChanged):
     """There is nothing left to read."""
 
 
+class UnknownAccount(FlowlogError):
+    """The blob is in an account that is not, or no longer, among the sources."""
+
+
 class StorageError(FlowlogError):
     """A storage call did not succeed; the text names the call and what the service said."""
 
@@ -109,9 +115,16 @@ class NotAllowed(StorageError):
     """The service knows the caller, or does not, and refuses."""
 
 
+class Archived(StorageError):
+    """The blob is in the archive tier, or on its way out of it, and cannot be read there."""
+
+
 class Refused(StorageError):
     """An answer that no rule here expects."""
 
+
+# Microsoft's page "Blob service error codes": both come with status 409.
+_ARCHIVED = ("BlobArchived", "BlobBeingRehydrated")
 
 _BY_STATUS: dict[int, type[StorageError]] = {
     HTTPStatus.UNAUTHORIZED: NotAllowed,
@@ -131,7 +144,7 @@ def _kind_of(error: AzureError) -> type[StorageError]:
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return Unavailable
         if status in _BY_STATUS:
-            return _BY_STATUS[status]
+            return Archived if _code_of(error) in _ARCHIVED else _BY_STATUS[status]
     if isinstance(error, ClientAuthenticationError):
         return NotAllowed
     # A body that was cut off, or could not be decoded, is a broken connection in other words.
@@ -143,13 +156,16 @@ def _kind_of(error: AzureError) -> type[StorageError]:
     return Refused
 
 
+def _code_of(error: AzureError) -> str | None:
+    code = getattr(error, "error_code", None)
+    return getattr(code, "value", code)
+
+
 def _in_one_line(error: AzureError) -> str:
     """Status, error code and the first line of the message: what a person needs at night."""
     status = getattr(error, "status_code", None)
-    code = getattr(error, "error_code", None)
-    code = getattr(code, "value", code)
     message = str(error).strip().splitlines()
-    told = [str(part) for part in (status, code) if part]
+    told = [str(part) for part in (status, _code_of(error)) if part]
     told += message[:1] or [type(error).__name__]
     return " ".join(told)
 

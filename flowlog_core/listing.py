@@ -30,6 +30,8 @@ class Listed(NamedTuple):
     blob_bytes: int
     last_modified: datetime
     """Aware UTC."""
+    is_archived: bool = False
+    """It is in the archive tier, where it cannot be read."""
 
 
 class Page(NamedTuple):

@@ -116,6 +116,9 @@ class Sweep:
             claim.abandon(str(error) or type(error).__name__)
             raise
         log.info("swept: %s", summary)
+        if summary.archived:
+            told = "%d blobs are behind and in the archive tier, where they cannot be read: %s"
+            log.warning(told, summary.archived, summary.archived_such_as)
         return summary
 
     def look_at_all(self) -> Summary:
@@ -218,14 +221,18 @@ class Sweep:
         }
         for one, key in zip(batch, keys, strict=True):
             checkpoint = stored[key.partition].get(key.row)
-            is_young = (now - one.last_modified).total_seconds() < self._scope.untouched_for_s
-            if is_young or not is_behind(one, checkpoint, now):
+            if not is_behind(one, checkpoint, now):
                 continue
-            if checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
+            if one.is_archived:
+                # Not owed: no later pass could read it either. Who rehydrates it asks for it anew.
+                summary.add_archived(one.blob)
+            elif (now - one.last_modified).total_seconds() < self._scope.untouched_for_s:
+                owing.append(one)  # its event is on the way, and may yet be lost
+            elif checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
                 summary.backing_off += 1
                 owing.append(one)
-                continue
-            yield one
+            else:
+                yield one
 
 
 def _nothing(*_: object) -> None:

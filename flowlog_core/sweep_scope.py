@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
+from flowlog_core.checkpoint import BlobRef
 from flowlog_core.pipeline import Outcome
 
 
@@ -32,6 +33,12 @@ class Scope:
     """No new blob is begun after this; the next sweep goes on from there."""
 
 
+_AS_FOUND_LAST = (
+    *("looked_at", "behind", "left_to_others", "archived", "archived_such_as"),
+    *("failed", "backing_off", "is_whole"),
+)
+
+
 @dataclass(slots=True)
 class Summary:
     """What a sweep found and did."""
@@ -39,6 +46,12 @@ class Summary:
     looked_at: int = 0
     behind: int = 0
     forwarded: int = 0
+    left_to_others: int = 0
+    """Another worker has them and was told, or took them on the way."""
+    archived: int = 0
+    """In the archive tier, where they cannot be read; left alone until they are rehydrated."""
+    archived_such_as: str = ""
+    """The first of these."""
     failed: int = 0
     backing_off: int = 0
     entries: int = 0
@@ -48,9 +61,17 @@ class Summary:
     is_whole: bool = True
     """False: the time was up, or another sweep is going on."""
 
+    def add_archived(self, blob: BlobRef) -> None:
+        """Count one that is behind and cannot be read."""
+        self.archived += 1
+        self.archived_such_as = self.archived_such_as or str(blob)
+
     def add(self, outcome: Outcome) -> None:
         """Count what one blob came to."""
-        self.forwarded += 1
+        if outcome.how in ("rung", "lost"):
+            self.left_to_others += 1
+        else:
+            self.forwarded += 1
         self.entries += outcome.entries
         self.records += outcome.records
         self.dead_letters += outcome.dead_letters
@@ -60,14 +81,15 @@ class Summary:
         """Add up what was done; what is failing, or left, is as it was found last."""
         for name in ("forwarded", "entries", "records", "dead_letters", "new_bytes"):
             setattr(self, name, getattr(self, name) + getattr(later, name))
-        for name in ("looked_at", "behind", "failed", "backing_off", "is_whole"):
+        for name in _AS_FOUND_LAST:
             setattr(self, name, getattr(later, name))
         return self
 
     def __str__(self) -> str:
         return (
             f"{self.looked_at} blobs looked at, {self.behind} behind, {self.forwarded} forwarded, "
-            f"{self.failed} failed, {self.backing_off} left for later after failures: "
+            f"{self.failed} failed, {self.backing_off} left for later after failures, "
+            f"{self.left_to_others} left to other workers, {self.archived} archived: "
             f"{self.entries} entries, {self.records} records, {self.dead_letters} dead letters, "
             f"{self.new_bytes} new bytes" + ("" if self.is_whole else "; to be continued")
         )

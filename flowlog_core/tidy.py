@@ -9,7 +9,7 @@ from datetime import timedelta
 from flowlog_core.appended import LogReader
 from flowlog_core.checkpoint import BlobRef, CheckpointStore, hour_key
 from flowlog_core.clock import Clock
-from flowlog_core.errors import Conflict, FlowlogError, NotFound, OutOfRange
+from flowlog_core.errors import Conflict, FlowlogError, NotFound, OutOfRange, UnknownAccount
 from flowlog_core.sweep import SWEEP_KEY
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def tidy(
     beginning. Stops after `most_s` seconds; the next day goes on with what is left.
     Raises a `StorageError` if the table cannot be read.
     """
-    started, removed = clock.monotonic(), 0
+    started, removed, kept = clock.monotonic(), 0, 0
     oldest_kept = checkpoints.get(SWEEP_KEY).at - timedelta(days=keep_days)
     for key, answer in checkpoints.before(hour_key(oldest_kept)):
         if clock.monotonic() - started >= most_s:
@@ -37,9 +37,13 @@ def tidy(
                 with suppress(Conflict):  # it is in use after all
                     checkpoints.remove(key, answer.etag)
                     removed += 1
+        except UnknownAccount:
+            kept += 1  # who adds the account again does not want its logs again
         except FlowlogError as error:
             log.warning("cannot tell whether %s may be forgotten: %s", blob, error)
     log.info("removed %d checkpoints of deleted blobs", removed)
+    if kept:
+        log.info("kept %d old checkpoints of accounts that are no source any more", kept)
     return removed
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flowlog_core.appended import Chunk, LogReader, Slice, read_appended
 from flowlog_core.checkpoint import BlobRef, Progress, seam_of
-from flowlog_core.errors import BlobDeleted, BlobGrew, BlobRewritten, NotAllowed
+from flowlog_core.errors import BlobDeleted, BlobGrew, BlobRewritten, Conflict, NotAllowed
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
 BLOB = some_blob()
@@ -73,3 +73,14 @@ def test_other_errors_pass_through() -> None:
 
     with pytest.raises(NotAllowed):
         list(read_appended(Forbidden(), BLOB, Progress()))
+
+
+def test_only_a_named_version_can_have_been_followed_by_another() -> None:
+    """A 409 to a read that names none, of an archived blob say, may be the answer for ever."""
+
+    class Refusing(LogReader):
+        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+            raise Conflict(f"{blob} {start} {most_bytes} {etag}")
+
+    with pytest.raises(Conflict):
+        list(read_appended(Refusing(), BLOB, Progress()))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
 
 import pytest
-from azure.storage.blob import BlobServiceClient, BlobType
+from azure.storage.blob import BlobServiceClient, BlobType, StandardBlobTier
 
 from flowlog_core.appended import LogReader, Slice
 from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef
-from flowlog_core.errors import Conflict, NotFound, OutOfRange
+from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange, UnknownAccount
 from flowlog_core.listing import BlobLister, Page
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
@@ -31,6 +32,8 @@ class Storage(Protocol):
 
     def put(self, blob: BlobRef, content: bytes) -> None: ...
 
+    def archive(self, blob: BlobRef) -> None: ...
+
 
 class InMemory:
     def __init__(self, container: str) -> None:
@@ -39,6 +42,9 @@ class InMemory:
 
     def put(self, blob: BlobRef, content: bytes) -> None:
         self.source.put(blob, content)
+
+    def archive(self, blob: BlobRef) -> None:
+        self.source.archive(blob)
 
 
 class InAzurite:
@@ -57,6 +63,10 @@ class InAzurite:
             client.create_append_blob()
             if content:
                 client.append_block(content)
+
+    def archive(self, blob: BlobRef) -> None:
+        client = self._client.get_blob_client(blob.name)
+        client.set_standard_blob_tier(StandardBlobTier.ARCHIVE)
 
 
 @pytest.fixture(params=["memory", "block blob", "append blob"])
@@ -149,3 +159,21 @@ def test_a_container_that_is_not_there_is_not_found(connection_string: str) -> N
         source.page("a", "no-such-container", "")
     with pytest.raises(NotFound):
         source.folders("a", "no-such-container", "")
+
+
+@pytest.mark.parametrize("storage", ["memory", "block blob"], indirect=True)  # others have no tiers
+def test_what_is_in_the_archive_tier_is_listed_as_such_and_cannot_be_read(storage: Storage) -> None:
+    archived, other = (some_blob(hour=hour, container=storage.container) for hour in (1, 2))
+    storage.put(archived, b"x")
+    storage.put(other, b"x")
+    storage.archive(archived)
+    listed = storage.source.page("exampleaccount", storage.container, "").listed
+    assert [(one.blob, one.is_archived) for one in listed] == [(archived, True), (other, False)]
+    with pytest.raises(Archived, match="409 BlobArchived"):
+        storage.source.read(archived, 0, 5, None)
+
+
+def test_an_account_that_is_no_source_is_named() -> None:
+    blob = some_blob()
+    with pytest.raises(UnknownAccount, match=re.escape(f"{blob}: its account is none of FLOWLOG_")):
+        AzureBlobs({}).read(blob, 0, 5, None)

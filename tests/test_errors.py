@@ -24,6 +24,7 @@ from requests.exceptions import ChunkedEncodingError
 
 from flowlog_core import errors
 from flowlog_core.errors import (
+    Archived,
     Conflict,
     FlowlogError,
     NotAllowed,
@@ -38,6 +39,12 @@ from flowlog_core.errors import (
 
 def answer(status: int) -> Any:
     return SimpleNamespace(status_code=status, reason="reason", headers={}, internal_response=None)
+
+
+def archived(code: str) -> HttpResponseError:
+    error = http(409, ResourceExistsError)
+    error.error_code = code  # type: ignore[attr-defined]  # as the blob client sets it
+    return error
 
 
 def http(status: int, kind: type[HttpResponseError] = HttpResponseError) -> HttpResponseError:
@@ -66,6 +73,9 @@ def body_cut_off() -> HttpResponseError:
         (http(429), Unavailable, True),
         (http(408), Unavailable, True),
         (http(409, ResourceExistsError), Conflict, False),
+        (archived("BlobAlreadyExists"), Conflict, False),
+        (archived("BlobArchived"), Archived, False),
+        (archived("BlobBeingRehydrated"), Archived, False),
         (http(412, ResourceModifiedError), Conflict, False),
         (http(416), OutOfRange, False),
         (http(404, ResourceNotFoundError), NotFound, False),

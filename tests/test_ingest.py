@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import in_order_of_position, records_in, tuple_of
 
-from flowlog_core.appended import CHUNK_BYTES
+from flowlog_core.appended import CHUNK_BYTES, Slice
 from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
 from flowlog_core.dead_letter import DeadLetter
-from flowlog_core.errors import NotAllowed, Unavailable
+from flowlog_core.errors import Archived, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.records import Source
 from flowlog_core.testing.generate import (
@@ -410,3 +410,32 @@ def test_blobs_do_not_share_anything(world: World) -> None:
         ingest(blob, world.pipeline())
     assert world.received() == [*entry.tuples, *entry.tuples]
     assert len({record["id"] for record in records_in(world.sink.messages)}) == 10
+
+
+def test_a_blob_in_the_archive_tier_is_a_failure_and_waits_there(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"]))
+    world.blobs.archive(BLOB)
+    with pytest.raises(Archived):
+        world.ingest()
+    failure = world.checkpoint().failure
+    assert failure is not None
+    assert (failure.attempts, "BlobArchived" in failure.error) == (1, True)
+    world.blobs.rehydrate(BLOB)
+    assert world.ingest().entries == 1
+    assert world.received() == world.written()
+
+
+def test_a_blob_that_is_archived_while_it_is_read_is_a_failure_too(world: World) -> None:
+    world.append(*entries_of(1, ["nsg2"] * 40))
+    whole = world.blobs.read
+
+    def read(blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        slice_read = whole(blob, start, most_bytes, etag)
+        if etag is None:
+            world.blobs.archive(blob)
+        return slice_read
+
+    world.blobs.read = read  # type: ignore[method-assign]  # as its own, so that it can begin anew
+    with pytest.raises(Archived):
+        ingest(BLOB, replace(world.pipeline(), chunk_bytes=10_000))
+    assert 0 < world.checkpoint().progress.offset < 20_000

@@ -127,6 +127,41 @@ def test_young_commits_are_left_to_their_events(world: World) -> None:
     assert world.sweep().forwarded == 1
 
 
+def test_a_young_commit_to_an_old_hour_is_not_forgotten_when_its_event_is_lost(
+    world: World,
+) -> None:
+    """Such as one copied there: the next pass begins no later than with its hour."""
+    world.append(blob_at(9 * 24))
+    assert world.sweep(since=EPOCH).behind == 0
+    world.minutes_later()
+    assert world.sweep(since=EPOCH).forwarded == 1
+    world.minutes_later()
+    assert world.sweep(since=EPOCH).looked_at == 0
+
+
+def test_what_is_archived_is_told_and_left_alone_and_stops_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does it keep the window open: whoever rehydrates it asks for it again."""
+    archived, other, known = blob_at(9 * 24, 1), blob_at(9 * 24, 2), blob_at(1, 3)
+    for blob in (archived, other, known):
+        world.append(blob)
+    ingest(known, world.pipeline)
+    world.blobs.archive(archived)
+    world.blobs.archive(known)
+    world.minutes_later()
+    summary = world.sweep(since=EPOCH)
+    assert (summary.behind, summary.forwarded, summary.archived) == (1, 1, 1)
+    assert (summary.archived_such_as, summary.failed) == (str(archived), 0)
+    assert f"1 blobs are behind and in the archive tier, where they cannot be read: {archived}" in (
+        caplog.messages
+    )
+    assert world.sweep(since=EPOCH).looked_at == 1
+    world.blobs.rehydrate(archived)
+    assert world.sweep(since=EPOCH - HOUR).forwarded == 1
+    assert len(world.received()) == len(set(world.received())) == 6
+
+
 def test_older_hours_are_not_looked_at_unless_asked_for_once(world: World) -> None:
     world.append(blob_at(24))
     world.append(blob_at(25))
@@ -359,6 +394,14 @@ def test_outcomes_are_added_up() -> None:
     summary = Summary()
     summary.add(Outcome("forwarded", 1, 2, 3, 4, 5))
     summary.add(Outcome("rung"))
+    summary.add(Outcome("lost"))
+    summary.add(Outcome("deleted"))
     assert summary == Summary(
-        forwarded=2, entries=1, records=2, dead_letters=4, new_bytes=5, is_whole=True
+        forwarded=2,
+        left_to_others=2,
+        entries=1,
+        records=2,
+        dead_letters=4,
+        new_bytes=5,
+        is_whole=True,
     )

@@ -8,6 +8,7 @@ import pytest
 
 from flowlog_core import blob_name
 from flowlog_core.appended import Slice
+from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
 from flowlog_core.errors import NotAllowed
 from flowlog_core.sweep import SWEEP_KEY
@@ -93,3 +94,21 @@ def test_what_cannot_be_told_stays_and_stops_nothing(world: World) -> None:
 def test_it_ends_in_time(world: World) -> None:
     world.add(blob_of(91))
     assert world.tidy(most_s=0) == 0
+
+
+def test_a_checkpoint_of_an_account_that_is_no_source_any_more_stays_and_stops_nothing(
+    world: World,
+) -> None:
+    """Were it removed, all of that account would come again once it is a source again."""
+    retired, gone = blob_of(92, 1), blob_of(91, 2)
+    world.add(retired, gone)
+
+    class Sources(MemoryBlobs):
+        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+            if blob == retired:
+                return AzureBlobs({}).read(blob, start, most_bytes, etag)
+            return super().read(blob, start, most_bytes, etag)
+
+    world.blobs = Sources(world.clock)
+    assert world.tidy() == 1
+    assert (world.has(retired), world.has(gone)) == (True, False)

@@ -19,6 +19,7 @@ import threading
 from types import FrameType
 
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
+from flowlog_core.errors import FlowlogError
 from flowlog_core.service import Service
 from flowlog_core.sweep import Summary
 from flowlog_core.telemetry import MetricsObserver
@@ -71,20 +72,32 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     total = Summary()
+    could_look = True
     try:
         while not stop.is_set():
-            found = service.catch_up(stop)
-            total += found
-            if found.behind:
-                log.info("%s", found)
-            if options.once and not found.forwarded:
+            found = _look(service, stop)
+            could_look = found is not None
+            if found is not None:
+                total += found
+                if found.behind:
+                    log.info("%s", found)
+            if options.once and (found is None or not found.forwarded + found.left_to_others):
                 break
-            if not options.once:
-                stop.wait(options.interval_s)
+            if not options.once or (found and not found.forwarded):
+                stop.wait(options.interval_s)  # what others have may take a while
     finally:
         service.close()
     if options.log == "json":
         log.info("%s", total)
     else:
         print(total, file=sys.stderr)
-    return 1 if options.once and total.failed + total.backing_off else 0
+    return 1 if options.once and (not could_look or total.failed + total.backing_off) else 0
+
+
+def _look(service: Service, stop: threading.Event) -> Summary | None:
+    """One look at everything; None, and why in the log, where not even that could be had."""
+    try:
+        return service.catch_up(stop)
+    except FlowlogError as error:
+        log.warning("cannot look for what is behind: %s", error)
+        return None

@@ -17,7 +17,7 @@ from flowlog_core import blob_name
 from flowlog_core.appended import Slice
 from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
 from flowlog_core.dead_letter import DeadLetter
-from flowlog_core.errors import Conflict, NotFound, OutOfRange
+from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
 from flowlog_core.listing import Listed, Page
 from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
@@ -124,6 +124,7 @@ class MemoryBlobs:
         self.read_bytes = 0
         self._committed: dict[BlobRef, datetime] = {}
         self._stored: dict[BlobRef, tuple[bytes, str]] = {}
+        self._archived: set[BlobRef] = set()
         self._versions = 0
         self._lock = RLock()
 
@@ -139,12 +140,24 @@ class MemoryBlobs:
         with self._lock:
             del self._stored[blob]
 
+    def archive(self, blob: BlobRef) -> None:
+        """Move the blob to the archive tier."""
+        with self._lock:
+            self._archived.add(blob)
+
+    def rehydrate(self, blob: BlobRef) -> None:
+        """Bring it back from there; it stays the version that it was."""
+        with self._lock:
+            self._archived.remove(blob)
+
     def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
         with self._lock:
             self.calls["read"] += 1
             if blob not in self._stored:
                 raise NotFound(str(blob))
+            if blob in self._archived:
+                raise Archived(f"reading {blob}: 409 BlobArchived")
             content, version = self._stored[blob]
             if etag is not None and etag != version:
                 raise Conflict(f"{blob} is not {etag} any more")
@@ -159,7 +172,7 @@ class MemoryBlobs:
         with self._lock:
             self.calls["page"] += 1
             found = [
-                Listed(blob, etag, len(content), self._committed[blob])
+                Listed(blob, etag, len(content), self._committed[blob], blob in self._archived)
                 for blob, (content, etag) in self._stored.items()
                 if (blob.account, blob.container) == (account, container)
                 and blob.name.startswith(prefix)
