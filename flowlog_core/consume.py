@@ -58,12 +58,17 @@ def decode(content: str | bytes) -> Batch:
         raise ValueError(f"not a Flowlog message: {error}") from error
     if not isinstance(message, dict) or message.get("schema") != SCHEMA:
         raise ValueError(f"not a Flowlog message of schema {SCHEMA!r}")
-    if len(message["records"]) != message["count"]:
+    name, source, records = (message.get(key) for key in ("id", "source", "records"))
+    if not (isinstance(name, str) and isinstance(source, dict) and isinstance(records, list)):
+        fault = f"not a Flowlog message of schema {SCHEMA!r}: id, source or records amiss"
+        raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
+    if len(records) != message.get("count"):
         raise ValueError(
-            f"message {message['id']}: {message['count']} records announced, "
-            f"{len(message['records'])} found"
+            f"message {name}: {message.get('count')} records announced, {len(records)} found"
         )
-    return Batch(message["id"], message["source"], message["records"])
+    if not all(isinstance(record, dict) for record in records):
+        raise ValueError(f"message {name}: a record is not an object")
+    return Batch(name, source, records)
 
 
 def receive(queue: QueueClient) -> list[QueueMessage]:

@@ -8,7 +8,7 @@ What goes into which message follows from the entry and the encoding alone.
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
@@ -28,6 +28,9 @@ Encoding = Literal["json", "gzip"]
 _END = b"]}"
 _WIDEST = 10**9  # stands for a number that is not known yet, and longer than any
 _GZIP_PACKS_ABOUT = 8  # a first guess at how much more fits; what does not fit is halved
+_GZIP_LEVEL = 6
+_GZIP_FORMAT = 31  # of zlib's `wbits`: a gzip file, with no time in it, so the same every time
+_GZIP_ADDS_BYTES = 16  # at most, to a beginning that cannot be compressed: zlib adds 5
 
 
 class Message(NamedTuple):
@@ -46,19 +49,21 @@ def messages_of(
     Each message is made when it is drawn, so that they need not all fit into memory.
     """
     most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
-    encode = _gzipped if encoding == "gzip" else bytes
+    encode = _gzipped if encoding == "gzip" else b"".join
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
     envelope, name_of_entry = _envelope(entry), entry_id(entry.source, entry.offset)
     widest_name = message_id(name_of_entry, _WIDEST).encode()
-    widest_start = envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST)
+    most_of_start = len(envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST))
+    room = most_bytes - most_of_start - len(_END)
+    if encoding == "gzip":
+        most_of_start += _GZIP_ADDS_BYTES
 
     def fits(run: range) -> bool:
-        body = b"".join((widest_start, entry.lines.joined(run), _END))
-        return len(encode(body)) <= most_bytes
+        body = encode((b"", entry.lines.joined(run), _END))
+        return len(body) + most_of_start <= most_bytes
 
     runs: list[range] = []
     too_large: list[TooLarge] = []
-    room = most_bytes - len(widest_start) - len(_END)
     for longest in _runs(entry.lines.ends, room * packs):
         for run in (longest,) if encoding == "json" else _halved(longest, fits):
             # `_runs` and `_halved` leave a record alone that is too large even so.
@@ -72,8 +77,8 @@ def messages_of(
         for part, run in enumerate(runs):
             name = message_id(name_of_entry, part)
             start = envelope % (name.encode(), part, len(runs), len(run))
-            body = b"".join((start, entry.lines.joined(run), _END))
-            yield Message(name, b64encode_as_string(encode(body)))
+            body = encode((start, entry.lines.joined(run), _END))
+            yield Message(name, b64encode_as_string(body))
 
     return messages(), too_large
 
@@ -111,5 +116,12 @@ def _envelope(entry: EntryRecords) -> bytes:
     return b'{"schema":"' + SCHEMA.encode() + b'","id":"%b","source":' + source + numbers
 
 
-def _gzipped(data: bytes) -> bytes:
-    return gzip.compress(data, compresslevel=6, mtime=0)  # no time of day: same bytes, same message
+def _gzipped(parts: Sequence[bytes | memoryview]) -> bytes:
+    """The parts as one gzip file, to which the first adds `_GZIP_ADDS_BYTES` at most.
+
+    The first is compressed by itself, so that the others take the same room whatever it says.
+    """
+    start, *others = parts
+    deflate = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
+    done = [deflate.compress(start), deflate.flush(zlib.Z_FULL_FLUSH)]
+    return b"".join((*done, *map(deflate.compress, others), deflate.flush()))

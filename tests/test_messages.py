@@ -125,8 +125,53 @@ def test_a_consumer_may_decode_what_the_functions_host_already_unpacked(
             '{"schema":"flowlog/1","id":"m","source":{},"count":2,"records":[{}]}',
             "message m: 2 records announced, 1 found",
         ),
+        (
+            '{"schema":"flowlog/1","id":"m","source":{},"records":[{}]}',
+            "message m: None records announced, 1 found",
+        ),
+        (
+            '{"schema":"flowlog/1","id":"m","source":{},"count":1,"records":[5]}',
+            "message m: a record is not an object",
+        ),
+        *[
+            (
+                f'{{"schema":"flowlog/1","count":0{rest}}}',
+                "not a Flowlog message of schema 'flowlog/1': id, source or records amiss",
+            )
+            for rest in (
+                "",
+                ',"id":5,"source":{},"records":[]',
+                ',"id":"m","source":[],"records":[]',
+                ',"id":"m","source":{},"records":{}',
+            )
+        ],
     ],
 )
 def test_what_is_no_message_is_refused_with_a_reason(content: str | bytes, fault: str) -> None:
     with pytest.raises(ValueError, match=f"^{fault}"):
         decode(content)
+
+
+_NEARLY_RANDOM = st.lists(
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", min_size=20),
+    min_size=20,
+)
+
+
+@given(_NEARLY_RANDOM, st.integers(600, 700).map(lambda number: 4 * number))
+def test_no_message_is_too_large_whatever_its_numbers_do_to_gzip(
+    texts: list[str], limit: int
+) -> None:
+    """What is compressed with the numbers in front of it varies by more bytes than these have."""
+    messages, too_large = messages_of(entry_of(texts), "gzip", limit)
+    assert max(len(message.text) for message in messages) <= limit
+    assert sum(len(decode(message.text).records) for message in messages) == len(texts)
+    assert too_large == []
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=300))
+def test_what_a_beginning_adds_to_gzip_is_bounded(start: bytes, behind: bytes) -> None:
+    alone = module._gzipped((b"", behind))
+    whole = module._gzipped((start, behind))
+    assert gzip.decompress(whole) == start + behind
+    assert len(whole) <= len(alone) + len(start) + module._GZIP_ADDS_BYTES
