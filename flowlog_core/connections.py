@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 Service = Literal["blob", "queue", "table"]
 
 _DEVELOPMENT = "usedevelopmentstorage=true"
+_STRING_KEYS = {"accountname", "blobendpoint", "queueendpoint", "tableendpoint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,11 @@ def parse_connection(
     """
     text = environment.get(name, "").strip()
     if text:
-        if _is_connection_string(text):
+        if text.lower().rstrip(";") == _DEVELOPMENT:
+            return Connection(name, connection_string=text)
+        keys = {part.partition("=")[0].strip().lower() for part in text.split(";")}
+        if _STRING_KEYS & keys:
+            faults += _lacking(name, keys, needed)
             return Connection(name, connection_string=text)
         faults.append(
             f"{name}: not a storage connection string (its value is not shown here). Write "
@@ -68,11 +73,22 @@ def parse_connection(
     return Connection(name, uris=uris, client_id=client_id)
 
 
-def _is_connection_string(text: str) -> bool:
-    if text.lower().rstrip(";") == _DEVELOPMENT:
-        return True
-    keys = {part.partition("=")[0].strip().lower() for part in text.split(";")}
-    return bool({"accountname", "blobendpoint", "queueendpoint", "tableendpoint"} & keys)
+def _lacking(name: str, keys: set[str], needed: Mapping[Service, str]) -> list[str]:
+    """The faults of a connection string with these keys, in lower case."""
+    faults = []
+    if not ("sharedaccesssignature" in keys or {"accountname", "accountkey"} <= keys):
+        faults.append(
+            f"{name}: the connection string opens nothing. It must have AccountName and "
+            "AccountKey, or SharedAccessSignature"
+        )
+    if "accountname" not in keys:
+        faults += [
+            f"{name}: the connection string names no {service} service, needed for {purpose}. Add "
+            f"AccountName, or {service.capitalize()}Endpoint"
+            for service, purpose in needed.items()
+            if f"{service}endpoint" not in keys
+        ]
+    return faults
 
 
 def _absent(name: str, needed: Mapping[Service, str]) -> str:

@@ -77,6 +77,7 @@ class Settings:
             for name, services in needed.items()
         }
         faults += _too_long(values["queue"], values["shards"])
+        faults += _same(values)
         faults += _alone(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
@@ -126,6 +127,14 @@ def _too_long(queue: str, shards: int) -> list[str]:
         f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), whose queues "
         f"have -00, -01 and so on behind it. Write at most {most} characters"
     ]
+
+
+def _same(values: Mapping[str, Any]) -> list[str]:
+    """The fault that two things would be kept in one place."""
+    table, checkpoints = values["table"], values["checkpoint_table"]
+    if values["sink"] != "table" or table.lower() != checkpoints.lower():
+        return []
+    return [f"FLOWLOG_TABLE: '{table}' is the table of the checkpoints. Write another name"]
 
 
 def _alone(environment: Mapping[str, str], *names: str) -> list[str]:

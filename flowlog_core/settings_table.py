@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from flowlog_core.ncrontab import read_schedule
 from flowlog_core.shards import MOST_SHARDS
 
 
@@ -61,19 +63,13 @@ def _connection_names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _schedule(text: str) -> str:
-    if len(text.split()) != 6:
-        raise ValueError("Write six fields: second minute hour day month weekday")
-    return " ".join(text.split())
-
-
 def _since(text: str) -> datetime | None:
     if not text:
         return None
-    try:
-        return datetime.strptime(f"{text}T00"[:13], "%Y-%m-%dT%H").replace(tzinfo=UTC)
-    except ValueError:
-        raise ValueError("Write a UTC date or hour, such as 2026-01-31 or 2026-01-31T09") from None
+    for form in ("%Y-%m-%d", "%Y-%m-%dT%H"):
+        with suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+    raise ValueError("Write a UTC date or hour, such as 2026-01-31 or 2026-01-31T09")
 
 
 def _https(text: str) -> str:
@@ -94,7 +90,10 @@ _container = _named(
     f"(?=.{{3,{MOST_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
     f"Write 3 to {MOST_NAME_CHARACTERS} lower-case letters, digits and single hyphens",
 )
-_table = _named("[A-Za-z][A-Za-z0-9]{2,62}", "Write 3 to 63 letters and digits, a letter first")
+_table = _named(
+    "(?!(?i:tables)$)[A-Za-z][A-Za-z0-9]{2,62}",
+    "Write 3 to 63 letters and digits, a letter first, and not the word tables",
+)
 
 TABLE: tuple[Row, ...] = (
     Row(
@@ -197,7 +196,7 @@ TABLE: tuple[Row, ...] = (
         "sweep_schedule",
         "0 */5 * * * *",
         "when to look for blobs that events missed: six NCRONTAB fields, seconds first",
-        _schedule,
+        read_schedule,
     ),
     Row(
         "FLOWLOG_SWEEP_HOURS",

@@ -148,7 +148,7 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "letters, digits and single hyphens",
         "FLOWLOG_TRIGGER_SOURCE: 'polling' cannot be used. Write EventGrid or LogsAndContainerScan",
         "FLOWLOG_TABLE: 'flow-records' cannot be used. Write 3 to 63 letters and digits, a "
-        "letter first",
+        "letter first, and not the word tables",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
         "to 256",
         "FLOWLOG_SWEEP_SCHEDULE: 'hourly' cannot be used. Write six fields: second minute hour "
@@ -267,3 +267,79 @@ def test_the_readme_documents_every_setting_as_it_is() -> None:
         re.MULTILINE,
     )
     assert written == [(row.name, row.default, row.meaning) for row in TABLE]
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T09", datetime(2026, 1, 31, 9, tzinfo=UTC)),
+    ],
+)
+def test_what_is_to_be_caught_up_is_a_date_or_an_hour(text: str, hour: datetime) -> None:
+    named = {**LOCAL, "FLOWLOG_CATCH_UP_SINCE": text}
+    assert Settings.from_environment(named).catch_up_since == hour
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-31T09+05:00", "2026-01-31T09:45", "2026-01-31T09Z", "2026-02-30", "31/1/2026"]
+)
+def test_no_part_of_a_time_to_catch_up_from_is_overlooked(text: str) -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_CATCH_UP_SINCE": text}) == [
+        f"FLOWLOG_CATCH_UP_SINCE: '{text}' cannot be used. Write a UTC date or hour, such as "
+        "2026-01-31 or 2026-01-31T09"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (
+            "AccountName=x",
+            [
+                "S: the connection string opens nothing. It must have AccountName and AccountKey, "
+                "or SharedAccessSignature"
+            ],
+        ),
+        (
+            "BlobEndpoint=https://x.example;SharedAccessSignature=sig",
+            [
+                "S: the connection string names no table service, needed for checkpoints. Add "
+                "AccountName, or TableEndpoint",
+                "S: the connection string names no queue service, needed for the records that are "
+                "sent. Add AccountName, or QueueEndpoint",
+            ],
+        ),
+        (
+            "BlobEndpoint=https://x.example;QueueEndpoint=https://x.example;"
+            "TableEndpoint=https://x.example;AccountKey=eA==",
+            [
+                "S: the connection string opens nothing. It must have AccountName and AccountKey, "
+                "or SharedAccessSignature"
+            ],
+        ),
+        (
+            "QueueEndpoint=https://x.example;TableEndpoint=https://x.example;"
+            "BlobEndpoint=https://x.example;SharedAccessSignature=sig",
+            [],
+        ),
+        ("accountname=x;ACCOUNTKEY=eA==", []),
+    ],
+)
+def test_a_connection_string_names_and_opens_all_that_is_needed(
+    text: str, faults: list[str]
+) -> None:
+    environment = {**LOCAL, "FLOWLOG_STATE": "S", "S": text}
+    if faults:
+        assert faults_of(environment) == faults
+    else:
+        Settings.from_environment(environment)
+
+
+def test_records_are_not_written_between_the_checkpoints() -> None:
+    table = {**LOCAL, "FLOWLOG_TABLE": "FlowlogCheckpoints"}
+    assert Settings.from_environment(table).table == "FlowlogCheckpoints"  # not used
+    assert faults_of({**table, "FLOWLOG_SINK": "table"}) == [
+        "FLOWLOG_TABLE: 'FlowlogCheckpoints' is the table of the checkpoints. Write another name"
+    ]
+    assert len(faults_of({**LOCAL, "FLOWLOG_TABLE": "Tables"})) == 1
