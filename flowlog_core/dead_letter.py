@@ -7,14 +7,15 @@ The name and content follow from the position alone, so a repeat replaces the sa
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Protocol
 
 import orjson
 from azure.storage.blob import ContainerClient, ContentSettings
+from pybase64 import b64encode_as_string
 
 from flowlog_core.checkpoint import BlobRef, hour_key, table_key
 from flowlog_core.creation import created_when_absent
@@ -28,6 +29,7 @@ SCHEMA = "flowlog-dead-letter/1"
 MOST_ITEMS_PER_ENTRY = 16
 """With more bad tuples than this in one entry, they are kept together in one item, so that a
 format that nobody knows yet does not cost a storage call a tuple."""
+_CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r"))  # those that JSON has no short escape for
 MOST_RAW_CHARACTERS = 256
 """Of each tuple in such an item, which holds the entry too."""
 
@@ -67,7 +69,11 @@ class DeadLetter:
         return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
 
     def to_json(self) -> bytes:
-        """The item's content. Bytes that are not UTF-8 stand in `raw_base64` instead of `raw`."""
+        """The item's content.
+
+        Bytes that are not UTF-8 stand in `raw_base64` instead of `raw`, and so do those with so
+        many control characters that escapes for them would take more room.
+        """
         item: dict[str, Any] = {
             "schema": SCHEMA,
             "id": self.id,
@@ -81,10 +87,11 @@ class DeadLetter:
                 "tuple_index": self.tuple_index,
             },
         }
-        try:
-            item["raw"] = self.raw.decode()
-        except UnicodeDecodeError:
-            item["raw_base64"] = b64encode(self.raw).decode()
+        text = _text(self.raw)
+        if text is None:
+            item["raw_base64"] = b64encode_as_string(self.raw)
+        else:
+            item["raw"] = text
         if self.tuples:
             item["tuples"] = [
                 {"tuple_index": bad.index, "raw": bad.raw, "reason": bad.reason}
@@ -124,6 +131,15 @@ def _bad_of(line: str, reason: str) -> BadTuple:
 
 def _cut(text: str) -> str:
     return text if len(text) <= MOST_RAW_CHARACTERS else text[:MOST_RAW_CHARACTERS] + "…"
+
+
+def _text(raw: bytes) -> str | None:
+    controls = len(raw) - len(raw.translate(None, _CONTROLS))
+    if 5 * controls > len(raw) / 3:  # JSON needs six bytes for each, base64 four for three
+        return None
+    with suppress(UnicodeDecodeError):
+        return raw.decode()
+    return None
 
 
 def _bytes(bad: BadTuple) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 
 import orjson
@@ -158,3 +159,12 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     parallel.close()
     kept = {b.name: container.download_blob(b.name).readall() for b in container.list_blobs()}
     assert kept == {letter.name: letter.to_json() for letter in letters}
+
+
+def test_text_that_is_mostly_control_characters_is_kept_as_base64_as_that_is_shorter() -> None:
+    """A blob full of zeroes would take six times its bytes."""
+    zeroes = DeadLetter(BLOB, SOURCE, 12, "not an entry", b"{" + bytes(1_000_000))
+    few = DeadLetter(BLOB, SOURCE, 12, "not an entry", b"\n\t\r\x00" + b"text" * 9)
+    assert len(zeroes.to_json()) < 1_400_000
+    assert b64decode(orjson.loads(zeroes.to_json())["raw_base64"]) == zeroes.raw
+    assert orjson.loads(few.to_json())["raw"] == few.raw.decode()
