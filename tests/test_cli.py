@@ -20,10 +20,16 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 from support import in_order_of_position, tuple_of
 
+from flowlog_core import blob_name
+from flowlog_core.checkpoint import BlobRef, checkpoint_key
+from flowlog_core.claim import take_or_ring
 from flowlog_core.cli import main
 from flowlog_core.cli.output import printable, writer_for
+from flowlog_core.clock import SystemClock
 from flowlog_core.doctor.ends import trial_message
 from flowlog_core.records import FIELDS
+from flowlog_core.service import Service
+from flowlog_core.settings import Settings
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
@@ -61,7 +67,9 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
     assert "\nExamples:\n  flowlog " in shown
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["parse"], ["run", "--interval-s", "0"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["parse"], ["parse", ""], ["run", "--interval-s", "0"]]
+)
 def test_wrong_usage_is_exit_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(arguments)
@@ -200,8 +208,8 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     code, out, err = flowlog("run", "--once", "--settings", str(values))
     assert (code, out) == (0, "")
     assert err.splitlines()[-1].startswith(
-        "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, 0 left for later after failures: "
-        "1 entries, 6 records, 0 dead letters, "
+        "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, 0 left for later after failures, "
+        "0 left to other workers, 0 archived: 1 entries, 6 records, 0 dead letters, "
     )
     local.container.upload_blob("readme.txt", b"not a flow log")
     local.append()
@@ -253,7 +261,8 @@ def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) ->
         assert process.stderr is not None
         last = process.stderr.read().decode().splitlines()[-1]
         assert process.wait(10) == 0
-    assert ", 0 failed, 0 left for later after failures: 3 entries, 18 records, " in last
+    assert " 3 forwarded, 0 failed, " in last
+    assert ": 3 entries, 18 records, " in last
 
 
 def received(local: Local) -> int:
@@ -321,3 +330,85 @@ def test_a_settings_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "empty.json").write_text("{}")
     code, _, err = flowlog("run", "--settings", str(tmp_path / "empty.json"))
     assert (code, "Values" in err, "Traceback" in err) == (2, True, False)
+    (tmp_path / "text.json").write_text("hello")
+    code, _, err = flowlog("run", "--settings", str(tmp_path / "text.json"))
+    assert err.startswith(f"{tmp_path / 'text.json'} is no local.settings.json: ")
+    assert (code, "Traceback" in err) == (2, False)
+    (tmp_path / "marked.json").write_text('{"Values":{"FLOWLOG_SINK":"kafka"}}', "utf-8-sig")
+    code, _, err = flowlog("run", "--settings", str(tmp_path / "marked.json"))
+    assert (code, "FLOWLOG_SINK: 'kafka' cannot be used" in err) == (2, True)
+
+
+def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
+    """Not without a pause, and it counts what it forwarded and nothing else."""
+    local.append()
+    settings = Settings.from_environment(local.environment)
+    service = Service(settings)
+    log = blob_name.parse(Interface.nsg().blob_name(HOUR))
+    assert log is not None
+    blob = BlobRef("devstoreaccount1", settings.nsg_container, log)
+    store, dead = service.pipeline.checkpoints, "a worker that was killed"
+    assert take_or_ring(store, checkpoint_key(blob), str(blob), dead, 3, SystemClock()) is not None
+    service.close()
+    code, _, err = flowlog("run", "--once", "--interval-s", "0.5", environment=local.environment)
+    lines = err.splitlines()
+    assert (code, lines[-1][:52]) == (0, "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, ")
+    assert 1 <= sum(" INFO rung devstoreaccount1/" in line for line in lines) <= 8
+
+
+def test_run_once_says_in_a_line_where_storage_cannot_be_reached() -> None:
+    ends = "".join(f";{kind}Endpoint=http://127.0.0.1:9/x" for kind in ("Blob", "Queue", "Table"))
+    nowhere = dict.fromkeys(
+        ("FlowLogs", "AzureWebJobsStorage"), f"AccountName=x;AccountKey=eA=={ends}"
+    )
+    code, out, err = flowlog("run", "--once", environment=nowhere)
+    assert (code, out, "Traceback" in err) == (1, "", False)
+    (told,) = [line for line in err.splitlines() if " WARNING " in line]
+    assert " cannot look for what is behind: reading the checkpoint " in told
+
+
+def test_records_are_utf_8_whatever_the_terminal_takes(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(
+        three_formats()[0].replace(b'"rule":"', '"rule":"é Ж '.encode())
+    )
+    latin = {"PYTHONIOENCODING": "latin-1"}
+    for kind in ("ndjson", "csv"):
+        code, out, err = flowlog(
+            "parse", "--output", kind, str(tmp_path / "one.json"), environment=latin
+        )
+        assert (code, out.count("é Ж "), err) == (0, 12, "")
+    done = subprocess.run(
+        [sys.executable, "-m", "flowlog_core", "parse", "--output", "table", tmp_path / "one.json"],
+        env={**os.environ, **latin},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode("latin-1").count("é \\u0416 ") == 12
+
+
+def test_a_fault_of_the_output_is_not_laid_to_the_input(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(three_formats()[0])
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no device here that is always full")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "flowlog_core", "parse", tmp_path / "one.json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"flowlog parse: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "told"),
+    [("<&-", 1, "-: cannot be read: standard input is closed\n"), (">&-", 2, "")],
+)
+def test_closed_streams_are_no_reason_for_a_traceback(closed: str, code: int, told: str) -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -m flowlog_core parse - {closed}', sys.executable],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.decode()) == (code, told)

@@ -27,6 +27,8 @@ _COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 something failed, 2 wrong usage)."""
+    if sys.stdout is None or sys.stderr is None:  # as Python has it where they are closed
+        return EXIT_USAGE
     parser = argparse.ArgumentParser(
         prog="flowlog",
         description="Azure network flow logs (NSG v1, v2 and VNet v4) as normalized records.",
@@ -52,9 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough; what Python flushes at exit goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # whoever read it has seen enough
         return EXIT_FAILED
+    except OSError as error:  # the output most of all: a full disk
+        _forget_output()
+        print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _forget_output() -> None:
+    """What Python flushes at exit goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _without_options(arguments: Sequence[str] | None) -> list[str]:

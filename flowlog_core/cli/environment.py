@@ -43,7 +43,10 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 
 def _values(file: Path) -> dict[str, str]:
-    content = json.loads(file.read_text())
+    try:
+        content = json.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a mark
+    except ValueError as error:
+        raise ValueError(f"{file} is no local.settings.json: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Values"), dict):
         fault = f"{file} is no local.settings.json: it has no object named Values"
         raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Callable, Iterable
+from io import TextIOWrapper
 from typing import Any, Protocol, TextIO
 
 import orjson
@@ -126,5 +127,14 @@ WRITERS: dict[str, Callable[[TextIO], Writer]] = {
 
 
 def writer_for(kind: str, out: TextIO | None = None) -> Writer:
-    """The writer named `kind`, on standard output if no other stream is given."""
-    return WRITERS[kind](sys.stdout if out is None else out)
+    """The writer named `kind`, on standard output if no other stream is given.
+
+    There, records are UTF-8 whatever the terminal's encoding; what is to be looked at is in that.
+    """
+    if out is None:
+        out = sys.stdout
+        if isinstance(out, TextIOWrapper) and kind == "table":
+            out.reconfigure(errors="backslashreplace")
+        elif isinstance(out, TextIOWrapper):
+            out.reconfigure(encoding="utf-8")
+    return WRITERS[kind](out)

@@ -15,8 +15,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
 from flowlog_core.cli.output import WRITERS, Writer, printable, writer_for
 from flowlog_core.framing import Damaged, Entry, Framer
@@ -29,7 +29,7 @@ _READ_BYTES = 1024 * 1024
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog parse`."""
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a PT1H.json, or - for standard input"
+        "files", nargs="+", metavar="FILE", type=_name, help="a PT1H.json, or - for standard input"
     )
     parser.add_argument(
         "--output",
@@ -37,6 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="ndjson",
         help="ndjson: a JSON object a line (default); csv: with a header; table: to look at",
     )
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a file is empty")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,21 +59,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _parse(name: str, writer: Writer) -> Iterator[str]:
     """Write the records of one file; yields what could not be read, in words."""
-    try:
-        if name == "-":
-            yield from _parse_stream(name, sys.stdin.buffer, writer)
-        else:
-            with Path(name).open("rb") as file:
-                yield from _parse_stream(name, file, writer)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        yield f"cannot be read: {error.strerror or error}"
-
-
-def _parse_stream(name: str, file: BinaryIO, writer: Writer) -> Iterator[str]:
     source = Source("", "", name, 0)
-    for item in _items(file):
+    for item in _items(name):
+        if isinstance(item, str):
+            yield item
+            continue
         if isinstance(item, Damaged):
             yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
             continue
@@ -81,8 +77,26 @@ def _parse_stream(name: str, file: BinaryIO, writer: Writer) -> Iterator[str]:
             yield f"byte {item.start}, tuple {bad.index}: {bad.reason}: {bad.raw}"
 
 
-def _items(file: BinaryIO) -> Iterator[Entry | Damaged]:
+def _items(name: str) -> Iterator[Entry | Damaged | str]:
+    """What is in a file; at the end in words why it cannot be read, where it cannot."""
     framer = Framer()
-    while data := file.read(_READ_BYTES):
+    pieces = _pieces(name)
+    while True:
+        try:
+            data = next(pieces, b"")
+        except OSError as error:
+            yield f"cannot be read: {error.strerror or error}"
+            return
+        if not data:
+            break
         yield from framer.feed(data)
     yield from framer.end(final=True)
+
+
+def _pieces(name: str) -> Iterator[bytes]:
+    """Raises `OSError`."""
+    if name == "-" and sys.stdin is None:  # as Python has it where it is closed
+        raise OSError("standard input is closed")
+    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+        while data := file.read(_READ_BYTES):
+            yield data
