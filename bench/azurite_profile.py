@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.parse import quote
 
-from bench.bench_latency import KINDS, SENT_TUPLES, Kind, records_of, service_of
+from bench.bench_latency import KINDS, SENT_TUPLES, Kind, records_of
+from bench.growing import service_of
 from bench.measuring import machine
 from bench.node_profile import OTHER, Shares, shares_of
 from flowlog_core.demo.azurite import Azurite, running_azurite
@@ -78,9 +79,10 @@ def ran_and_waited_s(pid: int) -> tuple[float, float]:
     return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
-def parcels_of(sink: Any) -> list[Any]:
+def parcels_of(sink: Any, hours: int = 1) -> list[Any]:
     """All that there is to send."""
-    return [parcel for entry in records_of(SENT_TUPLES) for parcel in sink.pack(entry).parcels]
+    entries = records_of(SENT_TUPLES, hours)
+    return [parcel for entry in entries for parcel in sink.pack(entry).parcels]
 
 
 @contextmanager
@@ -116,7 +118,7 @@ def profiled(kind: Kind, in_flight: int) -> Run:
             patch.dict(os.environ, NODE_OPTIONS=options),
             ready_to_send(kind, in_flight) as (azurite, sink),
         ):
-            parcels = parcels_of(sink)[: kind.most_calls]
+            parcels = parcels_of(sink, kind.hours)[: kind.most_calls]
             sink.send(parcels[:in_flight])  # opens the connections
             before = time.perf_counter(), time.process_time(), *ran_and_waited_s(azurite.pid)
             calls = sum(sink.send(parcels) for _ in range(kind.rounds))

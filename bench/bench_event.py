@@ -18,12 +18,10 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from bench.measuring import HOUR, interface_of, machine
-from flowlog_core.demo.azurite import Azurite, running_azurite
-from flowlog_core.service import Service
-from flowlog_core.settings import Settings
-from flowlog_core.testing.generate import FlowLogGenerator, Format
-from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+from bench.growing import GrowingBlob, service_of
+from bench.measuring import machine
+from flowlog_core.demo.azurite import running_azurite
+from flowlog_core.testing.generate import Format
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM: Format = "nsg2"
@@ -77,56 +75,34 @@ def package_of(file: Path) -> str:
 PYTHON_PARTS = {"http", "email", "json", "xml", "etree", "logging", "concurrent", "urllib"}
 
 
-class GrowingBlob:
-    """A blob on Azurite, and a service that ingests what is appended to it."""
-
-    def __init__(self, azurite: Azurite) -> None:
-        connection = azurite.connection_string
-        settings = Settings.from_environment(
-            {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-        )
-        self.service = Service(settings)
-        self._generator, self._interface = FlowLogGenerator(1), interface_of(FORM)
-        self._container, self._name = settings.nsg_container, self._interface.blob_name(HOUR)
-        source = self.service.clients.blobs(settings.sources[0])
-        container = source.create_container(self._container)
-        self._writer = NetworkWatcherWriter(container.get_blob_client(self._name))
-
-    def append(self) -> None:
-        """Append an entry."""
-        self._writer.append(self._generator.entry(FORM, self._interface, HOUR, TUPLES))
-
-    def ingest(self) -> None:
-        """What an event does."""
-        outcome = self.service.ingest_named("FlowLogs", self._container, self._name)
-        if outcome is None or outcome.records != TUPLES:
-            raise SystemExit("an append did not arrive: the figures would mean nothing")
-
-
 def processor_s_an_event(count: int) -> float:
     """Without a profiler."""
     took_s = 0.0
     with running_azurite() as azurite:
-        blob = GrowingBlob(azurite)
+        service = service_of(azurite.connection_string)
+        blob = GrowingBlob(service, FORM)
         for number in range(WARM_UP + count):
-            blob.append()
+            blob.append(TUPLES)
             started_s = time.process_time()
             blob.ingest()
             took_s += time.process_time() - started_s if number >= WARM_UP else 0
-        blob.service.close()
+        blob.close()
+        service.close()
     return took_s / count
 
 
 def profiled(count: int) -> dict[str, float]:
     """Under the profiler: seconds by package."""
     with running_azurite() as azurite, Profiles() as profiles:
-        blob = GrowingBlob(azurite)
+        service = service_of(azurite.connection_string)
+        blob = GrowingBlob(service, FORM)
         for _ in range(WARM_UP + count):
-            blob.append()
+            blob.append(TUPLES)
             profiles.here.enable()
             blob.ingest()
             profiles.here.disable()
-        blob.service.close()
+        blob.close()
+        service.close()
     return profiles.seconds_by_package()
 
 

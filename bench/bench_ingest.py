@@ -20,6 +20,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from bench.growing import GrowingBlob, service_of
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
@@ -29,12 +30,9 @@ from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.messages import messages_of
 from flowlog_core.normalize import normalize
 from flowlog_core.records import Source
-from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.sinks import EntryRecords, Packed
-from flowlog_core.testing.generate import FlowLogGenerator, Format
+from flowlog_core.testing.generate import Format
 from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
-from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 APPENDS = 60
 ROUNDS = 7
@@ -119,31 +117,18 @@ def calls_and_bytes() -> None:
     """Print what sixty appends cost."""
     print(f"\n### {APPENDS} appends, one event each, on Azurite\n")
     with running_azurite() as azurite:
-        connection = azurite.connection_string
-        settings = Settings.from_environment(
-            {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-        )
-        service = Service(settings)
+        service = service_of(azurite.connection_string)
+        blob = GrowingBlob(service, "nsg2")
+        blob.append(1)
+        blob.ingest()  # which also makes the table and the queue
         counting = Counting()
         service.clients._session.mount("http://", counting)
-        form: Format = "nsg2"
-        interface, generator = interface_of(form), FlowLogGenerator(1)
-        source = service.clients.blobs(settings.sources[0])
-        container = source.create_container(settings.nsg_container)
-        name = interface.blob_name(HOUR)
-        writer = NetworkWatcherWriter(container.get_blob_client(name))
-        writer.append(generator.entry(form, interface, HOUR, 1))
-        # The first event also makes the table and the queue.
-        service.ingest_named("FlowLogs", settings.nsg_container, name)
-        counting.requests.clear()
-        counting.downloaded_bytes = whole_blob_bytes = 0
+        whole_blob_bytes = 0
         for _ in range(APPENDS):
-            counted = counting.requests.copy(), counting.downloaded_bytes
-            writer.append(generator.entry(form, interface, HOUR, 150))
-            counting.requests, counting.downloaded_bytes = counted
-            service.ingest_named("FlowLogs", settings.nsg_container, name)
-            whole_blob_bytes += len(writer.content)
-        size = len(writer.content)
+            blob.append(150)
+            blob.ingest()
+            whole_blob_bytes += blob.blob_bytes
+        size = blob.blob_bytes
         print("| | |\n|---|---|")
         print(f"| size of the blob at the end | {size:,} bytes |")
         print(
@@ -157,6 +142,7 @@ def calls_and_bytes() -> None:
         calls, sends = (counting.requests[kind] / APPENDS for kind in ("other", "send"))
         print(f"| storage calls an append, sends left out | {calls:.2f} |")
         print(f"| messages an append | {sends:.2f} |")
+        blob.close()
         service.close()
 
 

@@ -25,20 +25,19 @@ import orjson
 from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
 
-from bench.measuring import HOUR, best_of, entries_of, interface_of, machine
+from bench.growing import GrowingBlob, service_of
+from bench.measuring import best_of, entries_of, machine
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.messages import Encoding, messages_of
 from flowlog_core.normalize import normalize
 from flowlog_core.records import Source
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import TableSink
-from flowlog_core.testing.generate import FlowLogGenerator, Format
+from flowlog_core.testing.generate import Format
 from flowlog_core.testing.memory import some_blob
-from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 FORM: Format = "nsg2"
 TUPLES = 20  # one message
@@ -51,6 +50,8 @@ class Kind(NamedTuple):
     """A way to send: its name, how many calls at a time are several, and how much of it is sent."""
 
     name: str
+    hours: int
+    """Over how many the records spread: each has a partition of its own in a table."""
     several: int
     rounds: int
     most_calls: int | None
@@ -67,11 +68,7 @@ def latency(connection: str, appends: int) -> None:
     """Print p50 and p99 over many appends, and where the time goes."""
     service = service_of(connection)
     settings = service.settings
-    generator, interface = FlowLogGenerator(1), interface_of(FORM)
-    container = service.clients.blobs(settings.sources[0]).create_container(settings.nsg_container)
-    name = interface.blob_name(HOUR)
-    client = container.get_blob_client(name)
-    writer = NetworkWatcherWriter(client)
+    blob = GrowingBlob(service, FORM)
     queue = service.clients.queues(settings.sink_connection).get_queue_client(settings.queue)
     table = service.clients.tables(settings.state).get_table_client("bare")
     table.create_table()
@@ -81,15 +78,12 @@ def latency(connection: str, appends: int) -> None:
     bare: list[float] = []
     steps: dict[str, float] = defaultdict(float)
     for number in range(appends + 20):
-        writer.append(generator.entry(FORM, interface, HOUR, TUPLES))
+        blob.append(TUPLES)
         started = time.perf_counter()
-        outcome = service.ingest_named("FlowLogs", settings.nsg_container, name)
+        outcome = blob.ingest()
         ended = time.perf_counter()
-        if outcome is None or outcome.records != TUPLES:
-            raise SystemExit("an append did not arrive: the figures would mean nothing")
-        size = client.get_blob_properties().size
         bare_started = time.perf_counter()
-        bare_calls(client, table, queue, size, text)
+        bare_calls(blob.client, table, queue, blob.blob_bytes, text)
         bare_ended = time.perf_counter()
         if number >= 20:  # the first ones open connections
             took.append(ended - started)
@@ -97,8 +91,8 @@ def latency(connection: str, appends: int) -> None:
             for step, seconds in outcome.seconds.items():
                 steps[step] += seconds
         if number % 50 == 0:
-            writer.start_over()
-            service.ingest_named("FlowLogs", settings.nsg_container, name)
+            blob.start_over()
+            blob.ingest()
     p50, p99 = percentiles(took)
     bare50, bare99 = percentiles(bare)
     print(
@@ -136,13 +130,14 @@ def sending(azurite: Azurite) -> None:
     times add up; with several the longer of the two remains, whatever the sink does.
     """
     service = service_of(azurite.connection_string)
-    entries = records_of(SENT_TUPLES)
     print("\n### Sending, 15,000 records\n")
     print("| sink | calls | one at a time | several | ratio | ours | Azurite's | ratio at most |")
     print("|---|---|---|---|---|---|---|---|")
-    for label, several, rounds, most_calls, make in KINDS:
-        # Tables of their own, as a row that is there already takes Azurite longer.
-        sinks = {n: make(service, Parallel(n), f"bench{label}{n}") for n in (1, several)}
+    for label, hours, several, rounds, most_calls, make in KINDS:
+        # Tables of their own, as Azurite takes longer the more rows a partition has.
+        name = "bench" + "".join(filter(str.isalnum, label))
+        sinks = {n: make(service, Parallel(n), f"{name}{n}") for n in (1, several)}
+        entries = records_of(SENT_TUPLES, hours)
         parcels = [parcel for entry in entries for parcel in sinks[1].pack(entry).parcels]
         parcels = parcels[:most_calls]
         best = dict.fromkeys(sinks, 0.0)
@@ -168,13 +163,6 @@ def sending(azurite: Azurite) -> None:
     service.close()
 
 
-def service_of(connection: str) -> Service:
-    """All that forwards, with everything in this one account."""
-    return Service(
-        Settings.from_environment({"FlowLogs": connection, "AzureWebJobsStorage": connection})
-    )
-
-
 def queue_sink(encoding: Encoding, service: Service, parallel: Parallel, name: str) -> QueueSink:
     """A queue of this name in the service's account."""
     queues = service.clients.queues(service.settings.sink_connection)
@@ -189,20 +177,22 @@ def table_sink(service: Service, parallel: Parallel, name: str) -> TableSink:
 
 # Azurite takes seconds for a batch of rows when several wait, so fewer go at a time there.
 KINDS = (
-    Kind("queue", 16, SENDING_ROUNDS, None, partial(queue_sink, "json")),
-    Kind("gzip", 16, SENDING_ROUNDS, None, partial(queue_sink, "gzip")),
-    Kind("table", 4, 1, TABLE_BATCHES, table_sink),
+    Kind("queue", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "json")),
+    Kind("gzip", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "gzip")),
+    Kind("table", 20, 4, 1, TABLE_BATCHES, table_sink),
+    Kind("table, one hour", 1, 4, 1, TABLE_BATCHES, table_sink),
 )
 
 
-def records_of(total_tuples: int) -> list[EntryRecords]:
-    """Normalized entries of so many tuples in all."""
-    blob = some_blob()
-    source = Source(blob.account, blob.container, blob.name, 0)
-    return [
-        EntryRecords(blob, source, offset, normalize(orjson.loads(raw), f"x.{offset}.").lines)
-        for offset, raw in enumerate(entries_of(FORM, 150, total_tuples))
-    ]
+def records_of(total_tuples: int, hours: int = 1) -> list[EntryRecords]:
+    """Normalized entries of so many tuples in all, of one interface's logs of up to 24 hours."""
+    entries = []
+    for offset, raw in enumerate(entries_of(FORM, 150, total_tuples)):
+        blob = some_blob(hour=offset % hours)
+        source = Source(blob.account, blob.container, blob.name, 0)
+        lines = normalize(orjson.loads(raw), f"x.{offset}.").lines
+        entries.append(EntryRecords(blob, source, offset, lines))
+    return entries
 
 
 def processor_s(pid: int) -> float:
@@ -216,7 +206,7 @@ def processor_s(pid: int) -> float:
 
 def encodings() -> None:
     """Print how many messages a million tuples make, and what that costs the processor."""
-    entries = records_of(6000)
+    entries = records_of(6_000)
     tuples = sum(len(entry.lines) for entry in entries)
     print("\n### Encodings\n\n| encoding | messages a million tuples | packing, ns a tuple |")
     print("|---|---|---|")

@@ -11,14 +11,10 @@ from typing import Any, Literal
 import requests
 
 from bench.bench_ingest import Counting
-from bench.measuring import HOUR, interface_of
+from bench.growing import GrowingBlob, service_of
 from bench.scale_model import Job, Step
 from bench.scale_storage import Call
-from flowlog_core.clients import Clients
-from flowlog_core.service import Service
-from flowlog_core.settings import Settings
-from flowlog_core.testing.generate import FlowLogGenerator, Format
-from flowlog_core.testing.network_watcher import NetworkWatcherWriter
+from flowlog_core.testing.generate import Format
 
 Kind = Literal["queue", "gzip", "table"]
 TUPLES = 100  # an append
@@ -90,33 +86,23 @@ class EventCost:
 
 def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCost:
     """The mean over so many appends to one blob, each taken by an event of its own."""
-    environment = {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-    environment["FLOWLOG_SINK"] = "table" if sink == "table" else "queue"
-    environment["FLOWLOG_QUEUE_ENCODING"] = "gzip" if sink == "gzip" else "json"
-    environment["FLOWLOG_CHECKPOINT_TABLE"] = f"checkpoints{form}{sink}"
-    settings = Settings.from_environment(environment)
-    service, others = Service(settings), Clients(settings)
-    container_name = settings.vnet_container if form == "vnet4" else settings.nsg_container
-    # The writer has clients of its own, so what it does is not counted.
-    container = others.blobs(settings.sources[0]).get_container_client(container_name)
-    if not container.exists():
-        container.create_container()
-    interface, generator = interface_of(form), FlowLogGenerator(1)
-    name = interface.blob_name(HOUR)
-    writer = NetworkWatcherWriter(container.get_blob_client(name))
-    writer.start_over()
+    service = service_of(
+        connection,
+        FLOWLOG_SINK="table" if sink == "table" else "queue",
+        FLOWLOG_QUEUE_ENCODING="gzip" if sink == "gzip" else "json",
+        FLOWLOG_CHECKPOINT_TABLE=f"checkpoints{form}{sink}",
+    )
+    blob = GrowingBlob(service, form)
     counting, processor_s = ByKind(), []
     for number in range(WARM_UP + appends):
         if number == WARM_UP:
             service.clients._session.mount("http://", counting)
-        writer.append(generator.entry(form, interface, HOUR, TUPLES))
+        blob.append(TUPLES)
         started_s = time.process_time()
-        outcome = service.ingest_named("FlowLogs", container_name, name)
+        blob.ingest()
         processor_s.append(time.process_time() - started_s)
-        if outcome is None or outcome.records != TUPLES:
-            raise SystemExit("an append did not arrive: the figures would mean nothing")
+    blob.close()
     service.close()
-    others.close()
     sends, odd = divmod(counting.kinds["send"], appends)
     if odd or counting.kinds["checkpoint"] != CHECKPOINT_CALLS * appends:
         raise SystemExit(f"not the calls that the simulation makes: {counting.kinds}")
