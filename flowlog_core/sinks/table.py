@@ -21,6 +21,7 @@ from flowlog_core.errors import storage_errors
 from flowlog_core.records import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.table_batch import upsert
 
 MAX_BATCH_ROWS = 100
 MAX_BATCH_BYTES = 3 * 1024 * 1024
@@ -62,6 +63,8 @@ class TableSink:
         with storage_errors(
             f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
         ):
+            if upsert(self._table, batch.rows):
+                return
             answers = created_when_absent(
                 lambda: self._table.submit_transaction(
                     [("upsert", row, _REPLACE) for row in batch.rows]

@@ -1,0 +1,99 @@
+"""A batch of rows as one request, written and judged by us: the SDK takes ten times as long.
+
+The client's own pipeline signs, sends and tries again. Only what its `submit_transaction` does in
+pure Python is done here: a hundred requests as MIME, and a hundred answers parsed from it
+(decision 0012). The form is that of Microsoft's page "Performing entity group transactions".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import orjson
+from azure.core.exceptions import HttpResponseError
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.data.tables import EntityProperty, TableClient
+
+_ACCEPTED, _NO_CONTENT = 202, b"204"
+_STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
+_VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
+
+
+def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Write rows of one partition, each in place of what has its key. False: not certainly all.
+
+    Then `submit_transaction` with the same rows will write them, or raise what is wrong. Raises
+    what the client's pipeline raises, and `HttpResponseError` where the batch as a whole was not
+    accepted.
+    """
+    boundary = f"changeset_{uuid4()}"
+    request = HttpRequest(
+        "POST",
+        f"{table.url}/$batch",
+        headers={
+            **_VERSIONS,
+            "MaxDataServiceVersion": "3.0;NetFx",
+            "Accept": "application/json",
+            "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
+        },
+        content=_content(f"{table.url}/{table.table_name}", rows, boundary.encode()),
+    )
+    # The client made from Microsoft's description of the service: `send_request` is public there,
+    # and the table client has no other way to send what it did not write itself.
+    answer: HttpResponse
+    with table._client.send_request(request, stream=True) as answer:
+        content = answer.read()  # by itself, as the pipeline would want to parse it
+        if answer.status_code != _ACCEPTED:
+            raise HttpResponseError(response=answer)
+    # A row that is refused is answered alone, in place of all; what was cut off has fewer answers.
+    return _STATUS.findall(content) == [_NO_CONTENT] * len(rows)
+
+
+def _content(url: str, rows: Sequence[Mapping[str, Any]], boundary: bytes) -> bytes:
+    parts = [
+        b"--batch_%b\r\nContent-Type: multipart/mixed; boundary=%b\r\n\r\n" % (boundary, boundary)
+    ]
+    partition = f"{url}(PartitionKey='{_key(rows[0]['PartitionKey'])}',RowKey='"
+    for number, row in enumerate(rows):
+        entity = orjson.dumps(dict(_properties(row)))
+        address = f"{partition}{_key(row['RowKey'])}')".encode()
+        parts.append(_PART % (boundary, number, address, len(entity), entity))
+    parts.append(b"--%b--\r\n\r\n--batch_%b--\r\n" % (boundary, boundary))
+    return b"".join(parts)
+
+
+_PART = b"\r\n".join(
+    (
+        b"--%b",
+        b"Content-Type: application/http",
+        b"Content-Transfer-Encoding: binary",
+        b"Content-ID: %d",
+        b"",
+        b"PUT %b HTTP/1.1",
+        b"Content-Type: application/json",
+        b"Content-Length: %d",
+        *(f"{name}: {value}".encode() for name, value in _VERSIONS.items()),
+        b"Accept: application/json",
+        b"",
+        b"%b",
+        b"",
+    )
+)
+
+
+def _properties(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A row as JSON has it: text is Edm.String and a number Edm.Int32, unless it says otherwise."""
+    for name, value in row.items():
+        if isinstance(value, EntityProperty):
+            yield name, str(value.value)
+            yield f"{name}@odata.type", value.edm_type
+        else:
+            yield name, value
+
+
+def _key(text: str) -> str:
+    return quote(text.replace("'", "''"), safe="")

@@ -1,0 +1,111 @@
+"""A batch of rows in one request: stored just as the SDK's own batch would store it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from azure.core.exceptions import AzureError, HttpResponseError
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient, UpdateMode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from requests.exceptions import RequestException
+
+from flowlog_core.demo.azurite import Azurite
+from flowlog_core.sinks.table_batch import upsert
+from flowlog_core.testing.fault_proxy import Fault, FaultProxy
+
+Row = dict[str, Any]
+
+# What a key may hold, and nothing that Azure forbids in one: / \ # ? and control characters.
+KEYS = st.text("aZ09 |'%+&=(),;:@$é世~", min_size=1, max_size=12)
+VALUES = (
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9)
+    | st.integers(-(2**31), 2**31 - 1)
+    | st.integers(0, 2**63 - 1).map(lambda number: EntityProperty(number, EdmType.INT64))
+)
+ROWS = st.dictionaries(
+    KEYS, st.dictionaries(st.sampled_from(["id", "rule", "n"]), VALUES), min_size=1, max_size=4
+)
+
+
+@pytest.fixture
+def service(connection_string: str) -> TableServiceClient:
+    return TableServiceClient.from_connection_string(connection_string)
+
+
+@pytest.fixture
+def table(service: TableServiceClient, unique: Callable[[str], str]) -> TableClient:
+    return service.create_table(unique("batch"))
+
+
+def stored(table: TableClient) -> list[Row]:
+    return [dict(row) for row in table.list_entities()]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(partition=KEYS, rows=ROWS)
+def test_what_is_stored_is_what_the_sdk_stores(
+    service: TableServiceClient, unique: Callable[[str], str], partition: str, rows: dict[str, Row]
+) -> None:
+    ours, theirs = (service.create_table(unique("batch")) for _ in range(2))
+    batch = [{**row, "PartitionKey": partition, "RowKey": key} for key, row in rows.items()]
+    assert upsert(ours, batch)
+    theirs.submit_transaction([("upsert", row, {"mode": UpdateMode.REPLACE}) for row in batch])
+    assert stored(ours) == stored(theirs)
+    assert len(stored(ours)) == len(batch)
+
+
+def test_a_row_replaces_what_has_its_key(table: TableClient) -> None:
+    for row in ({"a": 1, "b": "x"}, {"a": 2}):
+        assert upsert(table, [{**row, "PartitionKey": "p", "RowKey": "r"}])
+    assert stored(table) == [{"a": 2, "PartitionKey": "p", "RowKey": "r"}]
+
+
+def test_what_is_refused_is_said_not_to_be_written(service: TableServiceClient) -> None:
+    absent = service.get_table_client("nosuchtable")
+    assert not upsert(absent, [{"PartitionKey": "p", "RowKey": ""}])
+
+
+@contextmanager
+def proxied(azurite: Azurite, table: TableClient, fault: Fault) -> Iterator[TableClient]:
+    """The table behind a proxy where each request meets this fault."""
+    with FaultProxy(azurite.table_url, 1, rate=1, faults={fault: 1}) as proxy:
+        text = replace(azurite, table_url=proxy.url).connection_string
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            proxy.arm()
+            yield tables.get_table_client(table.table_name)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.CUT_BEFORE, Fault.CUT_AFTER, Fault.CUT_IN_HEAD, Fault.CUT_IN_BODY]
+)
+def test_no_batch_is_taken_for_written_whose_whole_answer_did_not_come(
+    azurite: Azurite, table: TableClient, fault: Fault
+) -> None:
+    """Whether it was written or not: the status of the whole says nothing of the rows."""
+    rows = [{"PartitionKey": "p", "RowKey": str(number)} for number in range(9)]
+    outcomes: list[bool | None] = []
+    with proxied(azurite, table, fault) as behind:
+        for _ in range(9):
+            try:
+                outcomes.append(upsert(behind, rows))
+            except (AzureError, RequestException):  # which `storage_errors` maps
+                outcomes.append(None)
+    assert len(outcomes) == 9
+    assert True not in outcomes
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Fault.BUSY, 503), (Fault.TOO_MANY, 429), (Fault.ERROR, 500)]
+)
+def test_a_refusal_of_the_whole_is_raised_as_it_is(
+    azurite: Azurite, table: TableClient, fault: Fault, status: int
+) -> None:
+    """And not tried again with the SDK, which would take as long once more."""
+    with proxied(azurite, table, fault) as behind, pytest.raises(HttpResponseError) as caught:
+        upsert(behind, [{"PartitionKey": "p", "RowKey": ""}])
+    assert caught.value.status_code == status
