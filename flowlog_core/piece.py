@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flowlog_core.appended import Chunk
@@ -44,7 +43,8 @@ class Piece:
     records: int = 0
     parcels: int = 0
     lag_s: float | None = None
-    newest: datetime | None = None
+    newest: Lines | None = None
+    """The records of the last entry that had some."""
     normalize_s: float = 0
     traffic: Traffic | None = None
 
@@ -62,7 +62,8 @@ class Piece:
         outcome.seconds["normalize"] += self.normalize_s
         outcome.seconds["send"] += clock.monotonic() - started - self.normalize_s
         if self.newest is not None:
-            self.lag_s = (self.claim.now() - self.newest).total_seconds()
+            sent_until = time_of_line(self.newest[-1])
+            self.lag_s = (self.claim.now() - sent_until).total_seconds()
         return Progress(
             offset=self.framer.offset,
             seam=seam_of(self.framer.before),
@@ -112,9 +113,10 @@ class Piece:
         lines = normalized.lines
         packed = self.pipeline.sink.pack(EntryRecords(self.blob, source, item.start, lines))
         too_large = packed.too_large
-        self._set_aside(
-            dead_letters_of(self.blob, source, item.start, item.raw, normalized, too_large)
-        )
+        if normalized.bad or too_large:
+            self._set_aside(
+                dead_letters_of(self.blob, source, item.start, item.raw, normalized, too_large)
+            )
         self.entries += 1
         self.records += len(lines) - len(too_large)
         if self.traffic is not None:
@@ -122,7 +124,7 @@ class Piece:
             sent = (line for place, line in enumerate(lines) if place not in refused)
             self.traffic.add(Lines.of(sent) if refused else lines)
         if lines:
-            self.newest = time_of_line(lines[-1])
+            self.newest = lines
         return packed.parcels
 
     def _set_aside_whole(self, source: Source, item: Entry | Damaged, reason: str) -> Iterable[Any]:
