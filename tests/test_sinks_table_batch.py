@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.rest import HttpRequest
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient, UpdateMode
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,3 +113,54 @@ def test_a_refusal_of_the_whole_is_raised_as_it_is(
     with proxied(azurite, table, fault) as behind, pytest.raises(HttpResponseError) as caught:
         upsert(behind, [{"PartitionKey": "p", "RowKey": ""}])
     assert caught.value.status_code == status
+
+
+def answered(status: int, *statuses: int, rows: int = 3) -> tuple[bool, HttpRequest]:
+    """What `upsert` makes of an answer with these statuses in it, and its request."""
+    requests: list[HttpRequest] = []
+    body = "".join(f"--x\r\n\r\nHTTP/1.1 {one} said\r\n\r\n" for one in statuses).encode()
+
+    def send_request(request: HttpRequest, **_: object) -> object:
+        requests.append(request)
+        return nullcontext(SimpleNamespace(status_code=status, read=lambda: body, reason="so"))
+
+    table: Any = SimpleNamespace(
+        url="https://x.example", table_name="t", _client=SimpleNamespace(send_request=send_request)
+    )
+    batch = [{"PartitionKey": "p", "RowKey": str(n), "rule": "é" * n} for n in range(rows)]
+    return upsert(table, batch), requests[0]
+
+
+@pytest.mark.parametrize(
+    ("status", "statuses", "is_written"),
+    [
+        (202, (204, 204, 204), True),
+        (202, (204, 204), False),
+        (202, (204, 204, 204, 204), False),
+        (202, (204, 404, 204), False),
+        (202, (404,), False),
+        (202, (), False),
+        (200, (204, 204, 204), False),
+        (400, (), False),
+        (403, (), False),
+        (404, (), False),
+    ],
+)
+def test_only_an_accepted_batch_with_a_204_for_each_row_is_written(
+    status: int, statuses: tuple[int, ...], is_written: bool
+) -> None:
+    """Of all else the SDK makes what it makes of it, in the service's words."""
+    assert answered(status, *statuses)[0] is is_written
+
+
+def test_each_part_says_how_many_bytes_its_row_has() -> None:
+    _, request = answered(202, 204, 204, 204)
+    content = request.content
+    parts = re.findall(rb"Content-Length: (\d+)\r\n(?:[^\r]+\r\n)*\r\n(.*?)\r\n--", content)
+    assert [(int(length), orjson.loads(row)["rule"]) for length, row in parts] == [
+        (len(row), "é" * number) for number, (_, row) in enumerate(parts)
+    ]
+    assert len(parts) == 3
+    boundary = request.headers["Content-Type"].partition("boundary=")[2].encode()
+    assert content.startswith(b"--" + boundary + b"\r\n")
+    assert content.endswith(b"\r\n--" + boundary + b"--\r\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -18,7 +19,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.data.tables import EntityProperty, TableClient
 
-_ACCEPTED, _NO_CONTENT = 202, b"204"
+_NO_CONTENT = b"204"
+_TRIED_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 _VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
 
@@ -26,9 +28,9 @@ _VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
 def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Write rows of one partition, each in place of what has its key. False: not certainly all.
 
-    Then `submit_transaction` with the same rows will write them, or raise what is wrong. Raises
-    what the client's pipeline raises, and `HttpResponseError` where the batch as a whole was not
-    accepted.
+    Then `submit_transaction` with the same rows will write them, or raise what is wrong, in the
+    service's words. Raises what the client's pipeline raises, and `HttpResponseError` for what that
+    has tried again in vain: a time-out, too many requests, a fault of the service.
     """
     boundary = f"changeset_{uuid4()}"
     request = HttpRequest(
@@ -47,10 +49,12 @@ def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
     answer: HttpResponse
     with table._client.send_request(request, stream=True) as answer:
         content = answer.read()  # by itself, as the pipeline would want to parse it
-        if answer.status_code != _ACCEPTED:
-            raise HttpResponseError(response=answer)
+    status = answer.status_code
+    if status in _TRIED_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise HttpResponseError(response=answer)
     # A row that is refused is answered alone, in place of all; what was cut off has fewer answers.
-    return _STATUS.findall(content) == [_NO_CONTENT] * len(rows)
+    statuses = _STATUS.findall(content)
+    return status == HTTPStatus.ACCEPTED and statuses == [_NO_CONTENT] * len(rows)
 
 
 def _content(url: str, rows: Sequence[Mapping[str, Any]], boundary: bytes) -> bytes:
