@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 Service = Literal["blob", "queue", "table"]
 
-_DEVELOPMENT = "usedevelopmentstorage=true"
+_DEVELOPMENT = "UseDevelopmentStorage=true"  # in these letters: some clients know no others
 _STRING_KEYS = {"accountname", "blobendpoint", "queueendpoint", "tableendpoint"}
 
 
@@ -38,12 +38,12 @@ def parse_connection(
     """
     text = environment.get(name, "").strip()
     if text:
-        if text.lower().rstrip(";") == _DEVELOPMENT:
-            return Connection(name, connection_string=text)
-        keys = {part.partition("=")[0].strip().lower() for part in text.split(";")}
-        if _STRING_KEYS & keys:
-            faults += _lacking(name, keys, needed)
-            return Connection(name, connection_string=text)
+        parts = _parts(text)
+        if parts.get("usedevelopmentstorage", "").lower() == "true" and len(parts) == 1:
+            return Connection(name, connection_string=_DEVELOPMENT)
+        if _STRING_KEYS & parts.keys():
+            faults += _lacking(name, parts, needed)
+            return Connection(name, connection_string=";".join(_without_spaces(text)))
         faults.append(
             f"{name}: not a storage connection string (its value is not shown here). Write "
             "'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
@@ -73,20 +73,39 @@ def parse_connection(
     return Connection(name, uris=uris, client_id=client_id)
 
 
-def _lacking(name: str, keys: set[str], needed: Mapping[Service, str]) -> list[str]:
-    """The faults of a connection string with these keys, in lower case."""
+def _without_spaces(text: str) -> list[str]:
+    """The parts of a connection string as the SDK wants them: it takes spaces for parts of keys."""
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    return [f"{key.strip()}={value.strip()}" for key, _, value in pairs]
+
+
+def _parts(text: str) -> dict[str, str]:
+    """What a connection string says, by key in lower case; what is empty is not said."""
+    pairs = (part.partition("=") for part in _without_spaces(text))
+    return {key.lower(): value for key, _, value in pairs if value}
+
+
+def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str]) -> list[str]:
+    """The faults of a connection string that says this."""
     faults = []
-    if not ("sharedaccesssignature" in keys or {"accountname", "accountkey"} <= keys):
+    opens_all = "sharedaccesssignature" in parts or {"accountname", "accountkey"} <= parts.keys()
+    # The clients of blobs and queues also take a signature that stands in the address.
+    signed = {
+        service
+        for service in ("blob", "queue")
+        if "sig=" in urlsplit(parts.get(f"{service}endpoint", "")).query
+    }
+    if not opens_all and not signed.issuperset(needed):
         faults.append(
             f"{name}: the connection string opens nothing. It must have AccountName and "
             "AccountKey, or SharedAccessSignature"
         )
-    if "accountname" not in keys:
+    if "accountname" not in parts:
         faults += [
             f"{name}: the connection string names no {service} service, needed for {purpose}. Add "
             f"AccountName, or {service.capitalize()}Endpoint"
             for service, purpose in needed.items()
-            if f"{service}endpoint" not in keys
+            if f"{service}endpoint" not in parts
         ]
     return faults
 

@@ -77,7 +77,8 @@ class Settings:
             for name, services in needed.items()
         }
         faults += _too_long(values["queue"], values["shards"])
-        faults += _same(values)
+        if sink_name == state_name:
+            faults += _same(values)
         faults += _alone(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from azure.data.tables import TableServiceClient
+from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.clients import WORST_CALL_S
 from flowlog_core.connections import Connection
@@ -324,6 +326,13 @@ def test_no_part_of_a_time_to_catch_up_from_is_overlooked(text: str) -> None:
             [],
         ),
         ("accountname=x;ACCOUNTKEY=eA==", []),
+        (
+            "AccountName=x;AccountKey=",
+            [
+                "S: the connection string opens nothing. It must have AccountName and AccountKey, "
+                "or SharedAccessSignature"
+            ],
+        ),
     ],
 )
 def test_a_connection_string_names_and_opens_all_that_is_needed(
@@ -336,10 +345,35 @@ def test_a_connection_string_names_and_opens_all_that_is_needed(
         Settings.from_environment(environment)
 
 
+def test_a_signature_may_stand_in_the_addresses_of_a_source() -> None:
+    """The clients of blobs and queues take it from there, that of tables does not."""
+    signed = "".join(f"{kind}Endpoint=https://x.example/?sv=1&sig=s;" for kind in ("Blob", "Queue"))
+    named = Settings.from_environment({**LOCAL, "FlowLogs": signed})
+    assert named.sources[0].connection_string == signed.rstrip(";")
+    signed += "TableEndpoint=https://x.example/?sv=1&sig=s"
+    assert len(faults_of({**LOCAL, "AzureWebJobsStorage": signed})) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("usedevelopmentstorage=TRUE;", "UseDevelopmentStorage=true"),
+        (" AccountName = acct ; AccountKey=eA== ;", "AccountName=acct;AccountKey=eA=="),
+    ],
+)
+def test_a_connection_string_reaches_the_sdk_as_it_wants_it(text: str, canonical: str) -> None:
+    state = Settings.from_environment({**LOCAL, "AzureWebJobsStorage": text}).state
+    assert state.connection_string == canonical
+    TableServiceClient.from_connection_string(canonical).close()
+    BlobServiceClient.from_connection_string(canonical).close()
+
+
 def test_records_are_not_written_between_the_checkpoints() -> None:
     table = {**LOCAL, "FLOWLOG_TABLE": "FlowlogCheckpoints"}
     assert Settings.from_environment(table).table == "FlowlogCheckpoints"  # not used
     assert faults_of({**table, "FLOWLOG_SINK": "table"}) == [
         "FLOWLOG_TABLE: 'FlowlogCheckpoints' is the table of the checkpoints. Write another name"
     ]
+    elsewhere = {"FLOWLOG_SINK": "table", "FLOWLOG_SINK_CONNECTION": "Sink", "Sink": KEYED}
+    assert Settings.from_environment({**table, **elsewhere}).sink == "table"
     assert len(faults_of({**LOCAL, "FLOWLOG_TABLE": "Tables"})) == 1
