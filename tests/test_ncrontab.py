@@ -1,4 +1,4 @@
-"""Schedules: what the host can read passes as it is, all else is refused in words."""
+"""Schedules: what the host reads as it is meant passes, all else is refused in words."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ GOOD = [
     "0 30 9 * Jan Mon",
     "5,8,10 0-30/5 * 1,15 1-6,DEC tuesday-Sat",
     "59 59 23 31 12 6",
+    "0 */120 */005 * * Mo",
 ]
 
 
@@ -37,10 +38,11 @@ def test_a_schedule_stays_as_it_is(text: str) -> None:
         ("0 0 0 0 * *", "numbers from 1 to 31 for the day"),
         ("0 0 0 * 13 *", "numbers from 1 to 12 or names such as jan for the month"),
         ("0 0 0 * * 7", "numbers from 0 to 6 or names such as sun for the weekday"),
-        ("0 0 0 * * mo", "'mo' is not that"),
+        ("0 0 0 * * moo", "'moo' is not that"),
         ("0 0 jan * * *", "'jan' is not that"),
         ("x x x x x x", "'x' is not that"),
-        ("0 5-1 * * * *", "'5-1' is not that"),
+        ("0 0 22-4 * * *", "^Write 22-23,0-4 instead of '22-4', which the host would turn round$"),
+        ("0 0 0 * * FRI-Mo", "^Write FRI-sat,sun-Mo instead of 'FRI-Mo', which the host would"),
         ("0 */0 * * * *", "[*]/0' is not that"),
         ("0 1,,2 * * * *", "'1,,2' is not that"),
         ("0 -5 * * * *", "'-5' is not that"),
@@ -48,7 +50,7 @@ def test_a_schedule_stays_as_it_is(text: str) -> None:
         ("0 99999999999999999999 * * * *", "is not that"),
     ],
 )
-def test_what_the_host_could_not_read_is_refused(text: str, fault: str) -> None:
+def test_what_is_no_schedule_is_refused(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         read_schedule(text)
 
