@@ -117,8 +117,7 @@ class Sweep:
             raise
         log.info("swept: %s", summary)
         if summary.archived:
-            told = "%d blobs are behind and in the archive tier, where they cannot be read: %s"
-            log.warning(told, summary.archived, summary.archived_such_as)
+            log.warning("%s", summary.told_of_archived)
         return summary
 
     def look_at_all(self) -> Summary:

@@ -66,6 +66,14 @@ class Summary:
         self.archived += 1
         self.archived_such_as = self.archived_such_as or str(blob)
 
+    @property
+    def told_of_archived(self) -> str:
+        """A sentence for the log, where there are some."""
+        return (
+            f"{self.archived} blobs are behind and in the archive tier, where they cannot be read: "
+            f"{self.archived_such_as}"
+        )
+
     def add(self, outcome: Outcome) -> None:
         """Count what one blob came to."""
         if outcome.how in ("rung", "lost"):

@@ -9,7 +9,14 @@ from datetime import timedelta
 from flowlog_core.appended import LogReader
 from flowlog_core.checkpoint import BlobRef, CheckpointStore, hour_key
 from flowlog_core.clock import Clock
-from flowlog_core.errors import Conflict, FlowlogError, NotFound, OutOfRange, UnknownAccount
+from flowlog_core.errors import (
+    Archived,
+    Conflict,
+    FlowlogError,
+    NotFound,
+    OutOfRange,
+    UnknownAccount,
+)
 from flowlog_core.sweep import SWEEP_KEY
 
 log = logging.getLogger(__name__)
@@ -52,6 +59,6 @@ def _is_gone(reader: LogReader, blob: BlobRef) -> bool:
         reader.read(blob, 0, 1, None)
     except NotFound:
         return True
-    except OutOfRange:
+    except (OutOfRange, Archived):
         return False
     return False

@@ -96,8 +96,20 @@ def test_it_ends_in_time(world: World) -> None:
     assert world.tidy(most_s=0) == 0
 
 
+def test_one_of_an_archived_blob_stays_without_a_word(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    archived = blob_of(92)
+    world.add(archived)
+    world.blobs.put(archived, b"x")
+    world.blobs.archive(archived)
+    assert world.tidy() == 0
+    assert world.has(archived)
+    assert [one for one in caplog.records if one.levelname == "WARNING"] == []
+
+
 def test_a_checkpoint_of_an_account_that_is_no_source_any_more_stays_and_stops_nothing(
-    world: World,
+    world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Were it removed, all of that account would come again once it is a source again."""
     retired, gone = blob_of(92, 1), blob_of(91, 2)
@@ -112,3 +124,4 @@ def test_a_checkpoint_of_an_account_that_is_no_source_any_more_stays_and_stops_n
     world.blobs = Sources(world.clock)
     assert world.tidy() == 1
     assert (world.has(retired), world.has(gone)) == (True, False)
+    assert [one for one in caplog.records if one.levelname == "WARNING"] == []

@@ -78,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
             found = _look(service, stop)
             could_look = found is not None
             if found is not None:
+                if found.archived and found.archived != total.archived:
+                    log.warning("%s", found.told_of_archived)
                 total += found
                 if found.behind:
                     log.info("%s", found)
