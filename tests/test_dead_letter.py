@@ -168,3 +168,11 @@ def test_text_that_is_mostly_control_characters_is_kept_as_base64_as_that_is_sho
     assert len(zeroes.to_json()) < 1_400_000
     assert b64decode(orjson.loads(zeroes.to_json())["raw_base64"]) == zeroes.raw
     assert orjson.loads(few.to_json())["raw"] == few.raw.decode()
+
+
+@pytest.mark.parametrize(("controls", "key"), [(62, "raw"), (67, "raw_base64")])
+def test_the_shorter_of_the_two_ways_is_taken(controls: int, key: str) -> None:
+    letter = DeadLetter(
+        BLOB, SOURCE, 12, "not an entry", bytes(controls) + b"x" * (1000 - controls)
+    )
+    assert key in orjson.loads(letter.to_json())

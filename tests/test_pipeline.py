@@ -99,6 +99,20 @@ def test_an_observer_hears_what_was_done_how_long_it_took_and_how_late_it_was(
     assert ear.failed_with == []
 
 
+def test_what_is_late_is_the_last_record_of_the_last_entry(pipeline: Pipeline, ear: Ear) -> None:
+    entries = []
+    for seconds_ago in (500, 10):
+        hour = EPOCH + timedelta(seconds=NOW_S - seconds_ago)
+        entries.append(FlowLogGenerator(1).entry("nsg2", Interface.nsg(), hour, 9))
+    pipeline.reader.put(BLOB, document(entries))  # type: ignore[attr-defined]  # a MemoryBlobs
+    ingest(BLOB, pipeline)
+    last = int(entries[-1].tuples[-1].split(",", 1)[0])
+    first = int(entries[-1].tuples[0].split(",", 1)[0])
+    assert first < last
+    ((_, heard),) = ear.done_with
+    assert heard.lag_s == (EPOCH + timedelta(seconds=pipeline.clock.monotonic())).timestamp() - last
+
+
 def test_an_observer_hears_of_every_failure_and_which_attempt_it_was(
     pipeline: Pipeline, ear: Ear
 ) -> None:
