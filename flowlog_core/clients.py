@@ -33,8 +33,8 @@ WORST_CALL_S = (RETRIES + 1) * (CONNECT_S + READ_S) + 10
 """How long one storage call may take, waits between tries included (the SDK's own defaults are
 300 s a try and 15 s a wait). It is less than the third of a claim's time that is left at least
 when a send begins (see `Claim.keep`), so no send outlives the claim it was made under. Calls to a
-table may, where the service asks for longer waits (`Retry-After`, which that client obeys) and where
-a batch has to be sent again: their rows replace themselves, and checkpoints are written on a
+table may, where the service asks for longer waits (`Retry-After`, which that client obeys) or a
+batch has to be sent again: their rows replace themselves, and checkpoints are written on a
 condition, so that does no harm."""
 
 
