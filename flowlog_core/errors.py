@@ -138,10 +138,15 @@ _BY_STATUS: dict[int, type[StorageError]] = {
 }
 
 
+def may_pass(status: int) -> bool:
+    """Whether an answer of this HTTP status says that the same call may succeed later."""
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or _BY_STATUS.get(status) is Unavailable
+
+
 def _kind_of(error: AzureError) -> type[StorageError]:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         status = error.status_code
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if may_pass(status):
             return Unavailable
         if status in _BY_STATUS:
             return Archived if _code_of(error) in _ARCHIVED else _BY_STATUS[status]

@@ -19,8 +19,9 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.data.tables import EntityProperty, TableClient
 
+from flowlog_core.errors import may_pass
+
 _NO_CONTENT = b"204"
-_TRIED_AGAIN = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 _VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
 
@@ -50,7 +51,7 @@ def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
     with table._client.send_request(request, stream=True) as answer:
         content = answer.read()  # by itself, as the pipeline would want to parse it
     status = answer.status_code
-    if status in _TRIED_AGAIN or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if may_pass(status):
         raise HttpResponseError(response=answer)
     # A row that is refused is answered alone, in place of all; what was cut off has fewer answers.
     statuses = _STATUS.findall(content)
