@@ -38,12 +38,13 @@ def parse_connection(
     """
     text = environment.get(name, "").strip()
     if text:
-        parts = _parts(text)
+        pairs = _pairs(text)
+        parts = {key.lower(): value for key, value in pairs if value}  # what is empty is not said
         if parts.get("usedevelopmentstorage", "").lower() == "true" and len(parts) == 1:
             return Connection(name, connection_string=_DEVELOPMENT)
         if _STRING_KEYS & parts.keys():
             faults += _lacking(name, parts, needed)
-            return Connection(name, connection_string=";".join(_without_spaces(text)))
+            return Connection(name, connection_string=";".join(map("=".join, pairs)))
         faults.append(
             f"{name}: not a storage connection string (its value is not shown here). Write "
             "'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
@@ -73,20 +74,14 @@ def parse_connection(
     return Connection(name, uris=uris, client_id=client_id)
 
 
-def _without_spaces(text: str) -> list[str]:
-    """The parts of a connection string as the SDK wants them: it takes spaces for parts of keys."""
-    pairs = (part.partition("=") for part in text.split(";") if part.strip())
-    return [f"{key.strip()}={value.strip()}" for key, _, value in pairs]
-
-
-def _parts(text: str) -> dict[str, str]:
-    """What a connection string says, by key in lower case; what is empty is not said."""
-    pairs = (part.partition("=") for part in _without_spaces(text))
-    return {key.lower(): value for key, _, value in pairs if value}
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The keys and values of a connection string, without spaces: the SDK takes them for parts."""
+    cut = (part.partition("=") for part in text.split(";") if part.strip())
+    return [(key.strip(), value.strip()) for key, _, value in cut]
 
 
 def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str]) -> list[str]:
-    """The faults of a connection string that says this."""
+    """The faults of a connection string that says this, by key in lower case."""
     faults = []
     opens_all = "sharedaccesssignature" in parts or {"accountname", "accountkey"} <= parts.keys()
     # The clients of blobs and queues also take a signature that stands in the address.

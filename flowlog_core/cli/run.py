@@ -72,11 +72,10 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     total = Summary()
-    could_look = True
+    found: Summary | None = Summary()
     try:
         while not stop.is_set():
             found = _look(service, stop)
-            could_look = found is not None
             if found is not None:
                 if found.archived and found.archived != total.archived:
                     log.warning("%s", found.told_of_archived)
@@ -93,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
         log.info("%s", total)
     else:
         print(total, file=sys.stderr)
-    return 1 if options.once and (not could_look or total.failed + total.backing_off) else 0
+    return 1 if options.once and (found is None or total.failed + total.backing_off) else 0
 
 
 def _look(service: Service, stop: threading.Event) -> Summary | None:
