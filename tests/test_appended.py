@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from flowlog_core.appended import Chunk, LogReader, Slice, read_appended
 from flowlog_core.checkpoint import BlobRef, Progress, seam_of
-from flowlog_core.errors import BlobDeleted, BlobGrew, BlobRewritten, Conflict, NotAllowed
+from flowlog_core.errors import (
+    BlobDeleted,
+    BlobGrew,
+    BlobRewritten,
+    Conflict,
+    NotAllowed,
+    StorageError,
+)
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
 BLOB = some_blob()
@@ -66,21 +73,13 @@ def test_a_deleted_blob_is_said_to_be_deleted() -> None:
         list(read_appended(blobs, BLOB, Progress()))
 
 
-def test_other_errors_pass_through() -> None:
-    class Forbidden(LogReader):
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
-            raise NotAllowed(f"{blob} {start} {most_bytes} {etag}")
-
-    with pytest.raises(NotAllowed):
-        list(read_appended(Forbidden(), BLOB, Progress()))
-
-
-def test_only_a_named_version_can_have_been_followed_by_another() -> None:
-    """A 409 to a read that names none, of an archived blob say, may be the answer for ever."""
+@pytest.mark.parametrize("kind", [NotAllowed, Conflict])
+def test_other_errors_pass_through(kind: type[StorageError]) -> None:
+    """Among them a 409 to a read that names no version, of an archived blob say: it may stay so."""
 
     class Refusing(LogReader):
         def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
-            raise Conflict(f"{blob} {start} {most_bytes} {etag}")
+            raise kind(f"{blob} {start} {most_bytes} {etag}")
 
-    with pytest.raises(Conflict):
+    with pytest.raises(kind):
         list(read_appended(Refusing(), BLOB, Progress()))
