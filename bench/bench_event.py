@@ -16,6 +16,7 @@ import sysconfig
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.growing import GrowingBlob, service_of
@@ -75,34 +76,35 @@ def package_of(file: Path) -> str:
 PYTHON_PARTS = {"http", "email", "json", "xml", "etree", "logging", "concurrent", "urllib"}
 
 
-def processor_s_an_event(count: int) -> float:
-    """Without a profiler."""
-    took_s = 0.0
+def appended(count: int) -> Iterator[tuple[int, GrowingBlob]]:
+    """A blob of an Azurite of its own, so many times, each time with something new to ingest."""
     with running_azurite() as azurite:
         service = service_of(azurite.connection_string)
         blob = GrowingBlob(service, FORM)
-        for number in range(WARM_UP + count):
+        for number in range(count):
             blob.append(TUPLES)
-            started_s = time.process_time()
-            blob.ingest()
-            took_s += time.process_time() - started_s if number >= WARM_UP else 0
+            yield number, blob
         blob.close()
         service.close()
+
+
+def processor_s_an_event(count: int) -> float:
+    """Without a profiler."""
+    took_s = 0.0
+    for number, blob in appended(WARM_UP + count):
+        started_s = time.process_time()
+        blob.ingest()
+        took_s += time.process_time() - started_s if number >= WARM_UP else 0
     return took_s / count
 
 
 def profiled(count: int) -> dict[str, float]:
     """Under the profiler: seconds by package."""
-    with running_azurite() as azurite, Profiles() as profiles:
-        service = service_of(azurite.connection_string)
-        blob = GrowingBlob(service, FORM)
-        for _ in range(WARM_UP + count):
-            blob.append(TUPLES)
+    with Profiles() as profiles:
+        for _, blob in appended(WARM_UP + count):
             profiles.here.enable()
             blob.ingest()
             profiles.here.disable()
-        blob.close()
-        service.close()
     return profiles.seconds_by_package()
 
 

@@ -175,7 +175,7 @@ def table_sink(service: Service, parallel: Parallel, name: str) -> TableSink:
     return TableSink(tables.get_table_client(name), parallel)
 
 
-# Azurite takes seconds for a batch of rows when several wait, so fewer go at a time there.
+# A batch keeps Azurite busy for as long as many messages, so fewer go at a time there.
 KINDS = (
     Kind("queue", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "json")),
     Kind("gzip", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "gzip")),
