@@ -8,9 +8,9 @@ import os
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as bindings
 
+from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.facts import ToldOnce
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.telemetry import MetricsObserver
 
 # Read while the host indexes the functions, so that a wrong setting is the host's first message.

@@ -15,7 +15,7 @@ from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef, Checkpoint, Progress, checkpoint_key
 from flowlog_core.ingest import Pipeline
 from flowlog_core.sinks.parallel import Parallel
-from flowlog_core.sweep import Place, Scope, Sweep
+from flowlog_core.sweep.sweep import Place, Scope, Sweep
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import (
     EPOCH,

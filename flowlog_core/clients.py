@@ -19,8 +19,8 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 from requests.adapters import HTTPAdapter
 
 from flowlog_core.appended import CHUNK_BYTES
-from flowlog_core.connections import Connection, Service
-from flowlog_core.settings import Settings
+from flowlog_core.config.connections import Connection, Service
+from flowlog_core.config.settings import Settings
 
 if TYPE_CHECKING:
     from azure.identity import ManagedIdentityCredential

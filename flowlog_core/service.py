@@ -10,23 +10,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowlog_core import blob_name
-from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.clients import Clients
+from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letter import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.pipeline import LogObserver, Observers
-from flowlog_core.settings import Settings
 from flowlog_core.shards import suffixes
 from flowlog_core.sinks import Sink
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.table import TableSink
-from flowlog_core.sweep import Place, Scope, Summary, Sweep
+from flowlog_core.source.blobs import AzureBlobs
+from flowlog_core.sweep.cleanup import tidy
+from flowlog_core.sweep.sweep import Place, Scope, Summary, Sweep
 from flowlog_core.table_checkpoints import TableCheckpoints
 from flowlog_core.telemetry import MetricsObserver
-from flowlog_core.tidy import tidy
 
 if TYPE_CHECKING:
     from flowlog_core.traffic_logs import TrafficObserver

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
 
-    from flowlog_core.sweep import Summary
+    from flowlog_core.sweep.sweep import Summary
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from azure.core.exceptions import AzureError
 
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.clients import CONNECT_S, READ_S, identity
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
 from flowlog_core.errors import FlowlogError, Refused, storage_errors
 from flowlog_core.pipeline import Failed, Outcome
 from flowlog_core.secrets import redact

@@ -21,9 +21,9 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
+from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.testing.generate import (
     FlowLogGenerator,
     Format,

@@ -12,7 +12,7 @@ from azure.core.exceptions import AzureError
 from requests.adapters import HTTPAdapter
 
 from flowlog_core.clients import Clients, Patience
-from flowlog_core.settings import Settings
+from flowlog_core.config.settings import Settings
 
 ACCOUNT = (
     "DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;"

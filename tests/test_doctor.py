@@ -14,12 +14,12 @@ from stand_in import stand_in
 from test_cli import flowlog
 
 from flowlog_core.cli.doctor import write
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
+from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import Check, Told, clock, storage_checks, within
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.doctor.patient import Patient
 from flowlog_core.doctor.refusal import End
-from flowlog_core.settings import Settings
 
 
 def test_a_role_is_named_with_account_and_identity() -> None:

@@ -10,7 +10,7 @@ import pytest
 from ingestion import RULE, Ingestion, running_ingestion
 from installation import Installation, found, ok
 
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.doctor.workspace import Workspace
 

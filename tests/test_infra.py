@@ -31,10 +31,10 @@ from infra_made import (
     state_of,
 )
 
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
+from flowlog_core.config.settings import Settings
+from flowlog_core.config.table import TABLE
 from flowlog_core.doctor.facts import cheap_findings
-from flowlog_core.settings import Settings
-from flowlog_core.settings_table import TABLE
 from flowlog_core.shards import MOST_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.

@@ -16,10 +16,10 @@ from infra_made import INGESTION, TWO, main, settings_of
 
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
+from flowlog_core.config.settings import Settings
 from flowlog_core.metrics import METRICS
 from flowlog_core.normalize import normalize
 from flowlog_core.pipeline import Failed, LogObserver, Outcome
-from flowlog_core.settings import Settings
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.traffic import MOST_SENT, Traffic
 from flowlog_core.traffic_logs import SEND_EVERY_S, STREAM

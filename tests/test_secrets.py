@@ -13,10 +13,10 @@ from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.cli.environment import log_to_stderr
 from flowlog_core.clients import Clients, Patience
+from flowlog_core.config.settings import Settings
 from flowlog_core.errors import FlowlogError, Unavailable
 from flowlog_core.secrets import redact, without_secrets
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.testing.generate import Interface
 
 SIGNATURE = "c2VjcmV0U2lnbmF0dXJl%2B"

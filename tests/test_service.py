@@ -24,12 +24,12 @@ from support import in_order_of_position, names_of_its_own, tuple_of
 
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
+from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome
 from flowlog_core.records import FIELDS
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 from flowlog_core.shards import shard_of
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface, tuples_in
 from flowlog_core.testing.network_watcher import (

@@ -16,11 +16,11 @@ from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef, Failure, checkpoint_key
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.listing import Page
 from flowlog_core.records import Source
 from flowlog_core.sinks.parallel import Parallel
-from flowlog_core.sweep import SWEEP_KEY, Place, Scope, Summary, Sweep, try_again_at
-from flowlog_core.sweep_pass import SweepPass
+from flowlog_core.source.listing import Page
+from flowlog_core.sweep.cursor import SweepPass
+from flowlog_core.sweep.sweep import SWEEP_KEY, Place, Scope, Summary, Sweep, try_again_at
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,

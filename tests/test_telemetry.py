@@ -13,12 +13,12 @@ from collector import Collector, Point, Series, running_collector
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from support import run_alone
 
+from flowlog_core.config.settings import Settings
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.metrics import METRICS, PLACE
 from flowlog_core.pipeline import Failed, Outcome
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
-from flowlog_core.sweep import Summary
+from flowlog_core.sweep.sweep import Summary
 from flowlog_core.telemetry import MetricsObserver
 from flowlog_core.testing.memory import some_blob
 

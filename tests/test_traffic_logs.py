@@ -272,7 +272,7 @@ SERVICE = """
 import logging, os, sys
 logging.basicConfig(level=logging.WARNING, stream=sys.stdout, format="%(message)s")
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
+from flowlog_core.config.settings import Settings
 
 def imported():
     ours = ("flowlog_core.traffic", "flowlog_core.traffic_logs", "azure.monitor.ingestion")
@@ -326,7 +326,7 @@ def test_the_rows_of_a_blob_reach_the_logs_ingestion_api_as_it_wants_them(
 def test_the_identity_of_the_state_account_sends(account: Account, ingestion: Ingestion) -> None:
     """The one whose client id is set, as there may be several."""
     code = """
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
 from flowlog_core.traffic_logs import logs_client
 client = logs_client(service.settings.traffic_endpoint, Connection("x", client_id="an-id"))
 client.upload("dcr-0123456789abcdef0123456789abcdef", "s", [{}], on_error=print)

@@ -28,11 +28,11 @@ from typing import TextIO
 
 from flowlog_core.cli.environment import add_settings_argument, environment_of
 from flowlog_core.cli.output import printable
+from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import Told, examine
 from flowlog_core.doctor.finding import Finding, Level
 from flowlog_core.doctor.patient import Patient
 from flowlog_core.errors import SettingsError
-from flowlog_core.settings import Settings
 
 _SYMBOLS: dict[Level, str] = {"ok": "✓", "warning": "!", "fault": "✗"}
 _PLAIN: dict[Level, str] = {"ok": "+", "warning": "!", "fault": "x"}

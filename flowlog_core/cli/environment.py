@@ -10,8 +10,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flowlog_core.config.settings import Settings
 from flowlog_core.errors import SettingsError
-from flowlog_core.settings import Settings
 
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from types import FrameType
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
 from flowlog_core.errors import FlowlogError
 from flowlog_core.service import Service
-from flowlog_core.sweep import Summary
+from flowlog_core.sweep.sweep import Summary
 from flowlog_core.telemetry import MetricsObserver
 
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from flowlog_core.clients import Clients
+from flowlog_core.config.settings import Settings
 from flowlog_core.demo.consumer import Consumer
 from flowlog_core.demo.events import Events
 from flowlog_core.demo.ledger import Ledger, Verdict
@@ -17,7 +18,6 @@ from flowlog_core.demo.scenario import FlowLog, Network, Pace
 from flowlog_core.demo.screen import LogRow, View
 from flowlog_core.ingest import Outcome
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 
 _SOURCE = "FlowLogs"
 

@@ -10,14 +10,14 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from flowlog_core.checkpoint import Checkpoint, checkpoint_key
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
+from flowlog_core.config.settings import Settings
 from flowlog_core.creation import is_absent
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.doctor.patient import Patient
 from flowlog_core.errors import NotFound, StorageError
-from flowlog_core.listing import Listed, flow_logs_since
-from flowlog_core.settings import Settings
-from flowlog_core.sweep import SWEEP_KEY, is_behind
+from flowlog_core.source.listing import Listed, flow_logs_since
+from flowlog_core.sweep.sweep import SWEEP_KEY, is_behind
 
 LATE = timedelta(minutes=10)
 """A change that waits longer than this for its event will not see it any more."""

@@ -32,7 +32,7 @@ from azure.core.exceptions import (
 from azure.data.tables import TableTransactionError, UpdateMode
 from azure.storage.queue import QueueClient
 
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
 from flowlog_core.creation import is_absent
 from flowlog_core.doctor.finding import Finding
 from flowlog_core.doctor.patient import Patient

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from azure.core.exceptions import AzureError
 
 from flowlog_core.clients import identity
-from flowlog_core.connections import Connection, Service
+from flowlog_core.config.connections import Connection, Service
 from flowlog_core.doctor import arrival, ends
 from flowlog_core.doctor.facts import Facts, cheap_findings
 from flowlog_core.doctor.finding import Finding

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from flowlog_core import __version__, compiled
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
+from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.finding import Finding
-from flowlog_core.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from azure.core.pipeline import PipelineResponse
 
 from flowlog_core.clients import Clients, Patience
+from flowlog_core.config.settings import Settings
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 
 IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)
 """For one call of a check: a person waits for it, and what fails once is worth being told."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from flowlog_core.connections import Connection, Service
+from flowlog_core.config.connections import Connection, Service
 from flowlog_core.doctor.finding import Finding
 
 _ACCOUNT_KEY, _A_SAS = "the account key", "the SAS"

@@ -18,9 +18,9 @@ from flowlog_core.appended import Slice
 from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
-from flowlog_core.listing import Listed, Page
 from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.source.listing import Listed, Page
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,8 +11,8 @@ from greenlet import getcurrent
 from flowlog_core.checkpoint import BlobRef, checkpoint_key
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
-from flowlog_core.listing import Listed
-from flowlog_core.sweep import Place, Scope, Sweep
+from flowlog_core.source.listing import Listed
+from flowlog_core.sweep.sweep import Place, Scope, Sweep
 from flowlog_core.testing.memory import (
     MemoryBlobs,
     MemoryCheckpoints,

@@ -21,10 +21,10 @@ from typing import Literal
 from chaos.account import Account, Log
 from chaos.host import Host, Tally
 from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
+from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
-from flowlog_core.sweep import Summary
+from flowlog_core.sweep.sweep import Summary
 from flowlog_core.testing.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 _STORM_RATE = 0.9

@@ -16,9 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from flowlog_core.config.settings import Settings
 from flowlog_core.errors import FlowlogError
 from flowlog_core.service import Service
-from flowlog_core.settings import Settings
 
 EVENTS_AT_A_TIME = 3
 CLAIM_S = 3

@@ -8,13 +8,13 @@ import pytest
 
 from flowlog_core import blob_name
 from flowlog_core.appended import Slice
-from flowlog_core.blob_source import AzureBlobs
 from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
 from flowlog_core.errors import NotAllowed
-from flowlog_core.sweep import SWEEP_KEY
+from flowlog_core.source.blobs import AzureBlobs
+from flowlog_core.sweep.cleanup import tidy
+from flowlog_core.sweep.sweep import SWEEP_KEY
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryBlobs, MemoryCheckpoints
-from flowlog_core.tidy import tidy
 
 NOW_S = 365 * 24 * 3600.0
 

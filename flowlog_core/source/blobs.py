@@ -12,7 +12,7 @@ from flowlog_core import blob_name
 from flowlog_core.appended import Slice
 from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import UnknownAccount, storage_errors
-from flowlog_core.listing import Listed, Page
+from flowlog_core.source.listing import Listed, Page
 
 _BLOBS_A_PAGE = 5000  # the most that a page holds
 

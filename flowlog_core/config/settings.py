@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from flowlog_core.connections import Connection, Service, parse_connection
+from flowlog_core.config.connections import Connection, Service, parse_connection
+from flowlog_core.config.table import MOST_NAME_CHARACTERS, NOT_OURS, TABLE, Row
 from flowlog_core.errors import SettingsError
 from flowlog_core.messages import Encoding
-from flowlog_core.settings_table import MOST_NAME_CHARACTERS, NOT_OURS, TABLE, Row
 from flowlog_core.shards import suffixes
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]

@@ -31,9 +31,9 @@ from flowlog_core.checkpoint import (
 from flowlog_core.claim import take_or_ring
 from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.listing import BlobLister, Listed, flow_logs_since
-from flowlog_core.sweep_pass import SweepPass
-from flowlog_core.sweep_scope import Place, Scope, Summary
+from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
+from flowlog_core.sweep.cursor import SweepPass
+from flowlog_core.sweep.report import Place, Scope, Summary
 
 __all__ = ["SWEEP_KEY", "Place", "Scope", "Summary", "Sweep", "is_behind", "try_again_at"]
 

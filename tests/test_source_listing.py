@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flowlog_core import blob_name
 from flowlog_core.checkpoint import BlobRef
-from flowlog_core.listing import flow_logs_since
+from flowlog_core.source.listing import flow_logs_since
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import MemoryBlobs
 

@@ -17,7 +17,7 @@ from flowlog_core.errors import (
     OutOfRange,
     UnknownAccount,
 )
-from flowlog_core.sweep import SWEEP_KEY
+from flowlog_core.sweep.sweep import SWEEP_KEY
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.clients import WORST_CALL_S
-from flowlog_core.connections import Connection
+from flowlog_core.config.connections import Connection
+from flowlog_core.config.settings import Settings
+from flowlog_core.config.table import TABLE
 from flowlog_core.errors import SettingsError
-from flowlog_core.settings import Settings
-from flowlog_core.settings_table import TABLE
 
 PROJECT = Path(__file__).parents[1]
 LOCAL = {

@@ -1,0 +1,1 @@
+"""Settings: parsed once, all faults reported together, secrets masked."""

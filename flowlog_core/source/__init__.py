@@ -1,0 +1,1 @@
+"""Flow log blobs: finding them in their containers, and reading parts of them."""

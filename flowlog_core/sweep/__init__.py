@@ -1,0 +1,1 @@
+"""The timer's work: finding what events missed, and removing stale checkpoints."""
