@@ -54,7 +54,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         queue_encoding="json",
         sends_in_flight=16,
         claim_s=180,
-        sweep_schedule="0 */5 * * * *",
+        sweep_minutes=5,
         sweep_hours=24,
         catch_up_since=None,
         keep_checkpoints_days=90,
@@ -87,7 +87,7 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_QUEUE_ENCODING": "gzip",
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
             "FLOWLOG_CLAIM_S": "600",
-            "FLOWLOG_SWEEP_SCHEDULE": "30 */2  * * * *",
+            "FLOWLOG_SWEEP_MINUTES": "2",
             "FLOWLOG_SWEEP_HOURS": "48",
             "FLOWLOG_CATCH_UP_SINCE": "2026-01-31T09",
             "FLOWLOG_KEEP_CHECKPOINTS_DAYS": "30",
@@ -120,7 +120,7 @@ def test_everything_can_be_set() -> None:
         queue_encoding="gzip",
         sends_in_flight=4,
         claim_s=600,
-        sweep_schedule="30 */2 * * * *",
+        sweep_minutes=2,
         sweep_hours=48,
         catch_up_since=datetime(2026, 1, 31, 9, tzinfo=UTC),
         keep_checkpoints_days=30,
@@ -138,7 +138,7 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
             "FLOWLOG_TRIGGER_SOURCE": "polling",
             "FLOWLOG_TABLE": "flow-records",
             "FLOWLOG_SENDS_IN_FLIGHT": "many",
-            "FLOWLOG_SWEEP_SCHEDULE": "hourly",
+            "FLOWLOG_SWEEP_MINUTES": "7",
             "FLOWLOG_CATCH_UP_SINCE": "yesterday",
             "AzureWebJobsStorage": "hello",
         }
@@ -153,8 +153,8 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "letter first, and not the word tables",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
         "to 256",
-        "FLOWLOG_SWEEP_SCHEDULE: 'hourly' cannot be used. Write six fields: second minute hour "
-        "day month weekday",
+        "FLOWLOG_SWEEP_MINUTES: '7' cannot be used. Write 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30, "
+        "which divide an hour",
         "FLOWLOG_CATCH_UP_SINCE: 'yesterday' cannot be used. Write a UTC date or hour, such as "
         "2026-01-31 or 2026-01-31T09",
         "FlowLogs: there is no such connection, needed for reading flow logs, the host's blob "
@@ -177,6 +177,28 @@ def test_the_queues_of_the_sink_are_those_of_its_shards() -> None:
     assert queues("32")[-1] == "flowlog-records-31"
 
 
+@pytest.mark.parametrize("minutes", ["1", "2", "3", "4", "5", "6", "10", "12", "15", "20", "30"])
+def test_the_sweeps_schedule_starts_every_so_many_minutes_of_each_hour(minutes: str) -> None:
+    """NCRONTAB as on Microsoft's page "Timer trigger for Azure Functions": seconds first."""
+    settings = Settings.from_environment({**LOCAL, "FLOWLOG_SWEEP_MINUTES": minutes})
+    assert settings.sweep_schedule == f"0 */{minutes} * * * *"
+
+
+@pytest.mark.parametrize("minutes", ["0", "05", "7", "60", "-5", "5.0", "0 */5 * * * *"])
+def test_other_minutes_between_sweeps_are_refused(minutes: str) -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_SWEEP_MINUTES": minutes}) == [
+        f"FLOWLOG_SWEEP_MINUTES: '{minutes}' cannot be used. Write 1, 2, 3, 4, 5, 6, 10, 12, 15, "
+        "20 or 30, which divide an hour"
+    ]
+
+
+def test_a_replaced_setting_is_refused_with_the_name_of_its_successor() -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_SWEEP_SCHEDULE": "0 */5 * * * *"}) == [
+        "FLOWLOG_SWEEP_SCHEDULE: this setting was replaced by FLOWLOG_SWEEP_MINUTES, the minutes "
+        "between two sweeps. Remove it and set FLOWLOG_SWEEP_MINUTES instead"
+    ]
+
+
 @pytest.mark.parametrize("shards", ["0", "33", "-1", "2.0", "two"])
 def test_shards_are_a_whole_number_from_1_to_32(shards: str) -> None:
     assert faults_of({**LOCAL, "FLOWLOG_SHARDS": shards}) == [
@@ -193,18 +215,20 @@ def test_a_queue_name_leaves_room_for_what_its_shards_put_behind_it() -> None:
     assert Settings.from_environment({**LOCAL, "FLOWLOG_QUEUE": "q" * 63}).queues == ("q" * 63,)
     assert faults_of({**sharded, "FLOWLOG_QUEUE": too_long, "FLOWLOG_SINK": "kafka"}) == [
         "FLOWLOG_SINK: 'kafka' cannot be used. Write queue or table",
-        f"FLOWLOG_QUEUE: '{too_long}' is too long for 2 shards (FLOWLOG_SHARDS), whose queues have "
-        "-00, -01 and so on behind it. Write at most 60 characters",
+        f"FLOWLOG_QUEUE: '{too_long}' is too long for 2 shards (FLOWLOG_SHARDS), which append -00, "
+        "-01, … to it. Write at most 60 characters",
     ]
 
 
 def test_sums_of_traffic_need_a_place_and_a_rule() -> None:
     rule = "dcr-0123456789abcdef0123456789abcdef"
     assert faults_of({**LOCAL, "FLOWLOG_TRAFFIC_RULE": rule}) == [
-        "FLOWLOG_TRAFFIC_ENDPOINT: missing beside FLOWLOG_TRAFFIC_RULE. Set both, or neither"
+        "FLOWLOG_TRAFFIC_ENDPOINT: missing, although FLOWLOG_TRAFFIC_RULE is set. Set both, or "
+        "neither"
     ]
     assert faults_of({**LOCAL, "FLOWLOG_TRAFFIC_ENDPOINT": "https://dcr.ingest.example"}) == [
-        "FLOWLOG_TRAFFIC_RULE: missing beside FLOWLOG_TRAFFIC_ENDPOINT. Set both, or neither"
+        "FLOWLOG_TRAFFIC_RULE: missing, although FLOWLOG_TRAFFIC_ENDPOINT is set. Set both, or "
+        "neither"
     ]
     wrong = {"FLOWLOG_TRAFFIC_ENDPOINT": "http://dcr.ingest.example", "FLOWLOG_TRAFFIC_RULE": "x"}
     assert faults_of({**LOCAL, **wrong}) == [
@@ -372,7 +396,7 @@ def test_records_are_not_written_between_the_checkpoints() -> None:
     table = {**LOCAL, "FLOWLOG_TABLE": "FlowlogCheckpoints"}
     assert Settings.from_environment(table).table == "FlowlogCheckpoints"  # not used
     assert faults_of({**table, "FLOWLOG_SINK": "table"}) == [
-        "FLOWLOG_TABLE: 'FlowlogCheckpoints' is the table of the checkpoints. Write another name"
+        "FLOWLOG_TABLE: 'FlowlogCheckpoints' is also the checkpoint table. Write another name"
     ]
     elsewhere = {"FLOWLOG_SINK": "table", "FLOWLOG_SINK_CONNECTION": "Sink", "Sink": KEYED}
     assert Settings.from_environment({**table, **elsewhere}).sink == "table"

@@ -43,7 +43,7 @@ def test_before_the_first_log_nothing_is_a_fault_and_nothing_is_made(
             "Checkpoints",
             ok(
                 "no sweep has run yet",
-                "The function `sweep` of the app runs it (FLOWLOG_SWEEP_SCHEDULE: 0 */5 * * * *)",
+                "The function `sweep` of the app runs it every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
             ),
         ),
         Told("Dead letters", ok(f"container {installation.dead} {later}", fix)),

@@ -108,12 +108,12 @@ def test_the_app_has_nothing_to_say_against_its_settings(parameters: dict[str, A
 
 
 def test_other_settings_are_added_as_written() -> None:
-    extra = "FLOWLOG_SWEEP_SCHEDULE=0 */10 * * * *; FLOWLOG_QUEUE_ENCODING=gzip"
+    extra = "FLOWLOG_SWEEP_MINUTES=10; FLOWLOG_QUEUE_ENCODING=gzip"
     settings = Settings.from_environment(
         settings_of(main(**TWO, sink="table", extraSettings=extra))
     )
-    found = settings.sweep_schedule, settings.queue_encoding, settings.sink
-    assert found == ("0 */10 * * * *", "gzip", "table")
+    found = settings.sweep_minutes, settings.queue_encoding, settings.sink
+    assert found == (10, "gzip", "table")
 
 
 def test_bicep_sets_what_the_app_and_the_host_know_and_repeats_the_defaults() -> None:

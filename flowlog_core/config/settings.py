@@ -1,6 +1,6 @@
-"""What can be configured: read once from the environment, every fault reported together.
+"""The configuration: read once from the environment, all faults reported together.
 
-The settings one by one stand in `settings_table`.
+`table` lists every setting.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from flowlog_core.config.connections import Connection, Service, parse_connection
-from flowlog_core.config.table import MOST_NAME_CHARACTERS, NOT_OURS, TABLE, Row
+from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
 from flowlog_core.errors import SettingsError
 from flowlog_core.messages import Encoding
 from flowlog_core.shards import suffixes
@@ -23,7 +23,7 @@ SinkKind = Literal["queue", "table"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A configuration without faults. Make it with `Settings.from_environment`."""
+    """A valid configuration. `Settings.from_environment` makes it."""
 
     sources: tuple[Connection, ...]
     nsg_container: str
@@ -40,7 +40,7 @@ class Settings:
     queue_encoding: Encoding
     sends_in_flight: int
     claim_s: int
-    sweep_schedule: str
+    sweep_minutes: int
     sweep_hours: int
     catch_up_since: datetime | None
     keep_checkpoints_days: int
@@ -52,6 +52,11 @@ class Settings:
     def containers(self) -> tuple[str, str]:
         """The containers watched in every source account."""
         return self.nsg_container, self.vnet_container
+
+    @property
+    def sweep_schedule(self) -> str:
+        """NCRONTAB schedule of the sweep's timer: second, minute, hour, day, month, weekday."""
+        return f"0 */{self.sweep_minutes} * * * *"
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -66,7 +71,7 @@ class Settings:
         source_names = cast("tuple[str, ...]", values.pop("sources"))
         state_name = cast("str", values.pop("state"))
         sink_name = cast("str", values.pop("sink_connection")) or state_name
-        # One account may serve several ends: each is asked for all that is needed of it.
+        # One account may have several uses: its connection must reach all services they need.
         needed: dict[str, dict[Service, str]] = {}
         for name in source_names:
             needed[name] = {"blob": "reading flow logs", "queue": "the host's blob trigger"}
@@ -79,7 +84,7 @@ class Settings:
         faults += _too_long(values["queue"], values["shards"])
         if sink_name == state_name:
             faults += _same(values)
-        faults += _alone(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
+        faults += _incomplete(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
         return cls(
@@ -107,7 +112,9 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     known = [row.name for row in TABLE]
     faults = []
     for name in sorted(environment):
-        if name.upper().startswith("FLOWLOG_") and name not in known and name not in NOT_OURS:
+        if name in REPLACED:
+            faults.append(f"{name}: {REPLACED[name]}")
+        elif name.upper().startswith("FLOWLOG_") and name not in known and name not in NOT_OURS:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(f"{name}: there is no such setting.{hint}")
@@ -119,29 +126,31 @@ def _queues(queue: str, shards: int) -> tuple[str, ...]:
 
 
 def _too_long(queue: str, shards: int) -> list[str]:
-    """The fault that a queue's name leaves no room for what a shard puts behind it."""
+    """The fault that a queue's name and the suffix of its shards exceed Azure's limit."""
     longest = max(_queues(queue, shards), key=len)
-    if len(longest) <= MOST_NAME_CHARACTERS:
+    if len(longest) <= MAX_NAME_CHARACTERS:
         return []
-    most = MOST_NAME_CHARACTERS - (len(longest) - len(queue))
+    max_characters = MAX_NAME_CHARACTERS - (len(longest) - len(queue))
     return [
-        f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), whose queues "
-        f"have -00, -01 and so on behind it. Write at most {most} characters"
+        f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), which append "
+        f"-00, -01, … to it. Write at most {max_characters} characters"
     ]
 
 
 def _same(values: Mapping[str, Any]) -> list[str]:
-    """The fault that two things would be kept in one place."""
+    """The fault that records would be written to the checkpoint table."""
     table, checkpoints = values["table"], values["checkpoint_table"]
     if values["sink"] != "table" or table.lower() != checkpoints.lower():
         return []
-    return [f"FLOWLOG_TABLE: '{table}' is the table of the checkpoints. Write another name"]
+    return [f"FLOWLOG_TABLE: '{table}' is also the checkpoint table. Write another name"]
 
 
-def _alone(environment: Mapping[str, str], *names: str) -> list[str]:
+def _incomplete(environment: Mapping[str, str], *names: str) -> list[str]:
     """The fault that some of `names` are set and others are not."""
     missing = [name for name in names if not environment.get(name, "").strip()]
-    there = [name for name in names if name not in missing]
-    if not (missing and there):
+    present = [name for name in names if name not in missing]
+    if not (missing and present):
         return []
-    return [f"{', '.join(missing)}: missing beside {', '.join(there)}. Set both, or neither"]
+    return [
+        f"{', '.join(missing)}: missing, although {', '.join(present)} is set. Set both, or neither"
+    ]

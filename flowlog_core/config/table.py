@@ -1,6 +1,6 @@
-"""The settings one by one: what each is called, what it means, and how its text is read.
+"""Every setting: its name, default and meaning, and how its text is read.
 
-The README's table is held against `TABLE` by a test.
+A test compares the README's table with `TABLE`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from flowlog_core.ncrontab import read_schedule
 from flowlog_core.shards import MOST_SHARDS
 
 
 class Row(NamedTuple):
-    """One setting as a person sees it."""
+    """One setting, as the README's table shows it."""
 
     name: str
     field: str
     default: str
     meaning: str
     parse: Callable[[str], Any]
-    """Raises `ValueError` saying what to write."""
+    """Raises `ValueError` with a sentence that says what to write."""
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -45,13 +44,23 @@ def _named(pattern: str, rule: str) -> Callable[[str], str]:
     return parse
 
 
-def _whole_number(least: int, most: int, unit: str) -> Callable[[str], int]:
+def _whole_number(minimum: int, maximum: int, unit: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise ValueError(f"Write a whole number of {unit} from {least} to {most}")
+        if not re.fullmatch("[0-9]{1,9}", text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"Write a whole number of {unit} from {minimum} to {maximum}")
         return int(text)
 
     return parse
+
+
+def _sweep_minutes(text: str) -> int:
+    """Divides an hour, since `*/N` in the timer's schedule starts anew with every hour."""
+    choices = [minutes for minutes in range(1, 31) if 60 % minutes == 0]
+    if text not in map(str, choices):
+        raise ValueError(
+            f"Write {', '.join(map(str, choices[:-1]))} or {choices[-1]}, which divide an hour"
+        )
+    return int(text)
 
 
 def _connection_names(text: str) -> tuple[str, ...]:
@@ -85,10 +94,10 @@ def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
 _connection_name = _named(
     "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
 )
-MOST_NAME_CHARACTERS = 63
+MAX_NAME_CHARACTERS = 63
 _container = _named(
-    f"(?=.{{3,{MOST_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
-    f"Write 3 to {MOST_NAME_CHARACTERS} lower-case letters, digits and single hyphens",
+    f"(?=.{{3,{MAX_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
+    f"Write 3 to {MAX_NAME_CHARACTERS} lower-case letters, digits and single hyphens",
 )
 _table = _named(
     "(?!(?i:tables)$)[A-Za-z][A-Za-z0-9]{2,62}",
@@ -100,142 +109,163 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_SOURCES",
         "sources",
         "FlowLogs",
-        "connection names, separated by commas, of the accounts that hold flow logs",
+        "Connection names, separated by commas, of the accounts that hold flow logs.",
         _connection_names,
     ),
     Row(
         "FLOWLOG_NSG_CONTAINER",
         "nsg_container",
         "insights-logs-networksecuritygroupflowevent",
-        "container of NSG flow logs, watched in every source",
+        "Container of NSG flow logs, watched in every source account.",
         _container,
     ),
     Row(
         "FLOWLOG_VNET_CONTAINER",
         "vnet_container",
         "insights-logs-flowlogflowevent",
-        "container of VNet flow logs, watched in every source",
+        "Container of VNet flow logs, watched in every source account.",
         _container,
     ),
     Row(
         "FLOWLOG_TRIGGER_SOURCE",
         "trigger_source",
         "EventGrid",
-        "how the host learns of changes: EventGrid, or LogsAndContainerScan (polling; the only "
-        "one that works with Azurite, and not available on Flex Consumption)",
+        "How the host learns of changed blobs: EventGrid, or LogsAndContainerScan (polling). "
+        "Azurite needs LogsAndContainerScan; Flex Consumption allows EventGrid only.",
         _one_of("EventGrid", "LogsAndContainerScan"),
     ),
     Row(
         "FLOWLOG_STATE",
         "state",
         "AzureWebJobsStorage",
-        "connection name of the account with checkpoints and dead letters",
+        "Connection name of the account that holds checkpoints and dead letters.",
         _connection_name,
     ),
     Row(
         "FLOWLOG_CHECKPOINT_TABLE",
         "checkpoint_table",
         "flowlogcheckpoints",
-        "table of the checkpoints",
+        "Table of the checkpoints and of the sweep's cursors.",
         _table,
     ),
     Row(
         "FLOWLOG_DEAD_LETTER_CONTAINER",
         "dead_letter_container",
         "flowlog-dead-letters",
-        "container for what could not be read",
+        "Container of the dead letters: input that could not be read.",
         _container,
     ),
     Row(
         "FLOWLOG_SINK",
         "sink",
         "queue",
-        "where records go: queue or table",
+        "Where records are sent: queue or table.",
         _one_of("queue", "table"),
     ),
     Row(
         "FLOWLOG_SINK_CONNECTION",
         "sink_connection",
         "",
-        "connection name of the account with the sink; empty: the one of FLOWLOG_STATE",
+        "Connection name of the sink's account. Empty: the account of FLOWLOG_STATE.",
         _or_empty(_connection_name),
     ),
-    Row("FLOWLOG_QUEUE", "queue", "flowlog-records", "queue of the queue sink", _container),
-    Row("FLOWLOG_TABLE", "table", "flowrecords", "table of the table sink", _table),
+    Row(
+        "FLOWLOG_QUEUE",
+        "queue",
+        "flowlog-records",
+        "Queue of the queue sink.",
+        _container,
+    ),
+    Row(
+        "FLOWLOG_TABLE",
+        "table",
+        "flowrecords",
+        "Table of the table sink.",
+        _table,
+    ),
     Row(
         "FLOWLOG_SHARDS",
         "shards",
         "1",
-        "over how many queues, or partitions of an hour in the table, a hash spreads the "
-        "interfaces; from 2 on the queues are FLOWLOG_QUEUE with -00, -01 and so on behind it",
+        "Number of queues (or table partitions per hour) to spread interfaces over. With 2 or "
+        "more, queues are named FLOWLOG_QUEUE-00, -01, …",
         _whole_number(1, MOST_SHARDS, "shards"),
     ),
     Row(
         "FLOWLOG_QUEUE_ENCODING",
         "queue_encoding",
         "json",
-        "json, or gzip: fewer messages for more CPU time; `flowlog_core.consume` reads both",
+        "json, or gzip: fewer messages, more CPU time. `flowlog_core.consume` reads both.",
         _one_of("json", "gzip"),
     ),
     Row(
         "FLOWLOG_SENDS_IN_FLIGHT",
         "sends_in_flight",
         "16",
-        "storage calls that send at the same time, for the whole process",
+        "Maximum number of storage calls that send at the same time, per process.",
         _whole_number(1, 256, "calls"),
     ),
     Row(
         "FLOWLOG_CLAIM_S",
         "claim_s",
         "180",
-        "seconds after which a blob whose worker died may be taken by another",
+        "Seconds after which another worker may take over a blob whose worker died.",
         _whole_number(180, 3600, "seconds"),
     ),
     Row(
-        "FLOWLOG_SWEEP_SCHEDULE",
-        "sweep_schedule",
-        "0 */5 * * * *",
-        "when to look for blobs that events missed: six NCRONTAB fields, seconds first",
-        read_schedule,
+        "FLOWLOG_SWEEP_MINUTES",
+        "sweep_minutes",
+        "5",
+        "Minutes between two sweeps, which look for blobs that events missed. A divisor of "
+        "60, at most 30.",
+        _sweep_minutes,
     ),
     Row(
         "FLOWLOG_SWEEP_HOURS",
         "sweep_hours",
         "24",
-        "how many hours back the sweep looks, beside the hour that is open",
+        "How many hours back the sweep looks, in addition to the current hour.",
         _whole_number(1, 24 * 366, "hours"),
     ),
     Row(
         "FLOWLOG_CATCH_UP_SINCE",
         "catch_up_since",
         "",
-        "forward, once, all logs since this UTC date or hour (2026-01-31 or 2026-01-31T09); "
-        "empty: what the sweep's hours cover",
+        "Forward, once, all logs since this UTC date or hour (2026-01-31 or 2026-01-31T09). "
+        "Empty: only what FLOWLOG_SWEEP_HOURS covers.",
         _since,
     ),
     Row(
         "FLOWLOG_KEEP_CHECKPOINTS_DAYS",
         "keep_checkpoints_days",
         "90",
-        "days after which the checkpoint of a blob that is deleted is removed",
+        "Days after which the checkpoint of a deleted blob is removed.",
         _whole_number(2, 3660, "days"),
     ),
     Row(
         "FLOWLOG_TRAFFIC_ENDPOINT",
         "traffic_endpoint",
         "",
-        "https address that takes sums of the traffic, IP addresses among them, for a Log "
-        "Analytics workspace; empty: none are made",
+        "https address of a data collection endpoint. If set, sums of the traffic, IP "
+        "addresses included, are sent to a Log Analytics workspace.",
         _or_empty(_https),
     ),
     Row(
         "FLOWLOG_TRAFFIC_RULE",
         "traffic_rule",
         "",
-        "immutable id of the data collection rule there, dcr-…",
+        "Immutable id (dcr-…) of the data collection rule for these sums.",
         _or_empty(_named("dcr-[0-9A-Za-z]+", "Write dcr- and the letters and digits behind it")),
     ),
 )
 
 NOT_OURS = frozenset({"FLOWLOG_AZURITE"})
-"""Read elsewhere: where `demo` finds Azurite."""
+"""Read by other code: `FLOWLOG_AZURITE` tells `demo` where Azurite is."""
+
+REPLACED = {
+    "FLOWLOG_SWEEP_SCHEDULE": (
+        "this setting was replaced by FLOWLOG_SWEEP_MINUTES, the minutes between two sweeps. "
+        "Remove it and set FLOWLOG_SWEEP_MINUTES instead"
+    )
+}
+"""Settings of earlier versions, each with a sentence that names its successor."""

@@ -195,8 +195,8 @@ def last_sweep(at: Patient) -> list[Finding]:
             Finding(
                 "ok",
                 "no sweep has run yet",
-                f"The function `sweep` of the app runs it (FLOWLOG_SWEEP_SCHEDULE: "
-                f"{settings.sweep_schedule})",
+                "The function `sweep` of the app runs it every "
+                f"{settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
             )
         ]
     written: Any = entity.metadata["timestamp"]  # of a stored entity never None, as typed
@@ -206,8 +206,8 @@ def last_sweep(at: Patient) -> list[Finding]:
             Finding(
                 "warning",
                 f"the last sweep was {_age(age)} ago",
-                "Look whether the app runs and its function `sweep` is enabled; its schedule, "
-                f"FLOWLOG_SWEEP_SCHEDULE, is {settings.sweep_schedule}",
+                "Look whether the app runs and its function `sweep` is enabled. It should run "
+                f"every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
             )
         ]
     return [Finding("ok", f"the last sweep was {_age(age)} ago")]
