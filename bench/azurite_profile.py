@@ -79,10 +79,10 @@ def ran_and_waited_s(pid: int) -> tuple[float, float]:
     return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
-def parcels_of(sink: Any, hours: int = 1) -> list[Any]:
+def messages_of(sink: Any, hours: int = 1) -> list[Any]:
     """All that there is to send."""
     entries = records_of(SENT_TUPLES, hours)
-    return [parcel for entry in entries for parcel in sink.pack(entry).parcels]
+    return [message for entry in entries for message in sink.pack(entry).messages]
 
 
 @contextmanager
@@ -118,10 +118,10 @@ def profiled(kind: Kind, in_flight: int) -> Run:
             patch.dict(os.environ, NODE_OPTIONS=options),
             ready_to_send(kind, in_flight) as (azurite, sink),
         ):
-            parcels = parcels_of(sink, kind.hours)[: kind.most_calls]
-            sink.send(parcels[:in_flight])  # opens the connections
+            messages = messages_of(sink, kind.hours)[: kind.most_calls]
+            sink.send(messages[:in_flight])  # opens the connections
             before = time.perf_counter(), time.process_time(), *ran_and_waited_s(azurite.pid)
-            calls = sum(sink.send(parcels) for _ in range(kind.rounds))
+            calls = sum(sink.send(messages) for _ in range(kind.rounds))
             after = time.perf_counter(), time.process_time(), *ran_and_waited_s(azurite.pid)
             profile = written_profile(azurite.pid, file)
     seconds, ours_s, ran_s, waited_s = (b - a for a, b in zip(before, after, strict=True))
@@ -134,7 +134,7 @@ def batch_ms(*, spread: bool) -> list[float]:
     """How long a batch of rows takes in each part of the sending, one partition or one a batch."""
     took_ms = []
     with ready_to_send(KINDS[-1], 1) as (_, sink):
-        batches = parcels_of(sink)
+        batches = messages_of(sink)
         for number, batch in enumerate(batches if spread else ()):
             for row in batch.rows:
                 row["PartitionKey"] += f"|{number:03}"

@@ -11,8 +11,8 @@ import pytest
 from azure.storage.blob import BlobServiceClient, BlobType, StandardBlobTier
 
 from flowlog_core.appended import LogReader, Slice
+from flowlog_core.blob import BlobRef
 from flowlog_core.blob_source import AzureBlobs
-from flowlog_core.checkpoint import BlobRef
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange, UnknownAccount
 from flowlog_core.listing import BlobLister, Page
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
