@@ -22,14 +22,12 @@ from requests.adapters import HTTPAdapter
 
 from bench.growing import GrowingBlob, service_of
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.framing import Entry, Framer
 from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.messages import messages_of
 from flowlog_core.normalize import normalize
-from flowlog_core.records import Source
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.testing.generate import Format
 from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
@@ -46,15 +44,15 @@ class NoSink:
         """See `Sink.pack`."""
         return Packed(*messages_of(entry))
 
-    def send(self, parcels: Iterable[Any]) -> int:
+    def send(self, messages: Iterable[Any]) -> int:
         """See `Sink.send`."""
-        return sum(1 for _ in parcels)
+        return sum(1 for _ in messages)
 
 
 def reference(form: Format, number: int = 1) -> BlobRef:
     """A blob of one interface."""
     interface = interface_of(form)
-    log = blob_name.parse(interface.blob_name(HOUR))
+    log = LogBlob.parse(interface.blob_name(HOUR))
     if log is None:
         raise SystemExit("the generator made a name that cannot be read")
     return BlobRef("account", f"container{number}", log)
@@ -73,16 +71,16 @@ def overhead() -> None:
     for form, tuples in SHAPES:
         blob = blob_of(entries_of(form, tuples, 30_000))
         ref = reference(form)
-        source = Source(ref.account, ref.container, ref.name, 0)
         blobs = MemoryBlobs()
         blobs.put(ref, blob)
 
-        def inside(blob: bytes = blob, ref: BlobRef = ref, source: Source = source) -> None:
-            framer = Framer()
+        def inside(blob: bytes = blob, ref: BlobRef = ref) -> None:
+            start, framer = Position(ref), Framer()
             for item in framer.feed(blob):
                 if isinstance(item, Entry):
-                    lines = normalize(item.parsed, f"{source.digest}.0.{item.start}.").lines
-                    for _ in messages_of(EntryRecords(ref, source, item.start, lines))[0]:
+                    position = start.at(item.start)
+                    lines = normalize(item.parsed, f"{position.entry_id}.").lines
+                    for _ in messages_of(EntryRecords(position, lines))[0]:
                         pass
 
         def whole(ref: BlobRef = ref, blobs: MemoryBlobs = blobs) -> None:

@@ -27,10 +27,10 @@ from azure.data.tables import UpdateMode
 
 from bench.growing import GrowingBlob, service_of
 from bench.measuring import best_of, entries_of, machine
+from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.messages import Encoding, messages_of
 from flowlog_core.normalize import normalize
-from flowlog_core.records import Source
 from flowlog_core.service import Service
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.parallel import Parallel
@@ -138,16 +138,16 @@ def sending(azurite: Azurite) -> None:
         name = "bench" + "".join(filter(str.isalnum, label))
         sinks = {n: make(service, Parallel(n), f"{name}{n}") for n in (1, several)}
         entries = records_of(SENT_TUPLES, hours)
-        parcels = [parcel for entry in entries for parcel in sinks[1].pack(entry).parcels]
-        parcels = parcels[:most_calls]
+        messages = [message for entry in entries for message in sinks[1].pack(entry).messages]
+        messages = messages[:most_calls]
         best = dict.fromkeys(sinks, 0.0)
         busy = dict.fromkeys(sinks, (0.0, 0.0))
         for _ in range(rounds):
             for in_flight, sink in sinks.items():
-                sink.send(parcels[:in_flight])  # opens the connections
+                sink.send(messages[:in_flight])  # opens the connections
                 before = time.process_time(), processor_s(azurite.pid)
                 started = time.perf_counter()
-                count = sink.send(parcels)
+                count = sink.send(messages)
                 rate = count / (time.perf_counter() - started)
                 if rate > best[in_flight]:
                     best[in_flight] = rate
@@ -156,7 +156,7 @@ def sending(azurite: Azurite) -> None:
                     busy[in_flight] = ours, theirs
         ours, theirs = busy[several]
         print(
-            f"| {label} | {len(parcels)} | {best[1]:.1f}/s | {best[several]:.1f}/s with {several} "
+            f"| {label} | {len(messages)} | {best[1]:.1f}/s | {best[several]:.1f}/s with {several} "
             f"| {best[several] / best[1]:.2f} | {ours * 1e3:.1f} ms | {theirs * 1e3:.1f} ms "
             f"| {1 / best[1] / max(ours, theirs):.2f} |"
         )
@@ -189,9 +189,8 @@ def records_of(total_tuples: int, hours: int = 1) -> list[EntryRecords]:
     entries = []
     for offset, raw in enumerate(entries_of(FORM, 150, total_tuples)):
         blob = some_blob(hour=offset % hours)
-        source = Source(blob.account, blob.container, blob.name, 0)
         lines = normalize(orjson.loads(raw), f"x.{offset}.").lines
-        entries.append(EntryRecords(blob, source, offset, lines))
+        entries.append(EntryRecords(Position(blob, offset=offset), lines))
     return entries
 
 

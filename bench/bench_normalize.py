@@ -13,12 +13,10 @@ from __future__ import annotations
 import orjson
 
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.framing import Entry, Framer
 from flowlog_core.messages import messages_of
 from flowlog_core.normalize import normalize
-from flowlog_core.records import Source
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import Format
 
@@ -37,13 +35,13 @@ def measure(form: Format, tuples: int, blob_tuples: int) -> None:
     """Print one line of the table."""
     raw = entries_of(form, tuples, blob_tuples)
     blob = blob_of(raw)
-    log = blob_name.parse(interface_of(form).blob_name(HOUR))
+    log = LogBlob.parse(interface_of(form).blob_name(HOUR))
     if log is None:
         raise SystemExit("the generator made a name that cannot be read")
     ref = BlobRef("account", "container", log)
-    source = Source(ref.account, ref.container, ref.name, 0)
+    start = Position(ref)
     values = [orjson.loads(entry) for entry in raw]
-    records = [EntryRecords(ref, source, 12, normalize(value, PREFIX).lines) for value in values]
+    records = [EntryRecords(start.at(12), normalize(value, PREFIX).lines) for value in values]
     count = sum(len(entry.lines) for entry in records)
     if count != len(raw) * tuples:
         raise SystemExit("not every tuple became a record: the figures would mean nothing")
@@ -74,7 +72,7 @@ def measure(form: Format, tuples: int, blob_tuples: int) -> None:
         for item in framer.feed(blob):
             if isinstance(item, Entry):
                 lines = normalize(item.parsed, PREFIX).lines
-                draw(EntryRecords(ref, source, item.start, lines))
+                draw(EntryRecords(start.at(item.start), lines))
 
     works = (lambda: orjson.loads(blob), one_by_one, frame, normalize_all, pack, everything)
     ns = [seconds / count * 1e9 for seconds in best_of(ROUNDS, *works)]

@@ -25,7 +25,7 @@ from bench.scale_keys import fleet, places
 from bench.scale_model import Simulation, appends
 from bench.scale_storage import Storage
 from bench.scale_tables import print_calls, print_limits, print_money
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.testing.generate import Format
 

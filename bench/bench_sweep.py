@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef, Checkpoint, Progress, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.ingest import Pipeline
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sweep.sweep import Place, Scope, Sweep
@@ -54,7 +54,7 @@ def measure(kind: str, interfaces: int, hours: int, swept_hours: int) -> None:
             name = one.blob_name(now - timedelta(hours=hour))
             if kind == "one network":
                 name = re.sub("macAddress=[^/]*", f"macAddress=0022{number:08X}", name)
-            log = blob_name.parse(name)
+            log = LogBlob.parse(name)
             if log is None:
                 raise SystemExit(f"cannot be read: {name}")
             blob = BlobRef("account", "logs", log)

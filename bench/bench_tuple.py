@@ -15,13 +15,13 @@ from pybase64 import b64decode, b64encode_as_string
 
 from bench.bench_ingest import reference
 from bench.measuring import best_of, blob_of, entries_of, machine
+from flowlog_core.blob import Position
 from flowlog_core.compiled import outline
 from flowlog_core.framing import Entry, Framer
 from flowlog_core.groups import groups_of
 from flowlog_core.messages import messages_of
 from flowlog_core.normalize import normalize
 from flowlog_core.outline import Outline
-from flowlog_core.records import Source, entry_id
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import Format
 
@@ -35,7 +35,7 @@ def of_a_tuple(form: Format) -> dict[str, float]:
     if outline is None:
         raise SystemExit("nothing was compiled: see `make setup`")
     ref = reference(form)
-    source = Source(ref.account, ref.container, ref.name, 0)
+    position = Position(ref, offset=12)
     raws = entries_of(form, TUPLES, BLOB_TUPLES)
     blob = blob_of(raws)
     items = [item for item in Framer().feed(blob) if isinstance(item, Entry)]
@@ -43,9 +43,9 @@ def of_a_tuple(form: Format) -> dict[str, float]:
     texts = [text for raw in raws if (text := outline(raw, 0, len(raw))[1])]
     if not len(items) == len(outlines) == len(texts) == len(raws):
         raise SystemExit("not every entry has an outline: the figures would mean nothing")
-    prefix = f"{entry_id(source, 12)}."
+    prefix = f"{position.entry_id}."
     found = [groups_of(one.value, in_raw=True) for one in outlines]
-    entries = [EntryRecords(ref, source, 12, normalize(one, prefix).lines) for one in outlines]
+    entries = [EntryRecords(position, normalize(one, prefix).lines) for one in outlines]
     messages = [message for entry in entries for message in messages_of(entry)[0]]
     bodies = [b64decode(message.text) for message in messages]
 
@@ -58,8 +58,9 @@ def of_a_tuple(form: Format) -> dict[str, float]:
     def together() -> None:
         for item in Framer().feed(blob):
             if isinstance(item, Entry):
-                lines = normalize(item.parsed, f"{entry_id(source, item.start)}.").lines
-                _draw(messages_of(EntryRecords(ref, source, item.start, lines))[0])
+                at = position.at(item.start)
+                lines = normalize(item.parsed, f"{at.entry_id}.").lines
+                _draw(messages_of(EntryRecords(at, lines))[0])
 
     # Drawn, not kept: memory that is used again stays in the caches, as it does in `ingest`.
     works: dict[str, Callable[[], object]] = {

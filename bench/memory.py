@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import Any
 
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.ingest import ingest
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
@@ -68,9 +68,9 @@ class StreamedBlob:
 class DiscardingSink(MemorySink):
     """Packs as the queue sink does, and keeps nothing."""
 
-    def send(self, parcels: Iterable[Any]) -> int:
+    def send(self, messages: Iterable[Any]) -> int:
         """See `Sink.send`."""
-        return sum(1 for _ in parcels)
+        return sum(1 for _ in messages)
 
 
 def ingest_backlog(megabytes: int) -> str:
@@ -80,7 +80,7 @@ def ingest_backlog(megabytes: int) -> str:
     outcome = ingest(blob, Pipeline(reader, checkpoints, DiscardingSink(), letters, 180, clock))
     if reader.read_bytes < megabytes * MEGABYTE or letters.letters or not outcome.records:
         raise SystemExit("the backlog was not forwarded: the figures would mean nothing")
-    return f"{outcome.records:,} records in {outcome.parcels:,} messages"
+    return f"{outcome.records:,} records in {outcome.messages:,} messages"
 
 
 def write_backlog(megabytes: int) -> None:

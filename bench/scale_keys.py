@@ -10,8 +10,8 @@ from typing import NamedTuple
 from bench.measuring import HOUR
 from bench.scale_model import Append
 from bench.scale_storage import Place
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import checkpoint_key
 from flowlog_core.shards import shard_of
 from flowlog_core.testing.generate import Interface
 
@@ -31,7 +31,7 @@ def fleet(interfaces: int, in_a_flow_log: int) -> list[BlobRef]:
     for number in range(interfaces):
         shared = Interface.vnet(number // in_a_flow_log)
         name = replace(shared, mac=f"0022{number:08X}").blob_name(HOUR)
-        log = blob_name.parse(name)
+        log = LogBlob.parse(name)
         if log is None:
             raise ValueError(f"cannot be read: {name}")
         blobs.append(BlobRef("account", shared.container, log))

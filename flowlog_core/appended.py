@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from flowlog_core.checkpoint import SEAM_BYTES, BlobRef, Progress, seam_of
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import SEAM_BYTES, Progress, seam_of
 from flowlog_core.errors import (
     BlobDeleted,
     BlobGrew,

@@ -6,49 +6,17 @@ If-Match. The rules for taking, ringing, committing and releasing it are in `cla
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from flowlog_core import blob_name
-from flowlog_core.blob_name import LogBlob
+from flowlog_core.blob import BlobRef, digest, hour_key
 
 SEAM_BYTES = 64
 """How many bytes before the offset are remembered, as a digest, to notice a rewritten blob."""
 
 _KEY_CHARACTERS = 480  # Azure allows 1 KiB a key, 512 UTF-16 units; the rest is for the digest
-
-
-@dataclass(frozen=True, slots=True)
-class BlobRef:
-    """One flow log blob: where it is, and what its name says."""
-
-    account: str
-    container: str
-    log: LogBlob
-
-    @property
-    def name(self) -> str:
-        """The blob's name as the storage service knows it."""
-        return self.log.name
-
-    def __str__(self) -> str:
-        return f"{self.account}/{self.container}/{self.name}"
-
-    @classmethod
-    def parse(cls, text: str) -> BlobRef | None:
-        """What `str` gave, read back; None if it is not that."""
-        account, _, rest = text.partition("/")
-        container, _, name = rest.partition("/")
-        log = blob_name.parse(name)
-        return None if log is None else cls(account, container, log)
-
-
-def hour_key(hour: datetime) -> str:
-    """An hour as it stands in keys and names, 2024-08-19T18Z: they sort by it."""
-    return f"{hour:%Y-%m-%dT%HZ}"
 
 
 class CheckpointKey(NamedTuple):
@@ -64,10 +32,10 @@ def checkpoint_key(blob: BlobRef) -> CheckpointKey:
     Rows sort by hour. The digest of the whole name keeps apart blobs whose names differ in letter
     case only, or in what the readable part leaves out: two blobs never share a checkpoint.
     """
-    digest = _digest(blob.name, digest_bytes=6)
+    name_digest = digest(blob.name, digest_bytes=6)
     partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
     return CheckpointKey(
-        table_key(partition), table_key(f"{hour_key(blob.log.hour)}|{blob.log.mac}|{digest}")
+        table_key(partition), table_key(f"{hour_key(blob.log.hour)}|{blob.log.mac}|{name_digest}")
     )
 
 
@@ -79,12 +47,7 @@ def table_key(text: str) -> str:
     key = "".join(_KEY_ESCAPES.get(c, c) if c < "\x7f" else _escaped(c) for c in text)
     if len(key) <= _KEY_CHARACTERS:
         return key
-    return key[:_KEY_CHARACTERS] + _digest(text, digest_bytes=12)
-
-
-def _digest(text: str, digest_bytes: int) -> str:
-    data = text.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(data, digest_size=digest_bytes).hexdigest()
+    return key[:_KEY_CHARACTERS] + digest(text, digest_bytes=12)
 
 
 def _escaped(character: str) -> str:
@@ -99,7 +62,7 @@ def seam_of(before_offset: bytes) -> str:
     """The digest that marks the bytes just before an offset; empty where there are none."""
     if not before_offset:
         return ""
-    return hashlib.blake2b(before_offset[-SEAM_BYTES:], digest_size=12).hexdigest()
+    return digest(before_offset[-SEAM_BYTES:], digest_bytes=12)
 
 
 @dataclass(frozen=True, slots=True)

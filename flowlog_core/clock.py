@@ -1,9 +1,12 @@
-"""The time that passes here. What time it is, only the storage service says (see `claim`)."""
+"""How time is measured and spent. The time of day comes from the storage service (see `claim`)."""
 
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, Protocol, TypeVar
 
 
 class Clock(Protocol):
@@ -28,3 +31,46 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""
         time.sleep(seconds)
+
+
+Step = TypeVar("Step", bound=str)
+T = TypeVar("T")
+
+
+class Stopwatch(Generic[Step]):
+    """Divides the time since it was made among named steps; exactly one runs at any moment.
+
+    `seconds` is up to date whenever a step begins or ends. For one thread.
+    """
+
+    def __init__(self, clock: Clock, step: Step) -> None:
+        self._clock, self._step = clock, step
+        self._since = clock.monotonic()
+        self.seconds: defaultdict[Step, float] = defaultdict(float)
+
+    @contextmanager
+    def step(self, step: Step) -> Iterator[None]:
+        """Count the time of a `with` block for `step`, and go back to the outer step after it."""
+        outer = self._step
+        self.begin(step)
+        try:
+            yield
+        finally:
+            self.begin(outer)
+
+    def each(self, step: Step, items: Iterable[T]) -> Iterator[T]:
+        """The items, with the time that it takes to produce them counted for `step`."""
+        iterator = iter(items)
+        while True:
+            with self.step(step):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item
+
+    def begin(self, step: Step) -> None:
+        """End the step that runs, and begin `step`."""
+        now = self._clock.monotonic()
+        self.seconds[self._step] += now - self._since
+        self._step, self._since = step, now

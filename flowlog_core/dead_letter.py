@@ -17,20 +17,20 @@ import orjson
 from azure.storage.blob import ContainerClient, ContentSettings
 from pybase64 import b64encode_as_string
 
-from flowlog_core.checkpoint import BlobRef, hour_key, table_key
+from flowlog_core.blob import Position, hour_key
+from flowlog_core.checkpoint import table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
-from flowlog_core.normalize import BadTuple, Normalized
-from flowlog_core.records import Source, entry_id, record_id
-from flowlog_core.sinks import TooLarge, tuple_index_of
+from flowlog_core.normalize import BadTuple
+from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 
 SCHEMA = "flowlog-dead-letter/1"
-MOST_ITEMS_PER_ENTRY = 16
+MAX_ITEMS_PER_ENTRY = 16
 """With more bad tuples than this in one entry, they are kept together in one item, so that a
 format that nobody knows yet does not cost a storage call a tuple."""
 _CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r"))  # those that JSON has no short escape for
-MOST_RAW_CHARACTERS = 256
+MAX_RAW_CHARACTERS = 256
 """Of each tuple in such an item, which holds the entry too."""
 
 
@@ -38,10 +38,8 @@ MOST_RAW_CHARACTERS = 256
 class DeadLetter:
     """Something that was not forwarded, whole, with where it stood and why."""
 
-    blob: BlobRef
-    source: Source
-    offset: int
-    """Where the entry, or the damaged span, begins in the blob."""
+    position: Position
+    """Of the entry, or of the damaged span."""
     reason: str
     raw: bytes
     """As written: the damaged bytes, the entry, or the tuple."""
@@ -59,13 +57,13 @@ class DeadLetter:
     def id(self) -> str:
         """The position: the record id that the tuple would have had, or that of the entry."""
         if self.tuple_index is None:
-            return entry_id(self.source, self.offset)
-        return record_id(self.source, self.offset, self.tuple_index)
+            return self.position.entry_id
+        return self.position.record_id(self.tuple_index)
 
     @property
     def name(self) -> str:
         """The name of the item's blob."""
-        log = self.blob.log
+        log = self.position.blob.log
         return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
 
     def to_json(self) -> bytes:
@@ -79,11 +77,11 @@ class DeadLetter:
             "id": self.id,
             "reason": self.reason,
             "source": {
-                "account": self.source.account,
-                "container": self.source.container,
-                "blob": self.source.blob,
-                "generation": self.source.generation,
-                "offset": self.offset,
+                "account": self.position.blob.account,
+                "container": self.position.blob.container,
+                "blob": self.position.blob.name,
+                "generation": self.position.generation,
+                "offset": self.position.offset,
                 "tuple_index": self.tuple_index,
             },
         }
@@ -101,36 +99,29 @@ class DeadLetter:
 
 
 def dead_letters_of(
-    blob: BlobRef,
-    source: Source,
-    offset: int,
-    raw: bytes,
-    normalized: Normalized,
-    too_large: Sequence[TooLarge] = (),
+    entry: EntryRecords, raw: bytes, bad: Sequence[BadTuple], too_large: Sequence[TooLarge] = ()
 ) -> list[DeadLetter]:
     """One item for each bad tuple and too large record of an entry, or one for all of them.
 
-    One for all holds the whole entry (`raw` at `offset`). It takes the place of very many, and of
+    One for all holds the whole entry, `raw`. It takes the place of very many, and of
     any where a bad one does not stand in the entry as its `raw` has it: that is what a parser made
     of it, which may have lost a long number's digits, a key that stands there twice, or more.
     """
-    bad = normalized.bad
-    both = chain(bad, (_bad_of(normalized.lines[one.place], one.reason) for one in too_large))
+    lines = entry.lines
+    indexes = entry.tuple_indexes if too_large else ()
+    refused = (BadTuple(indexes[one.index], lines[one.index], one.reason) for one in too_large)
+    both = chain(bad, refused)
     count = len(bad) + len(too_large)
-    if count <= MOST_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
-        return [DeadLetter(blob, source, offset, b.reason, _bytes(b), b.index) for b in both]
+    if count <= MAX_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
+        return [DeadLetter(entry.position, b.reason, _bytes(b), b.index) for b in both]
     tuples = tuple(replace(one, raw=_cut(one.raw)) for one in both)
     told = "1 tuple" if count == 1 else f"{count} tuples"
     reason = f"{told} could not be read; the first: {tuples[0].reason}"
-    return [DeadLetter(blob, source, offset, reason, raw, tuples=tuples)]
-
-
-def _bad_of(line: str, reason: str) -> BadTuple:
-    return BadTuple(tuple_index_of(line), line, reason)
+    return [DeadLetter(entry.position, reason, raw, tuples=tuples)]
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MOST_RAW_CHARACTERS else text[:MOST_RAW_CHARACTERS] + "…"
+    return text if len(text) <= MAX_RAW_CHARACTERS else text[:MAX_RAW_CHARACTERS] + "…"
 
 
 def _text(raw: bytes) -> str | None:

@@ -1,14 +1,15 @@
-"""The whole story of one blob: claim it, read what was appended, send it, commit, let go."""
+"""The story of one blob: claim it, read what was appended, forward it, commit, release it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
-from flowlog_core.appended import Chunk, read_appended
-from flowlog_core.checkpoint import BlobRef, Progress, checkpoint_key
+from flowlog_core.appended import read_appended
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Progress, checkpoint_key
 from flowlog_core.claim import Claim, take_or_ring
+from flowlog_core.clock import Stopwatch
 from flowlog_core.errors import (
     BlobDeleted,
     BlobGrew,
@@ -16,9 +17,10 @@ from flowlog_core.errors import (
     ClaimLost,
     FlowlogError,
 )
+from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.framing import Framer
-from flowlog_core.piece import Piece
-from flowlog_core.pipeline import Failed, Outcome, Pipeline
+from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.pipeline import Pipeline
 
 __all__ = ["Outcome", "Pipeline", "ingest"]
 
@@ -28,15 +30,16 @@ log = logging.getLogger(__name__)
 def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome:
     """Forward what was appended to `blob` since its checkpoint, until nothing is new.
 
-    Whatever is committed to the blob before this call begins is, when it returns, in the sink or
-    the dead letters, or in the hands of another worker whose claim is alive. With `final`, bytes
-    at the end that make no entry are dead letters too, since nothing will follow them.
+    When it returns, everything that was committed to the blob before the call began is in the
+    sink or the dead-letter store, or in the hands of another worker with a live claim. With
+    `final`, bytes at the end that do not form an entry become dead letters too, because nothing
+    will follow them.
 
-    Raises a `FlowlogError` if that could not be had; then the claim is given back, and the same
-    call made again carries on from the last commit. The pipeline's observer hears of either.
+    Raises a `FlowlogError` if that could not be done. It releases the claim then, and the same
+    call made again continues from the last commit. The pipeline's observer is called either way.
     """
-    started = pipeline.clock.monotonic()
-    outcome = Outcome()
+    stopwatch: Stopwatch[Step] = Stopwatch(pipeline.clock, "checkpoint")
+    outcome = Outcome(seconds=stopwatch.seconds)
     claim: Claim | None = None
     try:
         claim = take_or_ring(
@@ -48,40 +51,48 @@ def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome
             pipeline.clock,
         )
         if claim is None:
-            outcome.how = "rung"
+            outcome.how = "handed_over"
         else:
-            while not _forward_what_is_new(blob, claim, pipeline, outcome, final=final):
+            while not _forward_what_is_new(blob, claim, pipeline, outcome, stopwatch, final=final):
                 pass
     except ClaimLost:
-        outcome.how = "lost"
+        outcome.how = "claim_lost"
     except BaseException as error:
-        pipeline.observer.failed(blob, _give_back(claim, error, outcome))
+        pipeline.observer.failed(blob, _release_failed(claim, error, outcome))
         raise
     outcome.conflicts = claim.conflicts if claim else 0
-    took_s = pipeline.clock.monotonic() - started
-    outcome.seconds["checkpoint"] = took_s - sum(outcome.seconds.values())
+    stopwatch.begin("checkpoint")  # the time up to here is in `seconds`
     pipeline.observer.done(blob, outcome)
     return outcome
 
 
 def _forward_what_is_new(
-    blob: BlobRef, claim: Claim, pipeline: Pipeline, outcome: Outcome, *, final: bool
+    blob: BlobRef,
+    claim: Claim,
+    pipeline: Pipeline,
+    outcome: Outcome,
+    stopwatch: Stopwatch[Step],
+    *,
+    final: bool,
 ) -> bool:
-    """One look at the blob. True: all of it is forwarded and the claim is let go."""
+    """Read the blob once, to its end. Returns True if all is forwarded and the claim released."""
     claim.look()
     outcome.how = "forwarded"
     framer: Framer | None = None
+    appended = read_appended(pipeline.reader, blob, claim.progress, pipeline.chunk_bytes)
     try:
-        for chunk in _chunks(blob, claim.progress, pipeline, outcome):
+        for chunk in stopwatch.each("read", appended):
+            outcome.backlog_bytes = outcome.backlog_bytes or len(chunk.data) + chunk.left_bytes
             framer = framer or Framer(claim.progress.offset, chunk.before)
-            piece = Piece(blob, claim, pipeline, framer, chunk, traffic=pipeline.new_traffic())
-            progress = piece.forward(outcome, final=final)
+            progress, forwarded = forward_chunk(
+                blob, chunk, framer, claim, pipeline, stopwatch, final=final
+            )
             if chunk.is_last:
-                is_finished = claim.finish(progress)
-                piece.count_in(outcome)
-                return is_finished
+                released = claim.finish(progress)
+                outcome += forwarded
+                return released
             claim.commit(progress)
-            piece.count_in(outcome)
+            outcome += forwarded
     except BlobGrew:
         return False
     except BlobRewritten as found:
@@ -95,36 +106,19 @@ def _forward_what_is_new(
     return claim.finish(claim.progress)
 
 
-def _chunks(
-    blob: BlobRef, since: Progress, pipeline: Pipeline, outcome: Outcome
-) -> Iterator[Chunk]:
-    """What was appended, and how long reading it took."""
-    chunks = read_appended(pipeline.reader, blob, since, pipeline.chunk_bytes)
-    while True:
-        asked = pipeline.clock.monotonic()
-        try:
-            chunk = next(chunks, None)
-        finally:
-            outcome.seconds["read"] += pipeline.clock.monotonic() - asked
-        if chunk is None:
-            return
-        outcome.backlog_bytes = outcome.backlog_bytes or len(chunk.data) + chunk.left_bytes
-        yield chunk
-
-
 def _begin_anew(progress: Progress) -> Progress:
     return replace(
         progress, offset=0, seam="", generation=progress.generation + 1, etag="", pending_bytes=0
     )
 
 
-def _give_back(claim: Claim | None, error: BaseException, outcome: Outcome) -> Failed:
-    """Let go of the claim, with the failure noted in the checkpoint where that is possible."""
+def _release_failed(claim: Claim | None, error: BaseException, outcome: Outcome) -> Failed:
+    """Release the claim and note the failure in the checkpoint, if the store answers."""
     if claim is None:
         return Failed(0, None, error, outcome)
     attempts = None
     try:
         attempts = claim.abandon(str(error) or type(error).__name__).attempts
     except FlowlogError as second:
-        error.add_note(f"The claim could not be given back and has to run out: {second}")
+        error.add_note(f"The claim could not be released and has to run out: {second}")
     return Failed(claim.progress.offset, attempts, error, outcome)

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import orjson
 from pybase64 import b64encode_as_string
 
-from flowlog_core.records import entry_id, message_id
+from flowlog_core.blob import Position
 from flowlog_core.sinks import EntryRecords, TooLarge
 
 SCHEMA = "flowlog/1"
@@ -51,8 +51,9 @@ def messages_of(
     most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
     encode = _gzipped if encoding == "gzip" else b"".join
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
-    envelope, name_of_entry = _envelope(entry), entry_id(entry.source, entry.offset)
-    widest_name = message_id(name_of_entry, _WIDEST).encode()
+    position = entry.position
+    envelope = _envelope(position)
+    widest_name = position.message_id(_WIDEST).encode()
     most_of_start = len(envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST))
     room = most_bytes - most_of_start - len(_END)
     if encoding == "gzip":
@@ -75,7 +76,7 @@ def messages_of(
 
     def messages() -> Iterator[Message]:
         for part, run in enumerate(runs):
-            name = message_id(name_of_entry, part)
+            name = position.message_id(part)
             start = envelope % (name.encode(), part, len(runs), len(run))
             body = encode((start, entry.lines.joined(run), _END))
             yield Message(name, b64encode_as_string(body))
@@ -102,14 +103,14 @@ def _halved(run: range, fits: Callable[[range], bool]) -> Iterator[range]:
     yield from _halved(run[middle:], fits)
 
 
-def _envelope(entry: EntryRecords) -> bytes:
-    """What stands before a message's records, to be filled in with what differs between them."""
+def _envelope(position: Position) -> bytes:
+    """What comes before the records; `%` places are filled in for each message."""
     where = {
-        "account": entry.source.account,
-        "container": entry.source.container,
-        "blob": entry.source.blob,
-        "generation": entry.source.generation,
-        "offset": entry.offset,
+        "account": position.blob.account,
+        "container": position.blob.container,
+        "blob": position.blob.name,
+        "generation": position.generation,
+        "offset": position.offset,
     }
     source = orjson.dumps(where)[:-1].replace(b"%", b"%%")
     numbers = b',"part":%d,"parts":%d},"count":%d,"records":['

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 
 import orjson
@@ -28,6 +29,15 @@ class Normalized(NamedTuple):
 
     lines: Lines
     bad: list[BadTuple]
+
+    @property
+    def last_time(self) -> datetime | None:
+        """The time of the last record, aware UTC; None without one."""
+        if not self.lines:
+            return None
+        line = self.lines[-1]  # the time follows the id, which holds no quotation mark
+        start = line.index('"time":"') + len('"time":"')
+        return datetime.fromisoformat(line[start : line.index('"', start)])
 
 
 def normalize(entry: object, id_prefix: str, *, compiled: bool = True) -> Normalized:

@@ -1,24 +1,13 @@
-"""The flow record: the names of its fields, and the ids of records and messages.
-
-Ids are positions: which blob, which generation of it (it goes up when a blob was rewritten), the
-byte offset of the entry, the tuple or message part in it. The same bytes therefore get the same
-id however often, in whatever pieces and by whatever version of this code they are read. Identical
-content at two positions is two records, because Azure does write identical tuples that are both
-genuine.
-"""
+"""The flow record: the names of its fields, and finished records as JSON."""
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache
-from hashlib import blake2b
 
 FIELDS: tuple[str, ...] = (
-    "id",  # position in the blob, see `record_id`
+    "id",  # position in the blob, see `Position.record_id`
     # Of the tuple's first field: RFC 3339 UTC with milliseconds.
     "time",
     # Of the entry and the group that the tuple stands in, as written.
@@ -50,27 +39,6 @@ FIELDS: tuple[str, ...] = (
 
 COUNTERS = FIELDS[-4:]
 """Numbers up to 2**63 - 1, or null."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One generation of one blob. `generation` is 0 until the blob is found to be rewritten."""
-
-    account: str
-    container: str
-    blob: str
-    generation: int
-
-    @property
-    def digest(self) -> str:
-        """24 hexadecimal digits that stand for account, container and blob name."""
-        return _digest(self.account, self.container, self.blob)
-
-
-@lru_cache(maxsize=4096)
-def _digest(account: str, container: str, blob: str) -> str:
-    # A JSON array keeps the three apart whatever characters they hold.
-    return blake2b(json.dumps([account, container, blob]).encode(), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,24 +80,3 @@ class Lines:
         """The records of a run of indexes, not copied, with the commas between them."""
         start = self.ends[run.start - 1] + 1 if run.start else 0
         return memoryview(self.text)[start : self.ends[run.stop - 1] if run else start]
-
-
-def time_of_line(line: str) -> datetime:
-    """The `time` of a finished record; aware UTC. It follows the id, which holds no quotes."""
-    start = line.index('"time":"') + len('"time":"')
-    return datetime.fromisoformat(line[start : line.index('"', start)])
-
-
-def entry_id(source: Source, entry_offset: int) -> str:
-    """The position of an entry, `entry_offset` in bytes; all ids in it begin so, a dot behind."""
-    return f"{source.digest}.{source.generation}.{entry_offset}"
-
-
-def record_id(source: Source, entry_offset: int, tuple_index: int) -> str:
-    """The id of one record: `tuple_index` is counted over the entry."""
-    return f"{entry_id(source, entry_offset)}.{tuple_index}"
-
-
-def message_id(entry: str, part: int) -> str:
-    """The id of a message: the `part`-th (from 0) of those that carry one entry's records."""
-    return f"{entry}.p{part}"

@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.clients import Clients
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letter import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.pipeline import LogObserver, Observers
+from flowlog_core.observe.log import LogObserver
+from flowlog_core.outcome import Observers
 from flowlog_core.shards import suffixes
 from flowlog_core.sinks import Sink
 from flowlog_core.sinks.parallel import Parallel
@@ -82,7 +82,7 @@ class Service:
 
         Raises as `ingest` does.
         """
-        parsed = blob_name.parse(name)
+        parsed = LogBlob.parse(name)
         if parsed is None:
             log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
             return None

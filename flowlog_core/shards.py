@@ -8,9 +8,8 @@ as long as their number stays the same.
 from __future__ import annotations
 
 import json
-from hashlib import blake2b
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, digest
 
 MOST_SHARDS = 32
 """A storage account takes as much as ten full queues or partitions, in some regions twenty;
@@ -23,7 +22,7 @@ def shard_of(blob: BlobRef, shards: int) -> int:
     # Azure takes names that differ in letter case for the same, and writes them in either. A JSON
     # array keeps the four apart whatever characters they hold.
     text = json.dumps([part.lower() for part in parts])
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) % shards
+    return int(digest(text, digest_bytes=8), 16) % shards
 
 
 def suffixes(shards: int, mark: str) -> list[str]:

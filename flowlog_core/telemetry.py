@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from flowlog_core import __version__
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.metrics import METRICS, PLACE
-from flowlog_core.pipeline import Failed, Outcome
+from flowlog_core.outcome import Failed, Outcome
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -63,7 +63,7 @@ class MetricsObserver:
         where = _place(blob)
         self._add("flowlog.ingests", 1, {**where, "flowlog.outcome": outcome.how})
         self._count(outcome, where)
-        if outcome.how != "rung":
+        if outcome.how != "handed_over":
             self._record("flowlog.backlog", outcome.backlog_bytes, where)
         if outcome.lag_s is not None:
             self._record("flowlog.lag", outcome.lag_s, where)
@@ -104,7 +104,7 @@ class MetricsObserver:
         self._add("flowlog.entries", outcome.entries, where)
         self._add("flowlog.records", outcome.records, where)
         self._add("flowlog.read.size", outcome.new_bytes, where)
-        self._add("flowlog.messages", outcome.parcels, where)
+        self._add("flowlog.messages", outcome.messages, where)
         self._add("flowlog.dead_letters", outcome.dead_letters, where)
         self._add("flowlog.checkpoint.conflicts", outcome.conflicts, where)
         self._add("flowlog.rewrites", outcome.rewrites, where)

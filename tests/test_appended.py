@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core.appended import Chunk, LogReader, Slice, read_appended
-from flowlog_core.checkpoint import BlobRef, Progress, seam_of
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Progress, seam_of
 from flowlog_core.errors import (
     BlobDeleted,
     BlobGrew,

@@ -8,15 +8,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import (
-    BlobRef,
-    Checkpoint,
-    CheckpointKey,
-    checkpoint_key,
-    seam_of,
-    table_key,
-)
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import Checkpoint, CheckpointKey, checkpoint_key, seam_of, table_key
 from flowlog_core.testing.memory import some_blob
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -24,7 +17,7 @@ LEGAL_KEY = re.compile(r"[^/\\#?%\x00-\x1f\x7f-\x9f]*")
 
 
 def renamed(name: str) -> BlobRef:
-    log = blob_name.parse(name)
+    log = LogBlob.parse(name)
     assert log is not None
     return BlobRef("exampleaccount", "logs", log)
 

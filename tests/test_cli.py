@@ -20,8 +20,8 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 from support import in_order_of_position, tuple_of
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import checkpoint_key
 from flowlog_core.claim import take_or_ring
 from flowlog_core.cli import main
 from flowlog_core.cli.output import printable, writer_for
@@ -344,7 +344,7 @@ def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
     local.append()
     settings = Settings.from_environment(local.environment)
     service = Service(settings)
-    log = blob_name.parse(Interface.nsg().blob_name(HOUR))
+    log = LogBlob.parse(Interface.nsg().blob_name(HOUR))
     assert log is not None
     blob = BlobRef("devstoreaccount1", settings.nsg_container, log)
     store, dead = service.pipeline.checkpoints, "a worker that was killed"
@@ -353,7 +353,7 @@ def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
     code, _, err = flowlog("run", "--once", "--interval-s", "0.5", environment=local.environment)
     lines = err.splitlines()
     assert (code, lines[-1][:52]) == (0, "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, ")
-    assert sum(" INFO rung devstoreaccount1/" in line for line in lines) <= 14
+    assert sum(" INFO handed_over devstoreaccount1/" in line for line in lines) <= 14
 
 
 def test_run_once_says_in_a_line_where_storage_cannot_be_reached() -> None:

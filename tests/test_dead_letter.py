@@ -10,22 +10,23 @@ import orjson
 import pytest
 from azure.storage.blob import BlobServiceClient
 
+from flowlog_core.blob import Position
 from flowlog_core.dead_letter import (
-    MOST_ITEMS_PER_ENTRY,
-    MOST_RAW_CHARACTERS,
+    MAX_ITEMS_PER_ENTRY,
+    MAX_RAW_CHARACTERS,
     BlobDeadLetters,
     DeadLetter,
     dead_letters_of,
 )
-from flowlog_core.normalize import BadTuple, Normalized
-from flowlog_core.records import Lines, Source
-from flowlog_core.sinks import TooLarge
+from flowlog_core.normalize import BadTuple
+from flowlog_core.records import Lines
+from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.testing.memory import some_blob
 
 BLOB = some_blob()
-SOURCE = Source(BLOB.account, BLOB.container, BLOB.name, 3)
-POSITION = f"{SOURCE.digest}.3.12"
+POSITION = Position(BLOB, generation=3, offset=12)
+ID = f"{POSITION.blob_digest}.3.12"
 
 
 def bad(count: int) -> list[BadTuple]:
@@ -38,29 +39,30 @@ def letters_of(
     lines: Sequence[str] = (),
     too_large: Sequence[TooLarge] = (),
 ) -> list[DeadLetter]:
-    return dead_letters_of(BLOB, SOURCE, 12, raw, Normalized(Lines.of(lines), bad), too_large)
+    entry = EntryRecords(POSITION, Lines.of(lines), [one.index for one in bad])
+    return dead_letters_of(entry, raw, bad, too_large)
 
 
 def record(index: int, **fields: str) -> str:
-    return orjson.dumps({"id": f"{POSITION}.{index}", **fields}).decode()
+    return orjson.dumps({"id": f"{ID}.{index}", **fields}).decode()
 
 
 def test_each_bad_tuple_has_an_item_of_its_own() -> None:
     letters = letters_of(b'["tuple 0","","tuple 1"]', bad(2))
     assert letters == [
-        DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 0", 0),
-        DeadLetter(BLOB, SOURCE, 12, "not good", b"tuple 1", 2),
+        DeadLetter(POSITION, "not good", b"tuple 0", 0),
+        DeadLetter(POSITION, "not good", b"tuple 1", 2),
     ]
     assert [letter.name for letter in letters] == [
-        f"2026-01-01T00Z/000D3AF87856/{POSITION}.0.json",
-        f"2026-01-01T00Z/000D3AF87856/{POSITION}.2.json",
+        f"2026-01-01T00Z/000D3AF87856/{ID}.0.json",
+        f"2026-01-01T00Z/000D3AF87856/{ID}.2.json",
     ]
 
 
 def test_very_many_bad_tuples_of_an_entry_share_one_item() -> None:
-    many = bad(MOST_ITEMS_PER_ENTRY + 1)
+    many = bad(MAX_ITEMS_PER_ENTRY + 1)
     (letter,) = letters_of(b"{raw}", many)
-    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{POSITION}.json"
+    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{ID}.json"
     item = orjson.loads(letter.to_json())
     assert item["raw"] == "{raw}"
     assert item["reason"] == "17 tuples could not be read; the first: not good"
@@ -83,47 +85,50 @@ def test_what_the_parser_may_have_changed_is_kept_with_the_whole_entry(
     both = [*bad(1), BadTuple(1, parsed, "not a string")]
     (letter,) = letters_of(raw, both)
     reason = "2 tuples could not be read; the first: not good"
-    assert letter == DeadLetter(BLOB, SOURCE, 12, reason, raw, None, tuple(both))
-    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{POSITION}.json"
+    assert letter == DeadLetter(POSITION, reason, raw, None, tuple(both))
+    assert letter.name == f"2026-01-01T00Z/000D3AF87856/{ID}.json"
 
 
 def test_what_is_long_is_cut_in_the_list_of_very_many() -> None:
     """The entry, which is kept too, has all of it."""
-    many = bad(MOST_ITEMS_PER_ENTRY + 2)
-    many[0] = BadTuple(0, "é" * MOST_RAW_CHARACTERS, "not good")
-    many[1] = BadTuple(2, "é" * (MOST_RAW_CHARACTERS + 1), "not good")
+    many = bad(MAX_ITEMS_PER_ENTRY + 2)
+    many[0] = BadTuple(0, "é" * MAX_RAW_CHARACTERS, "not good")
+    many[1] = BadTuple(2, "é" * (MAX_RAW_CHARACTERS + 1), "not good")
     (letter,) = letters_of(b"{raw}", many)
-    cut = BadTuple(2, "é" * MOST_RAW_CHARACTERS + "…", "not good")
+    cut = BadTuple(2, "é" * MAX_RAW_CHARACTERS + "…", "not good")
     assert letter.tuples == (many[0], cut, *many[2:])
 
 
 def test_a_record_too_large_need_not_stand_in_the_entry() -> None:
-    lines = [record(index) for index in (3, 4, 7)]
-    one, two = letters_of(b"", [], lines, [TooLarge(0, "long"), TooLarge(2, "too")])
-    assert one == DeadLetter(BLOB, SOURCE, 12, "long", lines[0].encode(), 3)
-    assert two == DeadLetter(BLOB, SOURCE, 12, "too", lines[2].encode(), 7)
+    """Its index is that of its tuple: those that made no record are counted too."""
+    lines = [record(index) for index in (1, 3, 4)]
+    too_large = [TooLarge(0, "long"), TooLarge(2, "too")]
+    *both_bad, one, two = letters_of(b"tuple 0 tuple 1", bad(2), lines, too_large)
+    assert [letter.tuple_index for letter in both_bad] == [0, 2]
+    assert one == DeadLetter(POSITION, "long", lines[0].encode(), 1)
+    assert two == DeadLetter(POSITION, "too", lines[2].encode(), 4)
 
 
 def test_very_many_records_too_large_take_little_more_than_their_entry() -> None:
     """Each repeats a name, and is more than a hundred times as long as its tuple."""
-    lines = [record(index, rule="😀" + "r" * 70_000) for index in range(200)]
-    normalized = Normalized(Lines.of(lines), bad(1))
-    too_large = [TooLarge(place, "long") for place in range(200)]
+    lines = [record(index, rule="😀" + "r" * 70_000) for index in range(1, 201)]
+    entry = EntryRecords(POSITION, Lines.of(lines), [0])
+    too_large = [TooLarge(index, "long") for index in range(200)]
     tracemalloc.start()
-    (letter,) = dead_letters_of(BLOB, SOURCE, 12, b"tuple 0", normalized, too_large)
+    (letter,) = dead_letters_of(entry, b"tuple 0", bad(1), too_large)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 5_000_000 < len(normalized.lines.text)
+    assert peak < 5_000_000 < len(entry.lines.text)
     assert letter.reason == "201 tuples could not be read; the first: not good"
-    assert [one.index for one in letter.tuples] == [0, *range(200)]
+    assert [one.index for one in letter.tuples] == list(range(201))
     assert len(letter.to_json()) < letter.held_bytes < 200_000
 
 
 def test_bytes_that_are_no_text_are_kept_as_base64() -> None:
-    letter = DeadLetter(BLOB, SOURCE, 12, "not valid JSON", b"\xff\x00")
+    letter = DeadLetter(POSITION, "not valid JSON", b"\xff\x00")
     assert orjson.loads(letter.to_json()) == {
         "schema": "flowlog-dead-letter/1",
-        "id": POSITION,
+        "id": ID,
         "reason": "not valid JSON",
         "source": {
             "account": "exampleaccount",
@@ -138,8 +143,8 @@ def test_bytes_that_are_no_text_are_kept_as_base64() -> None:
 
 
 def test_a_mac_that_is_no_mac_cannot_lead_a_name_astray() -> None:
-    letter = DeadLetter(some_blob(mac="..\\x?#"), SOURCE, 12, "reason", b"")
-    assert letter.name == f"2026-01-01T00Z/..!5c!x!3f!!23!/{POSITION}.json"
+    letter = DeadLetter(Position(some_blob(mac="..\\x?#"), 3, 12), "reason", b"")
+    assert letter.name == f"2026-01-01T00Z/..!5c!x!3f!!23!/{letter.id}.json"
 
 
 def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
@@ -152,7 +157,7 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     store = BlobDeadLetters(container, parallel)
     letters = [
         *letters_of(b"tuple 0 tuple 1 tuple 2", bad(3)),
-        DeadLetter(BLOB, SOURCE, 1, "x", b"\xff"),
+        DeadLetter(POSITION.at(1), "x", b"\xff"),
     ]
     for _ in range(2):
         store.put(letters)
@@ -163,8 +168,8 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
 
 def test_text_that_is_mostly_control_characters_is_kept_as_base64_as_that_is_shorter() -> None:
     """A blob full of zeroes would take six times its bytes."""
-    zeroes = DeadLetter(BLOB, SOURCE, 12, "not an entry", b"{" + bytes(1_000_000))
-    few = DeadLetter(BLOB, SOURCE, 12, "not an entry", b"\n\t\r\x00" + b"text" * 9)
+    zeroes = DeadLetter(POSITION, "not an entry", b"{" + bytes(1_000_000))
+    few = DeadLetter(POSITION, "not an entry", b"\n\t\r\x00" + b"text" * 9)
     assert len(zeroes.to_json()) < 1_400_000
     assert b64decode(orjson.loads(zeroes.to_json())["raw_base64"]) == zeroes.raw
     assert orjson.loads(few.to_json())["raw"] == few.raw.decode()
@@ -172,7 +177,5 @@ def test_text_that_is_mostly_control_characters_is_kept_as_base64_as_that_is_sho
 
 @pytest.mark.parametrize(("controls", "key"), [(62, "raw"), (67, "raw_base64")])
 def test_the_shorter_of_the_two_ways_is_taken(controls: int, key: str) -> None:
-    letter = DeadLetter(
-        BLOB, SOURCE, 12, "not an entry", bytes(controls) + b"x" * (1000 - controls)
-    )
+    letter = DeadLetter(POSITION, "not an entry", bytes(controls) + b"x" * (1000 - controls))
     assert key in orjson.loads(letter.to_json())

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core import blob_name
+from flowlog_core.blob import LogBlob, Position
 from flowlog_core.demo.display import Display
 from flowlog_core.demo.events import Tally
 from flowlog_core.demo.expected import expected_fields
@@ -24,25 +24,29 @@ from flowlog_core.demo.scenario import flow_logs
 from flowlog_core.demo.screen import Line, LogRow, View, progress, screen
 from flowlog_core.framing import Entry, Framer
 from flowlog_core.normalize import normalize
-from flowlog_core.records import Source, entry_id, record_id
 from flowlog_core.testing.generate import HEAD, FlowLogGenerator, Format, document
+from flowlog_core.testing.memory import some_blob
 
 HOUR = datetime(2024, 8, 19, 18, tzinfo=UTC)
-SOURCE = Source("account", "container", "blob", 0)
+BLOB = some_blob()
+ENTRY, SECOND = Position(BLOB, offset=12), Position(BLOB, offset=500)
 V1 = "1542110377,203.0.113.5,10.0.0.4,35370,443,T,I,A"
 V2 = "1542110402,203.0.113.6,10.0.0.4,56509,3389,U,O,D,B,,,,"
 V4 = "1663146003599,10.0.0.6,192.0.2.180,23956,443,6,O,C,NX,2,767,3,1580"
 
 
 def record(log_format: Format, text: str, offset: int, index: int) -> dict[str, Any]:
-    return {"id": record_id(SOURCE, offset, index), **expected_fields(log_format, text)}
+    return {
+        "id": Position(BLOB, offset=offset).record_id(index),
+        **expected_fields(log_format, text),
+    }
 
 
 def ledger_with_three() -> tuple[Ledger, list[dict[str, Any]]]:
     """Three tuples in two entries, committed at 10 s, and the records that they must become."""
     ledger = Ledger()
-    ledger.wrote("web-1", SOURCE, "vnet4", 12, [V4, V4], 10.0)
-    ledger.wrote("web-2", SOURCE, "nsg2", 500, [V2], 10.0)
+    ledger.wrote("web-1", ENTRY, "vnet4", [V4, V4], 10.0)
+    ledger.wrote("web-2", SECOND, "nsg2", [V2], 10.0)
     return ledger, [
         record("vnet4", V4, 12, 0),
         record("vnet4", V4, 12, 1),
@@ -147,7 +151,7 @@ def test_an_altered_or_absent_field_fails_the_check(data: st.DataObject) -> None
 
 def test_two_tuples_that_changed_places_fail_the_check() -> None:
     ledger = Ledger()
-    ledger.wrote("web-1", SOURCE, "nsg1", 12, [V1, V1.replace("443", "444")], 10.0)
+    ledger.wrote("web-1", ENTRY, "nsg1", [V1, V1.replace("443", "444")], 10.0)
     first, second = record("nsg1", V1, 12, 1), record("nsg1", V1.replace("443", "444"), 12, 0)
     ledger.received([second, first], 11.0)
     assert len(ledger.check().altered) == 2
@@ -168,7 +172,7 @@ def test_nothing_at_all_is_not_ok() -> None:
 
 def test_only_some_of_many_faults_are_named() -> None:
     ledger = Ledger()
-    ledger.wrote("web-1", SOURCE, "nsg1", 12, [V1] * 1200, 0.0)
+    ledger.wrote("web-1", ENTRY, "nsg1", [V1] * 1200, 0.0)
     lines = ledger.check().lines()
     assert len(lines) == 7
     assert lines[5:] == [
@@ -181,7 +185,7 @@ def test_a_record_may_come_before_the_writer_knows_of_its_commit() -> None:
     ledger = Ledger()
     ledger.received([record("nsg1", V1, 12, 0)], 9.9)
     assert ledger.counts() == (Counter(), Counter())
-    ledger.wrote("web-1", SOURCE, "nsg1", 12, [V1], 10.0)
+    ledger.wrote("web-1", ENTRY, "nsg1", [V1], 10.0)
     assert ledger.check() == Verdict(written=1, received=1)
     assert ledger.delays() == Delays(0, 0, 0)
 
@@ -189,7 +193,7 @@ def test_a_record_may_come_before_the_writer_knows_of_its_commit() -> None:
 def test_delays_count_every_tuple() -> None:
     ledger = Ledger()
     assert ledger.delays() is None
-    ledger.wrote("web-1", SOURCE, "nsg1", 12, [V1] * 100, 10.0)
+    ledger.wrote("web-1", ENTRY, "nsg1", [V1] * 100, 10.0)
     ledger.received([record("nsg1", V1, 12, index) for index in range(98)], 10.05)
     ledger.received([record("nsg1", V1, 12, 98)], 10.7)
     ledger.received([record("nsg1", V1, 12, 99)], 12.0)
@@ -209,7 +213,7 @@ def test_the_interfaces_have_all_formats_and_forms_of_name() -> None:
         "nsg", "watcher", "nsg", "resource-id", "watcher-flowlogs",
     ]  # fmt: skip  # one look
     names = [log.interface.blob_name(HOUR) for log in logs]
-    assert None not in [blob_name.parse(name) for name in names]
+    assert None not in [LogBlob.parse(name) for name in names]
     assert len(set(names)) == 5
 
 
@@ -226,13 +230,13 @@ def test_an_hour_has_sixty_appends_that_the_ledger_and_flowlog_understand_alike(
     ledger, offset = Ledger(), len(HEAD)
     for log_format, entries in appends:
         for entry in entries:
-            ledger.wrote(log.label, SOURCE, log_format, offset, entry.tuples, 0.0)
+            ledger.wrote(log.label, Position(BLOB, offset=offset), log_format, entry.tuples, 0.0)
             offset += len(entry.raw) + 1
     framer = Framer()
     data = document(entry for _, entries in appends for entry in entries)
     for item in [*framer.feed(data), *framer.end()]:
         assert isinstance(item, Entry)
-        normalized = normalize(item.value, f"{entry_id(SOURCE, item.start)}.")
+        normalized = normalize(item.value, f"{Position(BLOB, offset=item.start).entry_id}.")
         ledger.received(map(orjson.loads, normalized.lines), 0.0)
     assert ledger.check().lines()[:-1] == []
     assert ledger.check().ok
@@ -262,7 +266,7 @@ def view(**changed: Any) -> View:
             whole_bytes=1_000_000,
             doubled=3,
             late=2,
-            rings=4,
+            handed_over=4,
             new_bytes=50_000,
             forwarded=Counter({"web-1": 1150, "web-2": 34}),
         ),
@@ -284,7 +288,7 @@ def test_the_screen_at_80_columns() -> None:
         "all                                 1,234       1,184       1,134",
         "",
         "delay      p50 45 ms   p99 610 ms   max 1,020 ms   (commit to receipt)",
-        "events     60 appends, 3 announced twice, 2 late; 4 met a busy worker (rings)",
+        "events     60 appends, 3 announced twice, 2 late; 4 handed over to a busy worker",
         "read       50,000 bytes; whole blobs at each append would be 1,000,000",
         "set aside  0 dead letters",
         "",
@@ -349,7 +353,7 @@ def test_before_anything_happened() -> None:
 def test_progress_is_one_line() -> None:
     assert progress(view(warnings=("one",))) == (
         " 3724 s  1,234 tuples written, 1,184 forwarded, 1,134 received; "
-        "delay p50 45 ms, p99 610 ms; 4 rings, 0 dead letters, 1 warnings"
+        "delay p50 45 ms, p99 610 ms; 4 handed over, 0 dead letters, 1 warnings"
     )
 
 

@@ -21,7 +21,8 @@ import pytest
 from support import records_in, tuple_of
 
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import BlobRef, Progress, checkpoint_key
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Progress, checkpoint_key
 from flowlog_core.ingest import Outcome, ingest
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.generate import (
@@ -100,11 +101,11 @@ class World:
 
     def set_aside(self) -> list[tuple[int, int | None, bytes]]:
         """Offset, tuple index and content of each dead letter, by offset; each has a reason."""
-        kept = sorted(self.letters.letters.values(), key=lambda letter: letter.offset)
+        kept = sorted(self.letters.letters.values(), key=lambda letter: letter.position.offset)
         assert all(letter.reason for letter in kept)
         for letter in kept:
             assert orjson.loads(letter.to_json())["reason"] == letter.reason
-        return [(letter.offset, letter.tuple_index, letter.raw) for letter in kept]
+        return [(letter.position.offset, letter.tuple_index, letter.raw) for letter in kept]
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from infra_made import INGESTION, TWO, main, settings_of
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
 from flowlog_core.metrics import METRICS
 from flowlog_core.normalize import normalize
-from flowlog_core.pipeline import Failed, LogObserver, Outcome
+from flowlog_core.observe.log import LogObserver
+from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.traffic import MOST_SENT, Traffic
 from flowlog_core.traffic_logs import SEND_EVERY_S, STREAM
@@ -115,7 +115,7 @@ def test_events_are_recognized_by_the_names_of_the_functions() -> None:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the app writes of a blob that was forwarded, and of one that failed."""
-    log = blob_name.parse(
+    log = LogBlob.parse(
         "resourceId=/SUBSCRIPTIONS/S/RESOURCEGROUPS/R/PROVIDERS/MICROSOFT.NETWORK/"
         "NETWORKSECURITYGROUPS/WEB/y=2026/m=01/d=31/h=09/m=00/macAddress=6045BDEC2532/PT1H.json"
     )

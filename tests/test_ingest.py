@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from support import in_order_of_position, records_in, tuple_of
 
 from flowlog_core.appended import CHUNK_BYTES, Slice
-from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.errors import Archived, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.records import Source
 from flowlog_core.testing.generate import (
     FlowLogGenerator,
     Format,
@@ -114,7 +114,7 @@ def test_an_ordinary_append_costs_four_calls_and_the_sends(world: World) -> None
     world.blobs.calls.clear()
     world.append(*entries_of(2, ["nsg2"]))
     outcome = world.ingest()
-    assert outcome.parcels == 1
+    assert outcome.messages == 1
     assert world.checkpoints.calls == {"get": 1, "replace": 2}
     assert world.blobs.calls == {"read": 1}
 
@@ -130,7 +130,7 @@ def test_ids_are_positions_in_the_blob(world: World) -> None:
     world.append(*entries_of(1, ["nsg1"], tuples=2))
     world.append(*entries_of(2, ["vnet4"], tuples=1))
     world.ingest()
-    digest = Source(BLOB.account, BLOB.container, BLOB.name, 0).digest
+    digest = Position(BLOB).blob_digest
     second = 12 + len(world.entries[0].raw) + 1
     assert [record["id"] for record in records_in(world.sink.messages)] == [
         f"{digest}.0.12.0",
@@ -163,7 +163,7 @@ def test_a_bad_tuple_goes_to_the_dead_letters_and_the_rest_goes_on(world: World)
     )
     outcome = world.ingest()
     assert world.received() == [*first.tuples[1:], *second.tuples]
-    digest = Source(BLOB.account, BLOB.container, BLOB.name, 0).digest
+    digest = Position(BLOB).blob_digest
     (letter,) = world.letters.letters.values()
     assert letter.name == f"2026-01-01T00Z/000D3AF87856/{digest}.0.12.0.json"
     assert orjson.loads(letter.to_json()) == {
@@ -209,7 +209,7 @@ def test_an_unreadable_entry_is_set_aside_whole(world: World, damage: bytes, rea
     world.ingest()
     assert world.received() == [*before.tuples, *after.tuples]
     (letter,) = world.letters.letters.values()
-    assert (letter.raw, letter.offset) == (damage, 12 + len(before.raw) + 1)
+    assert (letter.raw, letter.position.offset) == (damage, 12 + len(before.raw) + 1)
     assert reason in letter.reason
 
 
@@ -269,11 +269,11 @@ class FailingSink(MemorySink):
     takes: int = 0
     error: BaseException = field(default_factory=lambda: Unavailable("busy"))
 
-    def send(self, parcels: Iterable[Any]) -> int:
-        for count, parcel in enumerate(parcels):
+    def send(self, messages: Iterable[Any]) -> int:
+        for count, message in enumerate(messages):
             if count == self.takes:
                 raise self.error
-            self.messages.append(parcel)
+            self.messages.append(message)
         return self.takes
 
 
@@ -300,8 +300,8 @@ def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: Worl
     world.append(*entries_of(1, ["nsg2"]))
 
     class Offline(MemorySink):
-        def send(self, parcels: Iterable[Any]) -> int:
-            next(iter(parcels))
+        def send(self, messages: Iterable[Any]) -> int:
+            next(iter(messages))
 
             def unreachable(*_: object) -> Any:
                 raise Unavailable("the table is gone too")
@@ -313,7 +313,7 @@ def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: Worl
     with pytest.raises(Unavailable, match="the queue is gone") as caught:
         world.ingest()
     assert caught.value.__notes__ == [
-        "The claim could not be given back and has to run out: the table is gone too"
+        "The claim could not be released and has to run out: the table is gone too"
     ]
 
 
@@ -321,16 +321,16 @@ def test_a_worker_that_lost_its_claim_stops_sending_and_stops_quietly(world: Wor
     world.append(*entries_of(1, ["nsg2", "nsg2", "nsg2"]))
 
     class Slow(MemorySink):
-        def send(self, parcels: Iterable[Any]) -> int:
-            for parcel in parcels:
-                self.messages.append(parcel)
+        def send(self, messages: Iterable[Any]) -> int:
+            for message in messages:
+                self.messages.append(message)
                 world.clock.sleep(200)
                 world.sink = MemorySink(messages=self.messages)
                 assert world.ingest().how == "forwarded"
             return 1
 
     world.sink = Slow()
-    assert world.ingest().how == "lost"
+    assert world.ingest().how == "claim_lost"
     # The first message was sent before the claim was lost, and comes again with the same id.
     assert [message.id.rpartition(".")[0] for message in world.sink.messages].count(
         world.sink.messages[0].id.rpartition(".")[0]
@@ -396,7 +396,7 @@ def test_workers_at_the_same_time_lose_and_double_nothing() -> None:
     records = records_in(world.sink.messages)
     assert len({record["id"] for record in records}) == len(records)
     assert [tuple_of(record) for record in in_order_of_position(records)] == world.written()
-    assert {outcome.how for outcome in outcomes} <= {"forwarded", "rung"}
+    assert {outcome.how for outcome in outcomes} <= {"forwarded", "handed_over"}
 
 
 def other_blob() -> BlobRef:

@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core import messages as module
+from flowlog_core.blob import Position
 from flowlog_core.consume import Batch, decode
 from flowlog_core.messages import MAX_MESSAGE_BYTES, Encoding, Message
-from flowlog_core.records import Lines, Source
+from flowlog_core.records import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.testing.memory import some_blob
 
 BLOB = some_blob()
-SOURCE = Source(BLOB.account, BLOB.container, BLOB.name, 2)
+POSITION = Position(BLOB, generation=2, offset=12)
 LIMIT = 2400
 ENCODINGS: list[Encoding] = ["json", "gzip"]
 
@@ -35,7 +36,7 @@ def messages_of(
 
 def entry_of(texts: list[str]) -> EntryRecords:
     lines = [orjson.dumps({"id": f"x.{i}", "rule": text}).decode() for i, text in enumerate(texts)]
-    return EntryRecords(BLOB, SOURCE, 12, Lines.of(lines))
+    return EntryRecords(POSITION, Lines.of(lines))
 
 
 @given(
@@ -49,13 +50,13 @@ def test_every_record_is_in_one_message_or_too_large_for_any(
     messages, too_large = messages_of(entry, encoding, LIMIT)
     batches = [decode(message.text) for message in messages]
     carried = [orjson.dumps(record).decode() for batch in batches for record in batch.records]
-    refused = [entry.lines[one.place] for one in too_large]
+    refused = [entry.lines[one.index] for one in too_large]
     assert sorted(carried + refused) == sorted(entry.lines)
     assert carried == [line for line in entry.lines if line not in refused]
     assert all(len(message.text) <= LIMIT for message in messages)
     assert all(batch.records for batch in batches)
     assert [batch.id for batch in batches] == [
-        f"{SOURCE.digest}.2.12.p{part}" for part in range(len(batches))
+        f"{POSITION.blob_digest}.2.12.p{part}" for part in range(len(batches))
     ]
     assert [message.id for message in messages] == [batch.id for batch in batches]
     assert messages_of(entry, encoding, LIMIT) == (messages, too_large)
@@ -66,7 +67,7 @@ def test_a_message_says_where_its_records_come_from() -> None:
     assert too_large == []
     assert [decode(message.text) for message in messages] == [
         Batch(
-            f"{SOURCE.digest}.2.12.p0",
+            f"{POSITION.blob_digest}.2.12.p0",
             {
                 "account": "exampleaccount",
                 "container": "insights-logs-example",

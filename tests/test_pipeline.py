@@ -11,11 +11,14 @@ from typing import Any
 import orjson
 import pytest
 
-from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.consume import decode
 from flowlog_core.errors import ClaimLost, FlowlogError, Unavailable
 from flowlog_core.ingest import ingest
-from flowlog_core.pipeline import Failed, LogObserver, Observers, Outcome, Pipeline
+from flowlog_core.observe.log import LogObserver
+from flowlog_core.outcome import Failed, Observers, Outcome
+from flowlog_core.pipeline import Pipeline
 from flowlog_core.records import Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
@@ -52,11 +55,11 @@ class TimedSink(MemorySink):
 
     clock = ManualClock(NOW_S)
 
-    def send(self, parcels: Iterable[Any]) -> int:
+    def send(self, messages: Iterable[Any]) -> int:
         count = 0
-        for parcel in parcels:
+        for message in messages:
             self.clock.sleep(3)
-            self.messages.append(parcel)
+            self.messages.append(message)
             count += 1
         return count
 
@@ -148,8 +151,8 @@ def test_an_observer_of_a_failure_hears_what_was_committed_before_it(
     sent: list[Any] = []
 
     class Full(MemorySink):
-        def send(self, parcels: Iterable[Any]) -> int:
-            sent.extend(parcels)
+        def send(self, messages: Iterable[Any]) -> int:
+            sent.extend(messages)
             if len(sent) > 1:
                 raise Unavailable("full")
             return len(sent)
@@ -185,13 +188,13 @@ def test_what_was_sent_and_not_committed_is_not_counted(
     )
     if isinstance(error, ClaimLost):
         outcome = ingest(BLOB, broken)
-        assert (outcome.how, ear.failed_with) == ("lost", [])
+        assert (outcome.how, ear.failed_with) == ("claim_lost", [])
     else:
         with pytest.raises(Unavailable):
             ingest(BLOB, broken)
         ((_, failed),) = ear.failed_with
         outcome = failed.outcome
-    assert (outcome.entries, outcome.records, outcome.parcels) == (1, 3, 1)
+    assert (outcome.entries, outcome.records, outcome.messages) == (1, 3, 1)
     assert outcome.new_bytes == len(data) // 2 + 100
     assert outcome.traffic is not None
     assert sum(int(row["records"] or 0) for row in outcome.traffic.rows()) == 3
@@ -200,7 +203,7 @@ def test_what_was_sent_and_not_committed_is_not_counted(
 
 def test_several_observers_hear_the_same() -> None:
     one, other = Ear(), Ear()
-    outcome, failed = Outcome("rung"), Failed(0, 1, Unavailable("busy"))
+    outcome, failed = Outcome("handed_over"), Failed(0, 1, Unavailable("busy"))
     for tell, what in ((Observers.done, outcome), (Observers.failed, failed)):
         tell(Observers(one, other), BLOB, what)  # type: ignore[arg-type]  # each gets its own
     assert one == other == Ear([(BLOB, outcome)], [(BLOB, failed)])
@@ -213,7 +216,7 @@ def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
     outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, 7, 8, 9.0)
     outcome.seconds.update({"read": 0.25, "checkpoint": 1.0004})
     LogObserver().done(BLOB, outcome)
-    LogObserver().done(BLOB, Outcome("rung"))
+    LogObserver().done(BLOB, Outcome("handed_over"))
     LogObserver().failed(BLOB, Failed(70, 2, Unavailable('said "busy"\nand left')))
     LogObserver().failed(BLOB, Failed(0, None, MemoryError()))
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -224,7 +227,7 @@ def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
         ),
         (
             "INFO",
-            f"rung {BLOB}: entries=0 records=0 messages=0 dead_letters=0 new_bytes=0 "
+            f"handed_over {BLOB}: entries=0 records=0 messages=0 dead_letters=0 new_bytes=0 "
             "backlog_bytes=0 rewrites=0 conflicts=0",
         ),
         (
@@ -289,10 +292,10 @@ def test_sums_leave_out_what_was_not_committed_when_it_failed(pipeline: Pipeline
     class FullSink(TimedSink):
         """Takes one message."""
 
-        def send(self, parcels: Iterable[Any]) -> int:
+        def send(self, messages: Iterable[Any]) -> int:
             if self.messages:
                 raise Unavailable("full")
-            return super().send(parcels)
+            return super().send(messages)
 
     sink = FullSink()
     sink.clock = pipeline.clock  # type: ignore[assignment]  # it is a ManualClock

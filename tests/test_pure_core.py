@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 MODULES = """
-blob_name framing groups json_scan normalize outline records shards traffic unframed
+blob framing groups json_scan normalize outline records shards traffic unframed
 """
 
 

@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.cli.environment import log_to_stderr
 from flowlog_core.clients import Clients, Patience
 from flowlog_core.config.settings import Settings
@@ -42,7 +41,7 @@ def told_by(error: BaseException) -> str:
 
 @pytest.mark.parametrize("service_name", ["table", "blob", "page"])
 def test_a_shared_access_signature_is_in_no_error(service: Service, service_name: str) -> None:
-    log = blob_name.parse(NAME)
+    log = LogBlob.parse(NAME)
     assert log is not None
     (account,) = set(service.accounts.values())
     container = service.settings.nsg_container

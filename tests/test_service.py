@@ -22,8 +22,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import in_order_of_position, names_of_its_own, tuple_of
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
 from flowlog_core.errors import NotAllowed, Unavailable
@@ -190,7 +189,7 @@ def test_two_workers_on_one_growing_blob_lose_and_double_nothing(account: Accoun
     records = account.received()
     assert len({record["id"] for record in records}) == len(records)
     assert [tuple_of(record) for record in records] == writer.written
-    assert {outcome.how for outcome in outcomes} <= {"forwarded", "rung"}
+    assert {outcome.how for outcome in outcomes} <= {"forwarded", "handed_over"}
 
 
 def test_sixteen_events_at_once_give_every_tuple_once(account: Account) -> None:
@@ -213,7 +212,7 @@ def shards_of(account: Account, interface: Interface) -> set[int]:
     container = account.container_of(interface)
     found = set()
     for hours in range(3):
-        log = blob_name.parse(interface.blob_name(HOUR + timedelta(hours=hours)))
+        log = LogBlob.parse(interface.blob_name(HOUR + timedelta(hours=hours)))
         assert log is not None
         found.add(shard_of(BlobRef("devstoreaccount1", container, log), 3))
     return found

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.shards import MOST_SHARDS, shard_of, suffixes
 from flowlog_core.testing.memory import some_blob
 

@@ -14,14 +14,14 @@ from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 from support import tuple_of
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.messages import Encoding
 from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS, Lines, Source, entry_id
-from flowlog_core.sinks import EntryRecords, TooLarge, tuple_index_of
+from flowlog_core.records import FIELDS, Lines
+from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import MAX_BATCH_ROWS, TableSink
@@ -48,9 +48,9 @@ def generated(form: Format, tuples: int, seed: int = 1) -> GeneratedEntry:
 def entry_records(
     entry: GeneratedEntry, offset: int = 12, blob: BlobRef = BLOB, generation: int = 0
 ) -> EntryRecords:
-    source = Source(blob.account, blob.container, blob.name, generation)
-    prefix = f"{entry_id(source, offset)}."
-    return EntryRecords(blob, source, offset, normalize(orjson.loads(entry.raw), prefix).lines)
+    position = Position(blob, generation, offset)
+    lines = normalize(orjson.loads(entry.raw), f"{position.entry_id}.").lines
+    return EntryRecords(position, lines)
 
 
 @pytest.mark.parametrize("encoding", ["json", "gzip"])
@@ -64,7 +64,7 @@ def test_the_queue_holds_every_record_and_comes_into_being_by_itself(
     entry = generated("nsg2", 700)
     packed = sink.pack(entry_records(entry))
     assert packed.too_large == []
-    sent = sink.send(packed.parcels)
+    sent = sink.send(packed.messages)
     assert sent > 1
     received = [decode(message.content) for message in queue.receive_messages()]
     received.sort(key=lambda batch: int(batch.source["part"]))
@@ -80,7 +80,7 @@ def test_a_message_waits_for_its_consumer_for_ever(
         unique("records")
     )
     sink = QueueSink(queue, "json", parallel)
-    sink.send(sink.pack(entry_records(generated("nsg1", 1))).parcels)
+    sink.send(sink.pack(entry_records(generated("nsg1", 1))).messages)
     (message,) = queue.peek_messages()
     assert message.expires_on is not None
     assert message.expires_on.year == 9999
@@ -106,7 +106,7 @@ def test_the_table_holds_every_record_in_the_files_order(
 ) -> None:
     sink = TableSink(table, parallel)
     entry = entry_records(generated(form, 250))
-    batches = list(sink.pack(entry).parcels)
+    batches = list(sink.pack(entry).messages)
     assert [len(batch.rows) for batch in batches] == [MAX_BATCH_ROWS, MAX_BATCH_ROWS, 50]
     sink.send(batches)
     assert rows_of(table) == [orjson.loads(line) for line in entry.lines]
@@ -116,7 +116,7 @@ def test_a_repeated_send_leaves_the_table_as_it_was(table: Any, parallel: Parall
     sink = TableSink(table, parallel)
     entry = entry_records(generated("nsg2", 30))
     for _ in range(2):
-        sink.send(sink.pack(entry).parcels)
+        sink.send(sink.pack(entry).messages)
     assert rows_of(table) == [orjson.loads(line) for line in entry.lines]
 
 
@@ -132,7 +132,7 @@ def test_rows_of_other_accounts_generations_and_offsets_stay_apart(
         entry_records(entry, generation=1),
         entry_records(entry, blob=elsewhere),
     ):
-        sink.send(sink.pack(records).parcels)
+        sink.send(sink.pack(records).messages)
     assert len({row["id"] for row in rows_of(table)}) == 8
 
 
@@ -140,11 +140,10 @@ def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parall
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 33_000)
     packed = TableSink(table, parallel).pack(
-        EntryRecords(entry.blob, entry.source, entry.offset, Lines.of([line, entry.lines[1]]))
+        EntryRecords(entry.position, Lines.of([line, entry.lines[1]]))
     )
     assert packed.too_large == [TooLarge(0, "a field is longer than a table property may be")]
-    assert [len(batch.rows) for batch in packed.parcels] == [1]
-    assert tuple_index_of(line) == 0
+    assert [len(batch.rows) for batch in packed.messages] == [1]
 
 
 def test_long_fields_that_fit_a_table_are_not_given_back(table: Any, parallel: Parallel) -> None:
@@ -153,10 +152,10 @@ def test_long_fields_that_fit_a_table_are_not_given_back(table: Any, parallel: P
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 20_000)
     line = line.replace('"resource_id":"', '"resource_id":"' + "😀" * 16_000)
     packed = TableSink(table, parallel).pack(
-        EntryRecords(entry.blob, entry.source, entry.offset, Lines.of([line, entry.lines[1]]))
+        EntryRecords(entry.position, Lines.of([line, entry.lines[1]]))
     )
     assert packed.too_large == []
-    assert [len(batch.rows) for batch in packed.parcels] == [2]
+    assert [len(batch.rows) for batch in packed.messages] == [2]
 
 
 def test_batches_stay_below_the_size_that_a_transaction_may_have(
@@ -165,9 +164,9 @@ def test_batches_stay_below_the_size_that_a_transaction_may_have(
     entry = entry_records(generated("nsg2", 100))
     long = [line.replace('"rule":"', '"rule":"' + "x" * 30_000) for line in entry.lines]
     sink = TableSink(table, parallel)
-    packed = sink.pack(EntryRecords(entry.blob, entry.source, entry.offset, Lines.of(long)))
+    packed = sink.pack(EntryRecords(entry.position, Lines.of(long)))
     assert packed.too_large == []
-    assert sink.send(packed.parcels) > 1
+    assert sink.send(packed.messages) > 1
     assert rows_of(table) == [orjson.loads(line) for line in long]
 
 
@@ -188,7 +187,7 @@ def test_a_queue_that_cannot_be_created_either_is_an_error(
 
     sink = QueueSink(Gone(), "json", parallel)  # type: ignore[arg-type]  # a stand-in
     with pytest.raises(NotFound, match="to queue gone: 404 QueueNotFound"):
-        sink.send(sink.pack(entry_records(generated("nsg1", 1))).parcels)
+        sink.send(sink.pack(entry_records(generated("nsg1", 1))).messages)
 
 
 # The SDK does not close the connection of a batch's answer that it did not read to its end.
@@ -204,7 +203,7 @@ def test_a_batch_of_which_no_whole_answer_came_has_failed(
         with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
             table = tables.create_table(name)
             sink = TableSink(table, parallel)
-            batches = list(sink.pack(entry_records(generated("vnet4", 7))).parcels)
+            batches = list(sink.pack(entry_records(generated("vnet4", 7))).messages)
             proxy.arm()
             for _ in range(20):
                 with pytest.raises(Unavailable):
@@ -224,5 +223,5 @@ def test_a_batch_is_one_request(
             table = tables.create_table(unique("rows"))
             sink = TableSink(table, parallel)
             before = proxy.requests
-            assert sink.send(sink.pack(entry_records(generated("vnet4", 250))).parcels) == 3
+            assert sink.send(sink.pack(entry_records(generated("vnet4", 250))).messages) == 3
             assert proxy.requests - before == 3

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.errors import Unavailable
 from flowlog_core.messages import Message, messages_of
-from flowlog_core.records import Lines, Source
+from flowlog_core.records import Lines
 from flowlog_core.shards import shard_of
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.sharded import ShardedSink
@@ -20,8 +20,7 @@ BLOBS = [some_blob(mac=f"000D3A{number:06X}") for number in range(20)]
 
 
 def entry(blob: BlobRef, records: Sequence[str] = ('{"id":"a"}', '{"id":"b"}')) -> EntryRecords:
-    source = Source(blob.account, blob.container, blob.name, 0)
-    return EntryRecords(blob, source, 12, Lines.of(records))
+    return EntryRecords(Position(blob, offset=12), Lines.of(records))
 
 
 def shards_met() -> set[int]:
@@ -34,12 +33,11 @@ def test_each_entry_goes_to_its_shard_as_that_packs_it() -> None:
     sharded = ShardedSink(sinks)
     assert shards_met() == {0, 1, 2}
     expected: list[list[Message]] = [[], [], []]
-    parcels: list[Any] = []
+    messages: list[Any] = []
     for blob in BLOBS:
-        messages, _ = messages_of(entry(blob))
-        expected[shard_of(blob, 3)] += messages
-        parcels += sharded.pack(entry(blob)).parcels
-    assert sharded.send(iter(parcels)) == len(BLOBS)
+        expected[shard_of(blob, 3)] += messages_of(entry(blob))[0]
+        messages += sharded.pack(entry(blob)).messages
+    assert sharded.send(iter(messages)) == len(BLOBS)
     assert [sink.messages for sink in sinks] == expected
 
 
@@ -47,27 +45,27 @@ def test_what_is_too_large_for_a_shard_is_given_back() -> None:
     long = "x" * 70_000
     packed = ShardedSink([MemorySink(), MemorySink()]).pack(entry(BLOBS[0], [long]))
     reason = "the record fits no queue message of 65536 bytes"
-    assert (list(packed.parcels), packed.too_large) == ([], [TooLarge(0, reason)])
+    assert (list(packed.messages), packed.too_large) == ([], [TooLarge(0, reason)])
 
 
 def test_nothing_to_send_is_nothing_sent() -> None:
     assert ShardedSink([MemorySink(), MemorySink()]).send([]) == 0
 
 
-def test_parcels_are_drawn_one_by_one_and_what_drawing_raises_comes_out() -> None:
-    """The claim is kept while parcels are drawn: see `Sink.send`."""
+def test_messages_are_drawn_one_by_one_and_what_drawing_raises_comes_out() -> None:
+    """The claim is kept while messages are drawn: see `Sink.send`."""
     sinks = [MemorySink() for _ in range(3)]
     sharded = ShardedSink(sinks)
-    (parcel,) = sharded.pack(entry(BLOBS[0])).parcels
+    (message,) = sharded.pack(entry(BLOBS[0])).messages
     sent_before = []
 
-    def parcels() -> Iterator[Any]:
+    def messages() -> Iterator[Any]:
         for _ in range(3):
             sent_before.append(sum(len(sink.messages) for sink in sinks))
-            yield parcel
+            yield message
         raise Unavailable("the claim cannot be kept")
 
     with pytest.raises(Unavailable, match="the claim cannot be kept"):
-        sharded.send(parcels())
+        sharded.send(messages())
     assert sent_before == [0, 1, 2]
     assert sum(len(sink.messages) for sink in sinks) == 3

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.source.listing import flow_logs_since
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import MemoryBlobs
@@ -24,7 +23,7 @@ INTERFACES = [
 
 
 def blob_of(interface: Interface, hour: datetime) -> BlobRef:
-    log = blob_name.parse(interface.blob_name(hour))
+    log = LogBlob.parse(interface.blob_name(hour))
     assert log is not None
     return BlobRef("account", "logs", log)
 

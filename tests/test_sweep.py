@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import records_in, tuple_of
 
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef, Failure, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob, Position
+from flowlog_core.checkpoint import Failure, checkpoint_key
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.records import Source
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.source.listing import Page
 from flowlog_core.sweep.cursor import SweepPass
@@ -38,7 +37,7 @@ PLACE = Place("account", "logs")
 
 
 def blob_at(hours_ago: int, number: int = 1) -> BlobRef:
-    log = blob_name.parse(Interface.nsg(number).blob_name(NOW - hours_ago * HOUR))
+    log = LogBlob.parse(Interface.nsg(number).blob_name(NOW - hours_ago * HOUR))
     assert log is not None
     return BlobRef(*PLACE, log)
 
@@ -50,8 +49,8 @@ class FussySink(MemorySink):
     refused: set[str] = field(default_factory=set)
     error: Exception = field(default_factory=lambda: Unavailable("busy"))
 
-    def send(self, parcels: Iterable[Any]) -> int:
-        taken = list(parcels)
+    def send(self, messages: Iterable[Any]) -> int:
+        taken = list(messages)
         if any(message.id.split(".")[0] in self.refused for message in taken):
             raise self.error
         return super().send(taken)
@@ -80,7 +79,7 @@ class World:
         self.blobs.put(blob, document(self._content[blob]))
 
     def refuse(self, *blobs: BlobRef) -> None:
-        self.sink.refused = {Source(*PLACE, blob.name, 0).digest for blob in blobs}
+        self.sink.refused = {Position(blob).blob_digest for blob in blobs}
 
     def sweep(self, **scope: Any) -> Summary:
         parallel = Parallel(1)
@@ -195,9 +194,9 @@ def test_a_sweep_whose_time_is_up_is_carried_on_by_the_next(world: World) -> Non
     world.minutes_later()
 
     class Slow(FussySink):
-        def send(self, parcels: Iterable[Any]) -> int:
+        def send(self, messages: Iterable[Any]) -> int:
             world.clock.sleep(60)
-            return super().send(parcels)
+            return super().send(messages)
 
     world.pipeline = Pipeline(
         world.blobs, world.checkpoints, slow := Slow(), world.letters, 180, world.clock
@@ -270,9 +269,9 @@ def test_only_one_sweep_runs_at_a_time(world: World) -> None:
     inner: list[Summary] = []
 
     class Nested(FussySink):
-        def send(self, parcels: Iterable[Any]) -> int:
+        def send(self, messages: Iterable[Any]) -> int:
             inner.append(world.sweep())
-            return super().send(parcels)
+            return super().send(messages)
 
     world.pipeline = Pipeline(
         world.blobs, world.checkpoints, Nested(), world.letters, 180, world.clock
@@ -290,11 +289,11 @@ def test_a_sweep_that_died_is_taken_over_where_it_was(world: World) -> None:
     world.minutes_later()
 
     class Dies(FussySink):
-        def send(self, parcels: Iterable[Any]) -> int:
+        def send(self, messages: Iterable[Any]) -> int:
             if len(self.messages) == 5:
                 world.checkpoints.replace = lost  # type: ignore[method-assign, assignment]
                 raise KeyboardInterrupt
-            return super().send(parcels)
+            return super().send(messages)
 
     def lost(*_: object) -> Any:
         raise Unavailable("gone")
@@ -393,8 +392,8 @@ def test_an_unfinished_pass_is_carried_on_just_as_it_was(going: SweepPass, now: 
 def test_outcomes_are_added_up() -> None:
     summary = Summary()
     summary.add(Outcome("forwarded", 1, 2, 3, 4, 5))
-    summary.add(Outcome("rung"))
-    summary.add(Outcome("lost"))
+    summary.add(Outcome("handed_over"))
+    summary.add(Outcome("claim_lost"))
     summary.add(Outcome("deleted"))
     assert summary == Summary(
         forwarded=2,

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from flowlog_core import blob_name
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.errors import NotAllowed
 from flowlog_core.source.blobs import AzureBlobs
 from flowlog_core.sweep.cleanup import tidy
@@ -21,7 +21,7 @@ NOW_S = 365 * 24 * 3600.0
 
 def blob_of(days_ago: int, number: int = 1) -> BlobRef:
     hour = EPOCH + timedelta(seconds=NOW_S) - timedelta(days=days_ago)
-    log = blob_name.parse(Interface.nsg(number).blob_name(hour))
+    log = LogBlob.parse(Interface.nsg(number).blob_name(hour))
     assert log is not None
     return BlobRef("account", "logs", log)
 

@@ -16,7 +16,7 @@ from support import run_alone
 from flowlog_core.config.settings import Settings
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.metrics import METRICS, PLACE
-from flowlog_core.pipeline import Failed, Outcome
+from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.service import Service
 from flowlog_core.sweep.sweep import Summary
 from flowlog_core.telemetry import MetricsObserver
@@ -120,15 +120,15 @@ def test_an_event_that_had_nothing_to_do_is_one_ingest(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
     """Whoever rings did not look at the blob, so says nothing of a backlog."""
-    observer.done(BLOB, Outcome("rung"))
-    assert measured(reader) == {of_blob("flowlog.ingests", outcome="rung"): Point(1, 1)}
+    observer.done(BLOB, Outcome("handed_over"))
+    assert measured(reader) == {of_blob("flowlog.ingests", outcome="handed_over"): Point(1, 1)}
 
 
 def test_a_tuple_from_the_future_is_not_late(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
     """Its time is that of another clock."""
-    observer.done(BLOB, Outcome("lost", lag_s=-0.5))
+    observer.done(BLOB, Outcome("claim_lost", lag_s=-0.5))
     assert measured(reader)[of_blob("flowlog.lag")] == Point(1, 0)
 
 
@@ -212,13 +212,13 @@ def test_a_reader_that_cannot_be_made_is_told_of_and_keeps_no_other_from_its_met
 
     observer = MetricsObserver(nowhere, lambda: reader)
     for _ in range(2):
-        observer.done(BLOB, Outcome("rung"))
-    assert measured(reader) == {of_blob("flowlog.ingests", outcome="rung"): Point(1, 2)}
+        observer.done(BLOB, Outcome("handed_over"))
+    assert measured(reader) == {of_blob("flowlog.ingests", outcome="handed_over"): Point(1, 2)}
     assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
         (logging.WARNING, "metrics cannot be exported to nowhere: no such place")
     ]
     observer.close()
-    observer.done(BLOB, Outcome("rung"))  # no longer counted, and no error
+    observer.done(BLOB, Outcome("handed_over"))  # no longer counted, and no error
 
 
 # What follows runs in processes of their own, whose environment and imports are theirs alone.

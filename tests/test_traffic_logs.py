@@ -20,7 +20,7 @@ from test_service import Account
 from test_traffic import line, total, traffic_of
 
 from flowlog_core.errors import Unavailable
-from flowlog_core.pipeline import Failed, Outcome
+from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.memory import some_blob
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.cli.output import WRITERS, Writer, printable, writer_for
 from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.normalize import UnreadableEntry, normalize
-from flowlog_core.records import Source, entry_id
 
 _READ_BYTES = 1024 * 1024
 
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _parse(name: str, writer: Writer) -> Iterator[str]:
     """Write the records of one file; yields what could not be read, in words."""
-    source = Source("", "", name, 0)
+    position = Position(BlobRef.of_file(name))
     for item in _items(name):
         if isinstance(item, str):
             yield item
@@ -68,7 +68,7 @@ def _parse(name: str, writer: Writer) -> Iterator[str]:
             yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
             continue
         try:
-            entry = normalize(item.parsed, f"{entry_id(source, item.start)}.")
+            entry = normalize(item.parsed, f"{position.at(item.start).entry_id}.")
         except UnreadableEntry as error:
             yield f"byte {item.start}: {error.reason}"
             continue

@@ -45,7 +45,7 @@ class Tally:
     """What reading the whole blob at each append would have come to."""
     doubled: int = 0
     late: int = 0
-    rings: int = 0
+    handed_over: int = 0
     dead_letters: int = 0
     new_bytes: int = 0
     failed: int = 0
@@ -117,7 +117,7 @@ class Events:
         if outcome is None:
             tally.given_up += 1
             return
-        tally.rings += outcome.how == "rung"
+        tally.handed_over += outcome.how == "handed_over"
         tally.dead_letters += outcome.dead_letters
         tally.new_bytes += outcome.new_bytes
         tally.forwarded[event.label] += outcome.records

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowlog_core.blob import Position
 from flowlog_core.demo.expected import expected_fields
-from flowlog_core.records import Source, record_id
 from flowlog_core.testing.generate import Format
 
 _NAMED_AT_MOST = 5
@@ -102,17 +102,19 @@ class Ledger:
     def wrote(
         self,
         label: str,
-        source: Source,
+        position: Position,
         log_format: Format,
-        offset: int,
         tuples: Iterable[str],
         at_s: float,
     ) -> None:
-        """Note an entry that was committed at byte `offset` of `source`; `label` is the log's."""
+        """Note an entry that was committed at `position`; `label` is the log's."""
         with self._lock:
             for index, text in enumerate(tuples):
-                key = record_id(source, offset, index)
-                where = f"{label}, entry at byte {offset:,} of {source.blob}, tuple {index}"
+                key = position.record_id(index)
+                where = (
+                    f"{label}, entry at byte {position.offset:,} of {position.blob.name}, "
+                    f"tuple {index}"
+                )
                 due = _Due(label, where, log_format, text, at_s)
                 self._written[label] += 1
                 if key in self._early:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from azure.storage.blob import BlobServiceClient
 
+from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.events import BlobCreated, Events
 from flowlog_core.demo.ledger import Ledger
-from flowlog_core.records import Source
 from flowlog_core.testing.generate import (
     HEAD,
     FlowLogGenerator,
@@ -136,7 +136,9 @@ class Network:
         blobs: BlobServiceClient,
     ) -> None:
         container, name = log.interface.container, log.interface.blob_name(hour)
-        source = Source(self._account, container, name, generation=0)
+        written = LogBlob.parse(name)
+        assert written is not None  # noqa: S101 - the interface made the name
+        start = Position(BlobRef(self._account, container, written))
         writer = NetworkWatcherWriter(blobs.get_blob_client(container, name), seed=self._pace.seed)
         offset = len(HEAD)
         for log_format, entries in log.appends(generator, hour, self._pace.most_tuples):
@@ -146,7 +148,7 @@ class Network:
             committed_at_s = time.monotonic()
             for entry in entries:
                 self._ledger.wrote(
-                    log.label, source, log_format, offset, entry.tuples, committed_at_s
+                    log.label, start.at(offset), log_format, entry.tuples, committed_at_s
                 )
                 offset += len(entry.raw) + len(b",")
             self._events.raised(BlobCreated(log.label, container, name, len(writer.content)))

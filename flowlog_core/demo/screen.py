@@ -75,7 +75,7 @@ def progress(view: View) -> str:
         f"{view.elapsed_s:5.0f} s  {view.written.total():,} tuples written, "
         f"{view.tally.forwarded.total():,} forwarded, {view.received.total():,} received"
         + (f"; delay p50 {delays.p50:,} ms, p99 {delays.p99:,} ms" if delays else "")
-        + f"; {view.tally.rings:,} rings, {view.tally.dead_letters:,} dead letters"
+        + f"; {view.tally.handed_over:,} handed over, {view.tally.dead_letters:,} dead letters"
         + (f", {len(view.warnings):,} warnings" if view.warnings else "")
     )
 
@@ -111,7 +111,7 @@ def facts(view: View) -> list[Line]:
         Line(f"delay      {delay}"),
         Line(
             f"events     {tally.appends:,} appends, {tally.doubled:,} announced twice, "
-            f"{tally.late:,} late; {tally.rings:,} met a busy worker (rings)"
+            f"{tally.late:,} late; {tally.handed_over:,} handed over to a busy worker"
         ),
         Line(
             f"read       {tally.new_bytes:,} bytes; whole blobs at each append would be "

@@ -22,12 +22,12 @@ class QueueSink:
         self._queue, self._encoding, self._parallel = queue, encoding, parallel
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """See `Sink.pack`; the parcels are `Message`s."""
+        """See `Sink.pack`; the messages are `Message`s."""
         return Packed(*messages_of(entry, self._encoding))
 
-    def send(self, parcels: Iterable[Message]) -> int:
+    def send(self, messages: Iterable[Message]) -> int:
         """See `Sink.send`."""
-        return self._parallel(parcels, self._send_one)
+        return self._parallel(messages, self._send_one)
 
     def _send_one(self, message: Message) -> None:
         with storage_errors(f"sending message {message.id} to queue {self._queue.queue_name}"):

@@ -10,11 +10,11 @@ from flowlog_core.shards import shard_of
 from flowlog_core.sinks import EntryRecords, Packed, Sink
 
 
-class ShardParcel(NamedTuple):
+class ShardMessage(NamedTuple):
     """What a shard's own sink packed, and which shard that is."""
 
     shard: int
-    parcel: Any
+    message: Any
 
 
 class ShardedSink:
@@ -24,14 +24,14 @@ class ShardedSink:
         self._sinks = sinks
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """See `Sink.pack`; the parcels are `ShardParcel`s."""
-        shard = shard_of(entry.blob, len(self._sinks))
-        parcels, too_large = self._sinks[shard].pack(entry)
-        return Packed((ShardParcel(shard, parcel) for parcel in parcels), too_large)
+        """See `Sink.pack`; the messages are `ShardMessage`s."""
+        shard = shard_of(entry.position.blob, len(self._sinks))
+        messages, too_large = self._sinks[shard].pack(entry)
+        return Packed((ShardMessage(shard, message) for message in messages), too_large)
 
-    def send(self, parcels: Iterable[ShardParcel]) -> int:
-        """See `Sink.send`. Parcels of one blob all have one shard, so they go out side by side."""
+    def send(self, messages: Iterable[ShardMessage]) -> int:
+        """See `Sink.send`. Messages of one blob all have one shard, so they go out side by side."""
         return sum(
-            self._sinks[shard].send(parcel.parcel for parcel in run)
-            for shard, run in groupby(parcels, key=lambda parcel: parcel.shard)
+            self._sinks[shard].send(message.message for message in run)
+            for shard, run in groupby(messages, key=lambda message: message.shard)
         )

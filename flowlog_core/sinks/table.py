@@ -15,7 +15,8 @@ import orjson
 from azure.core.exceptions import IncompleteReadError
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
-from flowlog_core.checkpoint import hour_key, table_key
+from flowlog_core.blob import hour_key
+from flowlog_core.checkpoint import table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.records import COUNTERS, Lines
@@ -50,14 +51,14 @@ class TableSink:
         self._table, self._parallel, self._suffix = table, parallel, suffix
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """See `Sink.pack`; the parcels are `Batch`es."""
+        """See `Sink.pack`; the messages are `Batch`es."""
         too_large = _too_large(entry.lines)
-        left_out = {one.place for one in too_large}
+        left_out = {one.index for one in too_large}
         return Packed(_batches(entry, self._suffix, left_out), too_large)
 
-    def send(self, parcels: Iterable[Batch]) -> int:
+    def send(self, messages: Iterable[Batch]) -> int:
         """See `Sink.send`."""
-        return self._parallel(parcels, self._send_one)
+        return self._parallel(messages, self._send_one)
 
     def _send_one(self, batch: Batch) -> None:
         with storage_errors(
@@ -80,34 +81,34 @@ class TableSink:
 def _too_large(lines: Lines) -> list[TooLarge]:
     starts = (0, *(end + 1 for end in lines.ends))  # the last one begins none
     return [
-        TooLarge(place, "a field is longer than a table property may be")
-        for place, (start, end) in enumerate(zip(starts, lines.ends, strict=False))
+        TooLarge(index, "a field is longer than a table property may be")
+        for index, (start, end) in enumerate(zip(starts, lines.ends, strict=False))
         # No field is longer than its record: nearly all need no second look.
         if end - start > MAX_STRING_UTF16
         and any(
             isinstance(value, str) and _utf16_units(value) > MAX_STRING_UTF16
-            for value in orjson.loads(lines[place]).values()
+            for value in orjson.loads(lines[index]).values()
         )
     ]
 
 
 def _batches(entry: EntryRecords, shard_suffix: str, left_out: set[int]) -> Iterator[Batch]:
-    log, source = entry.blob.log, entry.source
+    position = entry.position
+    log = position.blob.log
     partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}") + shard_suffix
-    mac, suffix = table_key(log.mac), f"{source.digest}.{source.generation}"
+    mac, suffix = table_key(log.mac), f"{position.blob_digest}.{position.generation}"
     rows: list[dict[str, Any]] = []
     size = 0
-    for place, line in enumerate(entry.lines):
-        if place in left_out:
+    for index, (line, tuple_index) in enumerate(zip(entry.lines, entry.tuple_indexes, strict=True)):
+        if index in left_out:
             continue
         record: dict[str, Any] = orjson.loads(line)
-        index = int(record["id"].rpartition(".")[2])
         row = {name: value for name, value in record.items() if value is not None}
         for name in COUNTERS:
             if name in row:
                 row[name] = EntityProperty(row[name], EdmType.INT64)
         row["PartitionKey"] = partition
-        row["RowKey"] = f"{mac}|{entry.offset:012d}|{index:07d}|{suffix}"
+        row["RowKey"] = f"{mac}|{position.offset:012d}|{tuple_index:07d}|{suffix}"
         row_bytes = 2 * len(line) + _ROW_OVERHEAD_BYTES
         if rows and (len(rows) == MAX_BATCH_ROWS or size + row_bytes > MAX_BATCH_BYTES):
             yield Batch(rows[0]["id"], rows)

@@ -8,9 +8,8 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobPrefix, BlobServiceClient, StandardBlobTier
 
-from flowlog_core import blob_name
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.errors import UnknownAccount, storage_errors
 from flowlog_core.source.listing import Listed, Page
 
@@ -47,7 +46,7 @@ class AzureBlobs:
                 name_starts_with=prefix or None, results_per_page=_BLOBS_A_PAGE
             ).by_page()
             found = list(next(pages, ()))
-        logs = ((one, blob_name.parse(one.name)) for one in found)
+        logs = ((one, LogBlob.parse(one.name)) for one in found)
         return Page(
             [
                 # A listing leaves out the quotes that stand in every other answer's ETag.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 
 _DATE = re.compile(
     r"/y=(?P<year>[0-9]{4})/(?:m=(?P<month>[0-9]{2})/(?:d=(?P<day>[0-9]{2})/"

@@ -7,7 +7,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from flowlog_core.appended import LogReader
-from flowlog_core.checkpoint import BlobRef, CheckpointStore, hour_key
+from flowlog_core.blob import BlobRef, hour_key
+from flowlog_core.checkpoint import CheckpointStore
 from flowlog_core.clock import Clock
 from flowlog_core.errors import (
     Archived,

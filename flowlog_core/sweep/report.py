@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from flowlog_core.checkpoint import BlobRef
-from flowlog_core.pipeline import Outcome
+from flowlog_core.blob import BlobRef
+from flowlog_core.outcome import Outcome
 
 
 class Place(NamedTuple):
@@ -76,7 +76,7 @@ class Summary:
 
     def add(self, outcome: Outcome) -> None:
         """Count what one blob came to."""
-        if outcome.how in ("rung", "lost"):
+        if outcome.how in ("handed_over", "claim_lost"):
             self.left_to_others += 1
         else:
             self.forwarded += 1

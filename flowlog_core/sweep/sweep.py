@@ -21,13 +21,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from flowlog_core.checkpoint import (
-    BlobRef,
-    Checkpoint,
-    CheckpointKey,
-    Failure,
-    checkpoint_key,
-)
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Checkpoint, CheckpointKey, Failure, checkpoint_key
 from flowlog_core.claim import take_or_ring
 from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest

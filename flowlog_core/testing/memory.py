@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any
 
-from flowlog_core import blob_name
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
 from flowlog_core.messages import Encoding, Message, messages_of
@@ -204,11 +204,11 @@ class MemorySink:
         """See `Sink.pack`."""
         return Packed(*messages_of(entry, self.encoding))
 
-    def send(self, parcels: Iterable[Any]) -> int:
+    def send(self, messages: Iterable[Any]) -> int:
         """See `Sink.send`."""
         count = 0
-        for count, parcel in enumerate(parcels, start=1):  # noqa: B007 - the last is the answer
-            self.messages.append(parcel)
+        for count, message in enumerate(messages, start=1):  # noqa: B007 - the last is the answer
+            self.messages.append(message)
         return count
 
 
@@ -232,7 +232,7 @@ def some_blob(
         "/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/EXAMPLE-NSG"
         f"/y=2026/m=01/d=01/h={hour:02d}/m=00/macAddress={mac}/PT1H.json"
     )
-    log = blob_name.parse(name)
+    log = LogBlob.parse(name)
     if log is None:
         raise ValueError(name)
     return BlobRef("exampleaccount", container, log)

@@ -14,14 +14,17 @@ from itertools import count
 from typing import Any
 from unittest.mock import patch
 
-from flowlog_core import appended, checkpoint, claim, ingest, messages, records
-from flowlog_core import piece as piece_module
+from flowlog_core import appended, checkpoint, claim, ingest
 from flowlog_core.appended import Chunk, LogReader, Slice
-from flowlog_core.checkpoint import BlobRef, Checkpoint, CheckpointKey, CheckpointStore, Progress
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoint import Checkpoint, CheckpointKey, CheckpointStore, Progress
 from flowlog_core.claim import Claim
-from flowlog_core.clock import Clock
+from flowlog_core.clock import Clock, Stopwatch
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
-from flowlog_core.pipeline import Failed, Outcome
+from flowlog_core.forward_chunk import forward_chunk
+from flowlog_core.framing import Framer
+from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.simulated_judge import true_time
 
 Replacement = tuple[object, str, object]
@@ -58,18 +61,17 @@ def _unconditional_commit() -> list[Replacement]:
 
 
 def _commit_before_send() -> list[Replacement]:
-    real = piece_module.Piece.forward
-
-    def forward(piece: Any, outcome: Any, *, final: bool) -> Progress:
-        framer = deepcopy(piece.framer)
-        for _ in [*framer.feed(piece.chunk.data), *(framer.end() if piece.chunk.is_last else ())]:
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, mine: Claim, *rest: Any, **options: Any
+    ) -> Any:
+        ahead = deepcopy(framer)
+        for _ in [*ahead.feed(chunk.data), *(ahead.end() if chunk.is_last else ())]:
             pass
-        before = piece.claim.progress
-        seam = checkpoint.seam_of(framer.before)
-        piece.claim.commit(replace(before, offset=framer.offset, seam=seam))
-        return real(piece, outcome, final=final)
+        seam = checkpoint.seam_of(ahead.before)
+        mine.commit(replace(mine.progress, offset=ahead.offset, seam=seam))
+        return forward_chunk(blob, chunk, framer, mine, *rest, **options)
 
-    return [(piece_module.Piece, "forward", forward)]
+    return [(ingest, "forward_chunk", forward)]
 
 
 def _ring_unheard() -> list[Replacement]:
@@ -161,7 +163,7 @@ def _claim_kept_on_failure() -> list[Replacement]:
     def give_back(_: object, error: BaseException, outcome: Outcome) -> Failed:
         return Failed(0, None, error, outcome)
 
-    return [(ingest, "_give_back", give_back)]
+    return [(ingest, "_release_failed", give_back)]
 
 
 def _own_clock() -> list[Replacement]:
@@ -202,22 +204,23 @@ def _generation_kept() -> list[Replacement]:
 
 def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
     """Move the offset to the end of what was read, if `where`, with the right seam."""
-    real = piece_module.Piece.forward
 
-    def forward(piece: Any, outcome: Any, *, final: bool) -> Progress:
-        progress = real(piece, outcome, final=final)
-        framer, chunk = piece.framer, piece.chunk
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, *rest: Any, **options: Any
+    ) -> tuple[Progress, Outcome]:
+        progress, outcome = forward_chunk(blob, chunk, framer, *rest, **options)
         if not chunk.is_last or not chunk.data or not where(progress):
-            return progress
+            return progress, outcome
         read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
-        return replace(
+        passed = replace(
             progress,
             offset=framer._unframed.position + framer.pending_bytes,
             seam=checkpoint.seam_of(read),
             pending_bytes=0,
         )
+        return passed, outcome
 
-    return [(piece_module.Piece, "forward", forward)]
+    return [(ingest, "forward_chunk", forward)]
 
 
 def _incomplete_entry_passed() -> list[Replacement]:
@@ -248,34 +251,41 @@ def _version_unpinned() -> list[Replacement]:
 
 
 def _ids_of_their_time() -> list[Replacement]:
-    real, calls = records.message_id, count()
+    real, calls = Position.message_id, count()
 
-    def message_id(entry: str, part: int) -> str:
-        return f"{real(entry, part)}.{next(calls)}"
+    def message_id(position: Position, part: int) -> str:
+        return f"{real(position, part)}.{next(calls)}"
 
-    return [(messages, "message_id", message_id)]
+    return [(Position, "message_id", message_id)]
 
 
 def _send_errors_swallowed() -> list[Replacement]:
-    real = piece_module.Piece.forward
-
     class Careless:
         def __init__(self, sink: Any) -> None:
             self.pack, self._sink = sink.pack, sink
 
-        def send(self, parcels: Any) -> int:
+        def send(self, messages: Any) -> int:
             try:
-                return int(self._sink.send(parcels))
+                return int(self._sink.send(messages))
             except StorageError:
-                for _ in parcels:
+                for _ in messages:
                     pass
                 return 0
 
-    def forward(piece: Any, outcome: Any, *, final: bool) -> Progress:
-        piece.pipeline = replace(piece.pipeline, sink=Careless(piece.pipeline.sink))
-        return real(piece, outcome, final=final)
+    def forward(
+        blob: BlobRef,
+        chunk: Chunk,
+        framer: Framer,
+        mine: Claim,
+        pipeline: Pipeline,
+        stopwatch: Stopwatch[Step],
+        *,
+        final: bool,
+    ) -> tuple[Progress, Outcome]:
+        careless = replace(pipeline, sink=Careless(pipeline.sink))
+        return forward_chunk(blob, chunk, framer, mine, careless, stopwatch, final=final)
 
-    return [(piece_module.Piece, "forward", forward)]
+    return [(ingest, "forward_chunk", forward)]
 
 
 def _growth_taken_for_the_end() -> list[Replacement]:

@@ -8,7 +8,8 @@ from random import Random
 
 from greenlet import getcurrent
 
-from flowlog_core.checkpoint import BlobRef, checkpoint_key
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import checkpoint_key
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.listing import Listed

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from flowlog_core.checkpoint import BlobRef, Checkpoint, checkpoint_key
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.consume import decode
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.messages import Message
-from flowlog_core.records import Source, entry_id, record_id
 from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints
-from flowlog_core.testing.simulated_log import Position, SimulatedLog
+from flowlog_core.testing.simulated_log import ItemKey, SimulatedLog
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ class Judge:
         self._of_entity = {str(log.blob): log for log in logs.values()}
         self._sent: dict[str, _Sent] = {}
         self._message_of: dict[str, str] = {}
-        self._delivered: dict[tuple[BlobRef, Position], set[str | bytes]] = defaultdict(set)
+        self._delivered: dict[tuple[BlobRef, ItemKey], set[str | bytes]] = defaultdict(set)
         self._table: dict[str, str | bytes] = {}
         self.excuses: Counter[str] = Counter()
         """Why the last sweep may have something to do."""
@@ -172,7 +172,7 @@ class Judge:
 
     def set_aside(self, letter: DeadLetter) -> None:
         """A dead letter was kept."""
-        self._take(self._of_digest[letter.source.digest], letter.id, letter.raw)
+        self._take(self._of_digest[letter.position.blob_digest], letter.id, letter.raw)
 
     def _take(self, log: SimulatedLog, item_id: str, held: str | bytes) -> None:
         position = _position(item_id)
@@ -232,7 +232,7 @@ class Judge:
             _require(stored is not None or not held, "nothing is lost", f"{log.blob} untouched")
             if stored is None:
                 continue
-            source = _source(log.blob, stored.progress.generation)
+            start = Position(log.blob, stored.progress.generation)
             for position, what in held.items():
                 _require(
                     what in self._delivered[log.blob, position],
@@ -244,7 +244,7 @@ class Judge:
                     stored,
                 )
                 if not log.rewrites:
-                    item = _item_id(source, position)
+                    item = _item_id(start, position)
                     _require(
                         self._table.get(item) == what,
                         "the table holds exactly what was written",
@@ -255,7 +255,7 @@ class Judge:
                         what,
                     )
             if not log.rewrites:
-                rows = sum(item.startswith(f"{source.digest}.") for item in self._table)
+                rows = sum(item.startswith(f"{start.blob_digest}.") for item in self._table)
                 _require(
                     rows == len(held),
                     "the table holds exactly what was written",
@@ -273,22 +273,17 @@ def _require(kept: bool, promise: str, *detail: object) -> None:
         raise Violated(promise, " ".join(map(str, detail)))
 
 
-def _source(blob: BlobRef, generation: int) -> Source:
-    return Source(blob.account, blob.container, blob.name, generation)
-
-
 def _digest(blob: BlobRef) -> str:
-    return _source(blob, 0).digest
+    return Position(blob).blob_digest
 
 
-def _position(item_id: str) -> Position:
+def _position(item_id: str) -> ItemKey:
     """Entry offset and tuple index (None: the whole entry) from a record's or dead letter's id."""
     _, _, offset, *index = item_id.split(".")
     return int(offset), int(index[0]) if index else None
 
 
-def _item_id(source: Source, position: Position) -> str:
-    offset, index = position
-    if index is None:
-        return entry_id(source, offset)
-    return record_id(source, offset, index)
+def _item_id(start: Position, key: ItemKey) -> str:
+    offset, index = key
+    position = start.at(offset)
+    return position.entry_id if index is None else position.record_id(index)

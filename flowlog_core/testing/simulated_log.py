@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.testing.memory import MemoryBlobs
 
 _HEAD, _TAIL = b'{"records":[', b"]}"
@@ -21,7 +21,7 @@ _ENTRY = (
 )
 _MOST_TUPLES = 4
 
-Position = tuple[int, int | None]
+ItemKey = tuple[int, int | None]
 """Where something stands: the entry's byte offset, and the tuple's index or None for the whole."""
 
 
@@ -43,16 +43,16 @@ class SimulatedLog:
         self.blob = blob
         self.rewrites = 0
         """How many versions so far did not continue the one before."""
-        self.ever: dict[Position, set[str | bytes]] = defaultdict(set)
+        self.ever: dict[ItemKey, set[str | bytes]] = defaultdict(set)
         """What was ever committed at a position: addresses of tuples, or unreadable bytes."""
         self._blobs, self._rng, self._number = blobs, rng, first_number
         self._entries: list[WrittenEntry] = []
         self._torn: WrittenEntry | None = None
         self._exists = False
 
-    def now(self) -> dict[Position, str | bytes]:
+    def now(self) -> dict[ItemKey, str | bytes]:
         """What is committed at present, by its position."""
-        held: dict[Position, str | bytes] = {}
+        held: dict[ItemKey, str | bytes] = {}
         offset = len(_HEAD)
         for entry in self._entries:
             for index, address in entry.addresses.items():

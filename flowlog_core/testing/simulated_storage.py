@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from flowlog_core.appended import Slice
-from flowlog_core.checkpoint import Answer, BlobRef, Checkpoint, CheckpointKey
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.dead_letter import DeadLetter
 from flowlog_core.messages import messages_of
 from flowlog_core.sinks import EntryRecords, Packed
@@ -81,18 +82,18 @@ class SimulatedSink:
         """See `Sink.pack`."""
         return Packed(*messages_of(entry, max_message_bytes=_MESSAGE_BYTES))
 
-    def send(self, parcels: Iterable[Any]) -> int:
-        """See `Sink.send`. Parcels wait, as in threads, and whatever was drawn is sent."""
+    def send(self, messages: Iterable[Any]) -> int:
+        """See `Sink.send`. Messages wait, as in threads, and whatever was drawn is sent."""
         world = self._line.world
         under_way: list[Any] = []
         count = 0
         try:
-            for parcel in parcels:
+            for message in messages:
                 try:
                     world.judge.may_send(self._line.attempt, self._line.now)
                 except Violated as violated:
                     self._line.stop(violated)
-                under_way.append(parcel)
+                under_way.append(message)
                 count += 1
                 if len(under_way) >= world.sends_in_flight:
                     self._send_one(under_way)

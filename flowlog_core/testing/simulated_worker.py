@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn, cast
 
 from greenlet import GreenletExit, greenlet
 
-from flowlog_core.checkpoint import BlobRef, CheckpointStore
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoint import CheckpointStore
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.testing.memory import ManualClock
 from flowlog_core.testing.simulated_calls import Line

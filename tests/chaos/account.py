@@ -14,11 +14,11 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
 from chaos.truth import Record, Truth, check
-from flowlog_core import blob_name
-from flowlog_core.checkpoint import BlobRef, Progress, checkpoint_key
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoint import Progress, checkpoint_key
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import ACCOUNT, Azurite
-from flowlog_core.records import FIELDS, Source
+from flowlog_core.records import FIELDS
 from flowlog_core.table_checkpoints import TableCheckpoints
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
@@ -88,7 +88,7 @@ class Account:
     def _log(self, number: int, seed: int) -> Log:
         interface = (Interface.nsg if number % 2 else Interface.vnet)(number)
         container = self.settings[f"FLOWLOG_{interface.kind.upper()}_CONTAINER"]
-        log = blob_name.parse(interface.blob_name(HOUR))
+        log = LogBlob.parse(interface.blob_name(HOUR))
         assert log is not None
         writer = NetworkWatcherWriter(self._blobs.get_blob_client(container, log.name), seed=seed)
         formats: tuple[Format, ...] = ("nsg1", "nsg2") if interface.kind == "nsg" else ("vnet4",)
@@ -100,9 +100,8 @@ class Account:
         truth = Truth()
         wrong: list[str] = []
         for log in logs:
-            source = Source(log.blob.account, log.blob.container, log.blob.name, generation=0)
             before = len(truth.records), len(truth.dead_letters)
-            end = truth.wrote(source, log.writer.entries)
+            end = truth.wrote(log.blob, log.writer.entries)
             records = len(truth.records) - before[0]
             dead_letters = len(truth.dead_letters) - before[1]
             wrong += self._wrong_checkpoint(log, end, records, dead_letters)

@@ -10,7 +10,7 @@ from typing import Any
 
 from reference_normalize import Bad, reference
 
-from flowlog_core.records import Source, entry_id
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.testing.generate import HEAD, GeneratedEntry
 
 Record = dict[str, Any]
@@ -26,13 +26,13 @@ class Truth:
     dead_letters: dict[str, str] = field(default_factory=dict)
     """What was written there."""
 
-    def wrote(self, source: Source, entries: Iterable[GeneratedEntry]) -> int:
+    def wrote(self, blob: BlobRef, entries: Iterable[GeneratedEntry]) -> int:
         """The blob holds these entries; returns the byte after the last."""
         offset = end = 0
         for entry in entries:
             offset = end + len(b",") if end else len(HEAD)
             end = offset + len(entry.raw)
-            self._wrote(f"{entry_id(source, offset)}.", entry)
+            self._wrote(f"{Position(blob, offset=offset).entry_id}.", entry)
         return end
 
     def _wrote(self, prefix: str, entry: GeneratedEntry) -> None:

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import orjson
 from fuzz_documents import ENTRIES, FuzzDocument
 
+from flowlog_core.blob import Position
 from flowlog_core.consume import decode
 from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.messages import messages_of
 from flowlog_core.normalize import Normalized, UnreadableEntry, normalize
-from flowlog_core.records import FIELDS, Source
+from flowlog_core.records import FIELDS
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import TAIL
 from flowlog_core.testing.memory import some_blob
@@ -24,7 +25,6 @@ Item = Entry | Damaged
 
 _ID_PREFIX = "0123456789abcdef01234567.0.12."
 _BLOB = some_blob()
-_SOURCE = Source(_BLOB.account, _BLOB.container, _BLOB.name, 0)
 _BOM = b"\xef\xbb\xbf"
 _HEAD = re.compile(
     rb'\{\s*(?:"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[^\s",{}[\]]+)\s*,\s*)*'
@@ -154,7 +154,7 @@ def _hold_entry(rng: random.Random, entry: Entry) -> int:
     for record in records:
         _hold(tuple(record) == FIELDS, "a record has other fields")
     most_bytes = rng.choice((1 << 16, 1600, 1200))
-    packed = EntryRecords(_BLOB, _SOURCE, entry.start, normalized.lines)
+    packed = EntryRecords(Position(_BLOB, offset=entry.start), normalized.lines)
     drawn, too_large = messages_of(packed, rng.choice(("json", "gzip")), most_bytes)
     messages = list(drawn)
     sent: list[Any] = []
@@ -164,8 +164,8 @@ def _hold_entry(rng: random.Random, entry: Entry) -> int:
         _hold(batch.id == message.id, "a message has two ids")
         sent += batch.records
     _hold(len({message.id for message in messages}) == len(messages), "an id comes twice")
-    left_out = {one.place for one in too_large}
-    expected = [record for place, record in enumerate(records) if place not in left_out]
+    left_out = {one.index for one in too_large}
+    expected = [record for index, record in enumerate(records) if index not in left_out]
     _hold(sent == expected, "the messages hold something else than the records")
     return len(records)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -8,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.blob_name import LogBlob, parse
+from flowlog_core.blob import BlobRef, LogBlob, Position
+from flowlog_core.testing.memory import some_blob
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 NSG_ID = (
@@ -21,7 +23,7 @@ HOUR = datetime(2018, 11, 13, 12, tzinfo=UTC)
 
 def test_an_nsg_name() -> None:
     name = f"resourceId={NSG_ID}{TAIL}"
-    assert parse(name) == LogBlob("nsg", NSG_ID, HOUR, "000D3AF87856", name)
+    assert LogBlob.parse(name) == LogBlob("nsg", NSG_ID, HOUR, "000D3AF87856", name)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_an_nsg_name() -> None:
 )
 def test_the_three_forms_of_a_vnet_name(resource_id: str) -> None:
     name = f"flowLogResourceID={resource_id}{TAIL}"
-    assert parse(name) == LogBlob("vnet", resource_id, HOUR, "000D3AF87856", name)
+    assert LogBlob.parse(name) == LogBlob("vnet", resource_id, HOUR, "000D3AF87856", name)
 
 
 def test_letter_case_does_not_matter_and_is_kept() -> None:
@@ -42,12 +44,12 @@ def test_letter_case_does_not_matter_and_is_kept() -> None:
         "RESOURCEID=/Subscriptions/s/Nsg/Y=2018/M=11/D=13/H=12/M=00"
         "/MACADDRESS=000d3af87856/pt1h.JSON"
     )
-    assert parse(name) == LogBlob("nsg", "/Subscriptions/s/Nsg", HOUR, "000d3af87856", name)
+    assert LogBlob.parse(name) == LogBlob("nsg", "/Subscriptions/s/Nsg", HOUR, "000d3af87856", name)
 
 
 def test_a_resource_named_like_a_date_part_is_not_taken_for_the_date() -> None:
     name = f"flowLogResourceID=/a/y=2001/m=01/d=01{TAIL}"
-    assert parse(name) == LogBlob("vnet", "/a/y=2001/m=01/d=01", HOUR, "000D3AF87856", name)
+    assert LogBlob.parse(name) == LogBlob("vnet", "/a/y=2001/m=01/d=01", HOUR, "000D3AF87856", name)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_a_resource_named_like_a_date_part_is_not_taken_for_the_date() -> None:
     ],
 )
 def test_any_other_name_is_none(name: str) -> None:
-    assert parse(name) is None
+    assert LogBlob.parse(name) is None
 
 
 @given(
@@ -89,10 +91,70 @@ def test_what_is_written_is_read_back(
     )
     kind: Literal["nsg", "vnet"] = "nsg" if prefix == "resourceId" else "vnet"
     start = hour.replace(minute=0, second=0, microsecond=0)
-    assert parse(name) == LogBlob(kind, f"/{resource_id}", start, mac, name)
+    assert LogBlob.parse(name) == LogBlob(kind, f"/{resource_id}", start, mac, name)
 
 
 @given(st.text())
 def test_no_text_makes_it_fail(name: str) -> None:
-    blob = parse(name)
+    blob = LogBlob.parse(name)
     assert blob is None or blob.name == name
+
+
+def position_of(account: str, container: str, name: str, generation: int, offset: int) -> Position:
+    return Position(
+        BlobRef(account, container, replace(some_blob().log, name=name)), generation, offset
+    )
+
+
+positions = st.builds(
+    position_of, st.text(), st.text(), st.text(), st.integers(0, 9), st.integers(0)
+)
+
+
+def test_the_ids_are_golden() -> None:
+    """Ids are stored by those who receive records: they may never change."""
+    position = position_of("account", "insights-logs-flowlogflowevent", "a/b/PT1H.json", 3, 12)
+    assert position.blob_digest == "1ac97302da9547d356eed5bf"
+    assert position.entry_id == "1ac97302da9547d356eed5bf.3.12"
+    assert position.record_id(0) == "1ac97302da9547d356eed5bf.3.12.0"
+    assert position.message_id(0) == "1ac97302da9547d356eed5bf.3.12.p0"
+
+
+def test_the_ids_in_a_local_file_are_those_of_a_blob_in_no_account() -> None:
+    assert Position(BlobRef.of_file("a b.json"), offset=12).entry_id == (
+        position_of("", "", "a b.json", 0, 12).entry_id
+    )
+
+
+@given(positions)
+def test_a_digest_is_24_hexadecimal_digits(position: Position) -> None:
+    assert len(position.blob_digest) == 24
+    assert set(position.blob_digest) <= set(string.hexdigits.lower())
+
+
+@given(positions, st.integers(0, 9), st.integers(0))
+def test_the_digest_stands_for_the_blob_whatever_its_generation(
+    position: Position, generation: int, offset: int
+) -> None:
+    assert Position(position.blob, generation, offset).blob_digest == position.blob_digest
+    assert position.at(offset) == Position(position.blob, position.generation, offset)
+
+
+@given(st.text('a\0/,"\\', max_size=9), st.data())
+def test_names_that_join_to_the_same_text_stay_apart(text: str, data: st.DataObject) -> None:
+    def split() -> Position:
+        first, second = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+        return position_of(text[:first], text[first:second], text[second:], 0, 0)
+
+    one, other = split(), split()
+    assert (one.blob_digest == other.blob_digest) == (one == other)
+
+
+@given(positions, st.integers(0), positions, st.integers(0))
+def test_two_positions_never_share_an_id(
+    one: Position, index: int, other: Position, other_index: int
+) -> None:
+    same = (one, index) == (other, other_index)
+    assert (one.record_id(index) == other.record_id(other_index)) == same
+    assert (one.message_id(index) == other.message_id(other_index)) == same
+    assert one.record_id(index) != other.message_id(other_index)

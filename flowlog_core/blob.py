@@ -1,0 +1,149 @@
+"""Where a flow log is stored, what its name says, and the ids that follow from it.
+
+Azure writes one blob per network interface and hour, in one of two containers. The names are
+documented on Microsoft's pages "NSG flow logs overview" and "Virtual network flow logs"::
+
+    resourceId=/SUBSCRIPTIONS/{subscription}/RESOURCEGROUPS/{group}/PROVIDERS/MICROSOFT.NETWORK
+        /NETWORKSECURITYGROUPS/{nsg}/y=2018/m=11/d=13/h=12/m=00/macAddress={MAC}/PT1H.json
+    flowLogResourceID=/{SUBSCRIPTION}_NETWORKWATCHERRG/NETWORKWATCHER_{REGION}_{FLOWLOGNAME}
+        /y=2025/m=01/d=31/h=09/m=00/macAddress={MAC}/PT1H.json
+
+The part between the prefix and the date has had at least three shapes for virtual networks, and
+its letter case varies. Flowlog keeps it as written and does not interpret it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+
+_NAME = re.compile(
+    r"(?:(?P<nsg>resourceId)|flowLogResourceID)=(?P<resource_id>/.+)"
+    r"/y=(?P<year>[0-9]{4})/m=(?P<month>[0-9]{2})/d=(?P<day>[0-9]{2})/h=(?P<hour>[0-9]{2})"
+    r"/m=[0-9]{2}/macAddress=(?P<mac>[^/]+)/PT1H\.json",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LogBlob:
+    """What the name of a flow log blob says.
+
+    `hour` is the aware UTC start of the hour that the blob covers. `resource_id` and `mac` are as
+    written, letter case included; `name` is the whole name, without the container.
+    """
+
+    kind: Literal["nsg", "vnet"]
+    resource_id: str
+    hour: datetime
+    mac: str
+    name: str
+
+    @classmethod
+    def parse(cls, name: str) -> LogBlob | None:
+        """Read a blob name (without its container). Returns None if it is not a flow log's."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        year, month, day, hour_of_day = map(int, match.group("year", "month", "day", "hour"))
+        try:
+            hour = datetime(year, month, day, hour_of_day, tzinfo=UTC)
+        except ValueError:  # not a date of the calendar
+            return None
+        kind: Literal["nsg", "vnet"] = "nsg" if match["nsg"] else "vnet"
+        return cls(kind, match["resource_id"], hour, match["mac"], name)
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """One flow log blob: where it is stored, and what its name says."""
+
+    account: str
+    container: str
+    log: LogBlob
+
+    @property
+    def name(self) -> str:
+        """The blob's name in its container."""
+        return self.log.name
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.container}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> BlobRef | None:
+        """Read what `str` wrote. Returns None if `text` is anything else."""
+        account, _, rest = text.partition("/")
+        container, _, name = rest.partition("/")
+        log = LogBlob.parse(name)
+        return None if log is None else cls(account, container, log)
+
+    @classmethod
+    def of_file(cls, path: str) -> BlobRef:
+        """A local file, which is in no account. Only `name` means anything, and the ids."""
+        return cls("", "", LogBlob("vnet", "", datetime.min.replace(tzinfo=UTC), "", path))
+
+
+def hour_key(hour: datetime) -> str:
+    """An hour as written in keys and names, such as 2024-08-19T18Z. Sorts by time."""
+    return f"{hour:%Y-%m-%dT%HZ}"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where an entry begins; every id is made from it.
+
+    Ids are positions: which blob, which generation of it, the byte offset of the entry, and the
+    tuple or message part within the entry. So the same bytes get the same ids however often, in
+    whatever chunks and by whatever version of this code they are read. Two tuples with the same
+    content at two positions are two records, because Azure writes identical tuples that are both
+    genuine.
+    """
+
+    blob: BlobRef
+    generation: int = 0
+    """How often the blob was found to be rewritten."""
+    offset: int = 0
+    """The first byte of the entry, counted from the beginning of the blob."""
+
+    def at(self, offset: int) -> Position:
+        """Another entry of the same blob and generation."""
+        return replace(self, offset=offset)
+
+    @property
+    def blob_digest(self) -> str:
+        """24 hexadecimal digits that stand for account, container and blob name."""
+        return _blob_digest(self.blob.account, self.blob.container, self.blob.name)
+
+    @property
+    def entry_id(self) -> str:
+        """The id of the entry. The ids of its records and messages begin with it and a dot."""
+        return f"{self.blob_digest}.{self.generation}.{self.offset}"
+
+    def record_id(self, tuple_index: int) -> str:
+        """The id of a record; `tuple_index` counts over the whole entry, from 0."""
+        return f"{self.entry_id}.{tuple_index}"
+
+    def message_id(self, part: int) -> str:
+        """The id of a message: the `part`-th, from 0, of those that carry the entry's records."""
+        return f"{self.entry_id}.p{part}"
+
+
+@lru_cache(maxsize=4096)
+def _blob_digest(account: str, container: str, name: str) -> str:
+    # A JSON array keeps the three apart whatever characters they hold.
+    return digest(json.dumps([account, container, name]), digest_bytes=12)
+
+
+def digest(content: str | bytes, digest_bytes: int) -> str:
+    """The BLAKE2b digest of `content` in hexadecimal digits, two a byte.
+
+    Digests are parts of keys and ids that are stored, so they never change.
+    """
+    data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+    return blake2b(data, digest_size=digest_bytes).hexdigest()

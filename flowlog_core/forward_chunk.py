@@ -1,0 +1,146 @@
+"""One chunk of a blob: cut it into entries, normalize, pack and send them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from flowlog_core.appended import Chunk
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoint import Progress, seam_of
+from flowlog_core.claim import Claim
+from flowlog_core.clock import Stopwatch
+from flowlog_core.dead_letter import DeadLetter, DeadLetterStore, dead_letters_of
+from flowlog_core.framing import Damaged, Entry, Framer
+from flowlog_core.normalize import Normalized, UnreadableEntry, normalize
+from flowlog_core.outcome import Outcome, Step
+from flowlog_core.pipeline import Pipeline
+from flowlog_core.records import Lines
+from flowlog_core.sinks import EntryRecords, Packed
+
+log = logging.getLogger(__name__)
+
+_MAX_HELD_BYTES = 8 * 1024 * 1024
+"""Dead letters held in memory before they are stored: a whole chunk may be damaged."""
+
+
+def forward_chunk(
+    blob: BlobRef,
+    chunk: Chunk,
+    framer: Framer,
+    claim: Claim,
+    pipeline: Pipeline,
+    stopwatch: Stopwatch[Step],
+    *,
+    final: bool,
+) -> tuple[Progress, Outcome]:
+    """Send every record of the chunk and store every dead letter.
+
+    Returns what may be committed now, and what to add to the call's outcome once it is. Raises
+    `ClaimLost`, or a `StorageError` if anything was not accepted; nothing may be committed then.
+    """
+    start = Position(blob, claim.progress.generation)
+    outcome = Outcome(new_bytes=len(chunk.data), traffic=pipeline.new_traffic())
+    newest: datetime | None = None
+
+    def keep_claim() -> None:
+        with stopwatch.step("checkpoint"):
+            claim.keep()
+
+    letters = _DeadLetters(pipeline.dead_letters, keep_claim)
+
+    def messages() -> Iterator[Any]:
+        nonlocal newest
+        for item in _items(framer, chunk, final=final):
+            position = start.at(item.start)
+            try:
+                entry = _normalized(item, position)
+            except UnreadableEntry as error:
+                letters.add([DeadLetter(position, error.reason, item.raw)])
+                continue
+            records = EntryRecords(position, entry.lines, [bad.index for bad in entry.bad])
+            packed = pipeline.sink.pack(records)
+            if entry.bad or packed.too_large:
+                letters.add(dead_letters_of(records, item.raw, entry.bad, packed.too_large))
+            _count(outcome, entry.lines, packed)
+            newest = entry.last_time or newest
+            yield from packed.messages
+
+    def claimed(drawn: Iterator[Any]) -> Iterator[Any]:
+        for message in drawn:
+            keep_claim()
+            yield message
+
+    with stopwatch.step("send"):
+        sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
+        letters.store()
+    outcome.messages, outcome.dead_letters = sent, letters.count
+    if newest is not None:
+        outcome.lag_s = (claim.now() - newest).total_seconds()
+    return _progress(claim.progress, chunk, framer, outcome), outcome
+
+
+def _items(framer: Framer, chunk: Chunk, *, final: bool) -> Iterator[Entry | Damaged]:
+    yield from framer.feed(chunk.data)
+    if chunk.is_last:
+        yield from framer.end(final=final)
+
+
+def _normalized(item: Entry | Damaged, position: Position) -> Normalized:
+    if isinstance(item, Damaged):
+        raise UnreadableEntry(item.reason)
+    return normalize(item.parsed, f"{position.entry_id}.")
+
+
+def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:
+    outcome.entries += 1
+    outcome.records += len(lines) - len(packed.too_large)
+    if outcome.traffic is not None:
+        refused = {one.index for one in packed.too_large}
+        accepted = (line for index, line in enumerate(lines) if index not in refused)
+        outcome.traffic.add(Lines.of(accepted) if refused else lines)
+
+
+def _progress(before: Progress, chunk: Chunk, framer: Framer, outcome: Outcome) -> Progress:
+    return replace(
+        before,
+        offset=framer.offset,
+        seam=seam_of(framer.before),
+        etag=chunk.etag if chunk.is_last else "",
+        pending_bytes=framer.pending_bytes if chunk.is_last else 0,
+        entries=before.entries + outcome.entries,
+        records=before.records + outcome.records,
+        dead_letters=before.dead_letters + outcome.dead_letters,
+    )
+
+
+@dataclass(slots=True)
+class _DeadLetters:
+    """Collects a chunk's dead letters and stores many at a time."""
+
+    dead_letter_store: DeadLetterStore
+    before_store: Callable[[], None]
+    count: int = 0
+    _held: list[DeadLetter] = field(default_factory=list)
+    _held_bytes: int = 0
+
+    def add(self, letters: list[DeadLetter]) -> None:
+        self._held += letters
+        self.count += len(letters)
+        self._held_bytes += sum(letter.held_bytes for letter in letters)
+        if self._held_bytes > _MAX_HELD_BYTES:
+            self.store()
+
+    def store(self) -> None:
+        if not self._held:
+            return
+        self.before_store()
+        self.dead_letter_store.put(self._held)
+        for letter in self._held:
+            log.warning(
+                "dead letter %s of %s: %s", letter.name, letter.position.blob, letter.reason
+            )
+        self._held, self._held_bytes = [], 0

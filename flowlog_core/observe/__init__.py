@@ -1,0 +1,1 @@
+"""What Flowlog reports about itself: log lines, metrics, and sums of the traffic."""

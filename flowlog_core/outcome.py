@@ -1,0 +1,106 @@
+"""What `ingest` reports: an `Outcome` if it returned, a `Failed` if it raised, and to whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from flowlog_core.blob import BlobRef
+
+if TYPE_CHECKING:
+    from flowlog_core.traffic import Traffic
+
+Step = Literal["read", "normalize", "send", "checkpoint"]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one call of `ingest`, or one chunk of it, forwarded.
+
+    The counts of a call are those of its committed chunks only: what was sent and not committed
+    is sent again, and counted then.
+    """
+
+    how: Literal["forwarded", "handed_over", "claim_lost", "deleted"] = "forwarded"
+    """`handed_over`: another worker holds the claim and forwards the blob. `claim_lost`: another
+    worker took the claim over in the meantime. `deleted`: the blob does not exist any more."""
+    entries: int = 0
+    records: int = 0
+    messages: int = 0
+    """Storage calls of the sink: queue messages, or batches of table rows."""
+    dead_letters: int = 0
+    new_bytes: int = 0
+    rewrites: int = 0
+    conflicts: int = field(default=0, compare=False)
+    """Writes of the checkpoint that met a newer version of it."""
+    backlog_bytes: int = field(default=0, compare=False)
+    """How much of the blob was new when it was first read."""
+    lag_s: float | None = field(default=None, compare=False)
+    """From the time of the newest forwarded tuple to the end of sending it; None without one."""
+    seconds: defaultdict[Step, float] = field(
+        default_factory=lambda: defaultdict(float), compare=False
+    )
+    """How long each step of the call took, committed or not; empty for a chunk."""
+    traffic: Traffic | None = field(default=None, compare=False)
+    """Sums over the forwarded records; None if nothing was forwarded, or no sums are wanted."""
+
+    def __iadd__(self, chunk: Outcome) -> Outcome:
+        """Add what a chunk forwarded. Call it once the chunk is committed."""
+        self.entries += chunk.entries
+        self.records += chunk.records
+        self.messages += chunk.messages
+        self.dead_letters += chunk.dead_letters
+        self.new_bytes += chunk.new_bytes
+        if chunk.lag_s is not None:
+            self.lag_s = chunk.lag_s
+        if self.traffic is None:
+            self.traffic = chunk.traffic
+        elif chunk.traffic is not None:
+            self.traffic.merge(chunk.traffic)
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call of `ingest` that raised."""
+
+    offset: int
+    """How much of the blob is committed, in bytes."""
+    attempts: int | None
+    """How often it failed since it last succeeded; None if that could not be stored."""
+    error: BaseException
+    outcome: Outcome = field(default_factory=Outcome, compare=False)
+    """What was forwarded and committed before the failure."""
+
+
+class Observer(Protocol):
+    """Is called once for every blob that was ingested, by an event or by the sweep.
+
+    The call comes after everything is settled. Observers must not raise.
+    """
+
+    def done(self, blob: BlobRef, outcome: Outcome) -> None:
+        """`ingest` returned."""
+        ...
+
+    def failed(self, blob: BlobRef, failed: Failed) -> None:
+        """`ingest` raised."""
+        ...
+
+
+class Observers:
+    """Several observers as one, called in order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def done(self, blob: BlobRef, outcome: Outcome) -> None:
+        """See `Observer.done`."""
+        for observer in self._observers:
+            observer.done(blob, outcome)
+
+    def failed(self, blob: BlobRef, failed: Failed) -> None:
+        """See `Observer.failed`."""
+        for observer in self._observers:
+            observer.failed(blob, failed)
