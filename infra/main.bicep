@@ -220,8 +220,8 @@ module privateStorage 'modules/private-endpoints.bicep' = if (privateNetwork) {
       'queue'
       'table'
     ]
-    subnetId: privateNetwork ? network.outputs.endpointSubnetId : ''
-    zoneIds: privateNetwork ? network.outputs.zoneIds : {}
+    subnetId: network.?outputs.endpointSubnetId ?? ''
+    zoneIds: network.?outputs.zoneIds ?? {}
     location: location
     tags: tags
   }
@@ -237,8 +237,8 @@ module privateLogs 'modules/private-endpoints.bicep' = [for source in sources: i
       'blob'
       'queue'
     ]
-    subnetId: privateNetwork ? network.outputs.endpointSubnetId : ''
-    zoneIds: privateNetwork ? network.outputs.zoneIds : {}
+    subnetId: network.?outputs.endpointSubnetId ?? ''
+    zoneIds: network.?outputs.zoneIds ?? {}
     location: location
     tags: tags
   }
@@ -268,9 +268,9 @@ module functionApp 'modules/function-app.bicep' = {
     extraSettings: extraSettings
     maximumInstanceCount: maximumInstanceCount
     eventGridOnly: eventGridOnly
-    trafficEndpoint: trafficTable ? traffic.outputs.endpoint : ''
-    trafficRule: trafficTable ? traffic.outputs.ruleId : ''
-    subnetId: privateNetwork ? network.outputs.appSubnetId : ''
+    trafficEndpoint: traffic.?outputs.endpoint ?? ''
+    trafficRule: traffic.?outputs.ruleId ?? ''
+    subnetId: network.?outputs.appSubnetId ?? ''
   }
   dependsOn: [
     access

@@ -135,4 +135,4 @@ resource undeliveredAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   ]
 }
 
-output topicPrincipalId string = topicExists ? existingTopic.identity.principalId : newTopic.outputs.principalId
+output topicPrincipalId string = (topicExists ? existingTopic.?identity.?principalId : newTopic.?outputs.principalId) ?? ''

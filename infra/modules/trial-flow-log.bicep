@@ -10,7 +10,9 @@ resource watcher 'Microsoft.Network/networkWatchers@2023-11-01' existing = {
   name: 'NetworkWatcher_${location}'
 }
 
-resource flowLog 'Microsoft.Network/networkWatchers/flowLogs@2023-11-01' = {
+// From api-version 2024-01-01 on a flow log has an identity. Without it Network Watcher cannot write
+// into an account whose keys are off.
+resource flowLog 'Microsoft.Network/networkWatchers/flowLogs@2024-05-01' = {
   // checkov:skip=CKV_AZURE_12: a trial keeps its logs for a week, not for 90 days
   parent: watcher
   name: name
