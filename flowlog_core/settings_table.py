@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from flowlog_core.connection_names import is_connection_name
 from flowlog_core.ncrontab import read_schedule
 from flowlog_core.shards import MOST_SHARDS
 
@@ -54,6 +55,12 @@ def _whole_number(least: int, most: int, unit: str) -> Callable[[str], int]:
     return parse
 
 
+def _connection_name(text: str) -> str:
+    if not is_connection_name(text):
+        raise ValueError("Write the name of a connection setting: letters, digits and _")
+    return text
+
+
 def _connection_names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
@@ -82,9 +89,6 @@ def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
     return lambda text: parse(text) if text else ""
 
 
-_connection_name = _named(
-    "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
-)
 MOST_NAME_CHARACTERS = 63
 _container = _named(
     f"(?=.{{3,{MOST_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
