@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 
 from flowlog_core.config.connections import Connection, Service, parse_connection
 from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
+from flowlog_core.connection_names import breaks_sections, read_instead, same_but_for_case
 from flowlog_core.errors import SettingsError
 from flowlog_core.messages import Encoding
 from flowlog_core.shards import suffixes
@@ -81,6 +82,7 @@ class Settings:
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
+        faults += _misread(source_names, environment)
         faults += _too_long(values["queue"], values["shards"])
         if sink_name == state_name:
             faults += _same(values)
@@ -118,6 +120,28 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             faults.append(f"{name}: there is no such setting.{hint}")
+    return faults
+
+
+def _misread(sources: tuple[str, ...], environment: Mapping[str, str]) -> list[str]:
+    """The faults of sources whose settings the Functions host reads in another way than this."""
+    faults = [
+        f"FLOWLOG_SOURCES: '{first}' and '{second}' are one name to the Functions host, which "
+        "ignores case and refuses the functions of both. Give each a name of its own"
+        for first, second in same_but_for_case(sources)
+    ]
+    for name in sources:
+        instead = read_instead(name, environment)
+        if instead is not None:
+            faults.append(
+                f"FLOWLOG_SOURCES: '{name}' cannot be used: the Functions host reads the setting "
+                f"{instead} first, and so the wrong account. Choose another name"
+            )
+        if breaks_sections(name) and not environment.get(name, "").strip():
+            faults.append(
+                f"FLOWLOG_SOURCES: '{name}' contains __ or ends in _, so the Functions host cannot "
+                f"find {name}__blobServiceUri and so on. Choose another name"
+            )
     return faults
 
 

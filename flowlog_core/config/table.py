@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from flowlog_core.connection_names import is_connection_name
 from flowlog_core.shards import MOST_SHARDS
 
 
@@ -63,6 +64,12 @@ def _sweep_minutes(text: str) -> int:
     return int(text)
 
 
+def _connection_name(text: str) -> str:
+    if not is_connection_name(text):
+        raise ValueError("Write the name of a connection setting: letters, digits and _")
+    return text
+
+
 def _connection_names(text: str) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     for name in names:
@@ -91,9 +98,6 @@ def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
     return lambda text: parse(text) if text else ""
 
 
-_connection_name = _named(
-    "[A-Za-z][A-Za-z0-9_]*", "Write the name of a connection setting: letters, digits and _"
-)
 MAX_NAME_CHARACTERS = 63
 _container = _named(
     f"(?=.{{3,{MAX_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",

@@ -1,0 +1,1 @@
+"""The deployment to Azure, see README.md in this folder."""

@@ -1,0 +1,107 @@
+"""Waits until the app may read each log account.
+
+The Functions host stops altogether at the first event of a blob that it may not read, or when it
+may not make its poison queue beside it. A role assignment can take ten minutes to come into force
+(https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from infra.hooks.accounts import LogAccount, Refused
+from infra.hooks.hook import INFRA, Hook
+from infra.hooks.subscriptions import App
+
+IN_FORCE_AFTER = timedelta(minutes=10)
+LOOKS, BETWEEN_LOOKS_S = 12, 10.0
+_ROLES: dict[str, str] = json.loads((INFRA / "roles.json").read_text())
+# Each line is one right; any of its roles gives it.
+_NEEDED = (
+    ("Storage Blob Data Reader", "Storage Blob Data Contributor", "Storage Blob Data Owner"),
+    ("Storage Queue Data Contributor",),
+)
+
+
+def wait_for_access(hook: Hook, accounts: Iterable[LogAccount], app: App) -> None:
+    """Return once the app's identity has both roles on each account, for ten minutes at least.
+
+    Raises `Refused` naming the role if it is not there after two minutes.
+    """
+    youngest: tuple[datetime, LogAccount] | None = None
+    for account in accounts:
+        since = _since(hook, account, app)
+        if youngest is None or since > youngest[0]:
+            youngest = since, account
+    if youngest is None:
+        return
+    since, account = youngest
+    left_s = (since + IN_FORCE_AFTER - hook.now()).total_seconds()
+    if left_s > 0:
+        hook.say(
+            f"Waiting {math.ceil(left_s / 60)} min before events are sent: the app was given its "
+            f"roles on {account.account} at {since:%H:%M} UTC, and Azure can take 10 minutes to "
+            "apply them. Until then the first event would stop the Functions host."
+        )
+        hook.sleep(left_s)
+
+
+def _since(hook: Hook, account: LogAccount, app: App) -> datetime:
+    """When the last of the needed roles on `account` was assigned."""
+    missing: tuple[str, ...] = ()
+    for look in range(LOOKS):
+        if look:
+            hook.sleep(BETWEEN_LOOKS_S)
+        found: list[datetime] = []
+        for principal in app.principals:
+            assignments = assignments_of(hook, account, principal)
+            times = [_oldest(assignments, roles) for roles in _NEEDED]
+            if all(times):
+                found.append(max(filter(None, times)))
+            else:
+                missing = next(
+                    roles for roles, time in zip(_NEEDED, times, strict=True) if time is None
+                )
+        if found:
+            return min(found)
+    if not app.principals:
+        raise Refused(f"{app.name} has no identity. 'azd provision' gives it one.")
+    raise Refused(
+        f"the identity of {app.name} has not the role '{missing[0]}' on {account.account}, and the "
+        "Functions host would stop at its first event. 'azd provision' assigns it; or:",
+        f"  az role assignment create --assignee-object-id {app.principals[-1]} "
+        f"--assignee-principal-type ServicePrincipal --role '{missing[0]}' --scope {account.id}",
+    )
+
+
+def assignments_of(hook: Hook, account: LogAccount, principal: str) -> list[dict[str, Any]]:
+    """The role assignments of `principal` that hold for `account`, its own and inherited ones."""
+    path = f"{account.id}/providers/Microsoft.Authorization/roleAssignments"
+    parameters = {"version": "2022-04-01", "$filter": f"principalId eq '{principal}'"}
+    found = [one["properties"] | {"id": one["id"]} for one in hook.az.list(path, **parameters)]
+    # The filter also gives those below the account, on one container, say.
+    below = f"{account.id}/".casefold()
+    return [one for one in found if not one["scope"].casefold().startswith(below)]
+
+
+def _oldest(assignments: list[dict[str, Any]], roles: tuple[str, ...]) -> datetime | None:
+    """Since when one of `roles` is assigned; None if none is."""
+    wanted = {_ROLES[role].lower() for role in roles if role in _ROLES}
+    return min(
+        (
+            _time(properties["createdOn"])
+            for properties in assignments
+            if properties["roleDefinitionId"].rsplit("/", 1)[-1].lower() in wanted
+        ),
+        default=None,
+    )
+
+
+def _time(text: str) -> datetime:
+    """A time of Azure Resource Manager, whose fractions have seven digits."""
+    seconds = text.replace("Z", "").partition("+")[0].partition(".")[0]
+    return datetime.fromisoformat(seconds).replace(tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""The Azure CLI, as the hooks call it: `az rest` for what Azure Resource Manager holds.
+
+Its answers are then those of the REST API, whose shapes are published in
+https://github.com/Azure/azure-rest-api-specs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from infra.hooks.accounts import Refused
+
+
+class AzFailed(Exception):
+    """`az` ended with an error; the text is what it said."""
+
+    @property
+    def not_found(self) -> bool:
+        """Whether what was asked for does not exist."""
+        # `az rest` writes Not Found({"error":…}): send_raw_request in azure/cli/core/util.py.
+        return re.search(r"Not Found\(|\((\w*NotFound)\)", str(self)) is not None
+
+
+class Az:
+    """Runs `az` with the environment of the hook."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        # By its whole name, as on Windows it is az.cmd.
+        self._program = shutil.which("az", path=environment.get("PATH", ""))
+
+    def sign_in_checked(self, subscription: str, hook: str) -> None:
+        """Raise `Refused` unless `az` is there and may use `subscription`."""
+        if self._program is None:
+            raise Refused(
+                "the Azure CLI, 'az', was not found. Install it "
+                f"(https://aka.ms/installazurecli), then run 'azd hooks run {hook}'."
+            )
+        try:
+            self.run("account", "show", "--subscription", subscription, "--output", "none")
+        except AzFailed as failed:
+            raise Refused(
+                *str(failed).splitlines(),
+                f"the Azure CLI cannot use subscription {subscription}. Run 'az login', then "
+                f"'azd hooks run {hook}'.",
+            ) from failed
+
+    def run(self, *arguments: str) -> str:
+        """What `az` prints. Raises `AzFailed`."""
+        if self._program is None:
+            raise AzFailed("the Azure CLI, 'az', was not found")
+        ran = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
+            [self._program, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+        if ran.returncode:
+            raise AzFailed(ran.stderr.strip() or f"az ended with {ran.returncode}")
+        return ran.stdout
+
+    def rest(self, method: str, path: str, **query: str) -> dict[str, Any]:
+        """Call Azure Resource Manager. `query` needs `version`, the API's. Raises `AzFailed`.
+
+        The query is passed beside the path: on Windows a `&` would end the command.
+        """
+        parameters = [f"{name}={value}" for name, value in query.items() if name != "version"]
+        if "version" in query:
+            parameters.insert(0, f"api-version={query['version']}")
+        text = self.run(
+            *("rest", "--method", method, "--uri", path),
+            *("--uri-parameters", *parameters, "--output", "json"),
+        )
+        answer = json.loads(text) if text.strip() else {}
+        return answer if isinstance(answer, dict) else {}
+
+    def get(self, path: str, **query: str) -> dict[str, Any]:
+        """One resource. Raises `AzFailed`."""
+        return self.rest("get", path, **query)
+
+    def find(self, path: str, **query: str) -> dict[str, Any] | None:
+        """One resource, or None if it does not exist. Raises `AzFailed`."""
+        try:
+            return self.get(path, **query)
+        except AzFailed as failed:
+            if failed.not_found:
+                return None
+            raise
+
+    def list(self, path: str, **query: str) -> list[dict[str, Any]]:
+        """All resources of a collection, of all its pages. Raises `AzFailed`."""
+        items: list[dict[str, Any]] = []
+        page = self.get(path, **query)
+        while True:
+            items += page.get("value") or []
+            link = page.get("nextLink")
+            if not link:
+                return items
+            path, _, text = str(link).partition("?")
+            page = self.rest("get", path, **dict(parse_qsl(text)))

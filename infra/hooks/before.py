@@ -1,0 +1,136 @@
+"""Before anything is made: the list of log accounts, and what the templates take for granted."""
+
+from __future__ import annotations
+
+from infra.hooks.accounts import SETTING, LogAccount, Refused, parse_accounts, read_event_sources
+from infra.hooks.azure_cli import AzFailed
+from infra.hooks.hook import Hook
+from infra.hooks.subscriptions import find_app, remove, webhooks
+from infra.hooks.topics import with_topics
+
+CHECKED = "FLOWLOG_LOG_ACCOUNTS_CHECKED"
+"""The value that main.parameters.json reads: the list in one form, with the topics that exist."""
+
+_NO_ACCOUNT = (
+    "no storage account with flow logs is named. Either",
+    f'  azd env set {SETTING} "NAME=RESOURCE_ID" (several: separated by commas)',
+    "or, to try it out with a network and a log of its own,",
+    "  azd env set FLOWLOG_TRIAL true",
+)
+
+
+def preprovision(hook: Hook) -> None:
+    """Refuse what would fail, double or mislead later; register what the templates need."""
+    trial = hook.switch("FLOWLOG_TRIAL")
+    private = hook.switch("FLOWLOG_PRIVATE_NETWORK")
+    hook.switch("FLOWLOG_EVENT_GRID_ONLY")
+    accounts = parse_accounts(hook.value(SETTING), trial=trial)
+    if not accounts and not trial:
+        raise Refused(*_NO_ACCOUNT)
+    own = hook.value("AZURE_SUBSCRIPTION_ID")
+    hook.az.sign_in_checked(own or accounts[0].subscription if accounts else own, hook.name)
+    _register(hook, accounts, own, trial=trial, private=private)
+    accounts = with_topics(hook.az, accounts, hook.value("AZURE_ENV_NAME"))
+    if trial:
+        _check_watcher(hook, own)
+    _stop_events_of_removed(hook, accounts, trial=trial)
+    hook.remember(CHECKED, ",".join(account.text for account in accounts))
+
+
+def _register(
+    hook: Hook, accounts: tuple[LogAccount, ...], own: str, *, trial: bool, private: bool
+) -> None:
+    """Register the providers of the templates' resources where they are not yet."""
+    needed = dict.fromkeys(
+        (account.subscription, provider)
+        for account in accounts
+        for provider in ("Microsoft.EventGrid", "Microsoft.Insights")
+    )
+    if trial and own:
+        needed |= {(own, "Microsoft.EventGrid"): None, (own, "Microsoft.Insights"): None}
+    if private and own:
+        # The app's subnet is lent to this one; nothing in the templates would register it.
+        needed[own, "Microsoft.App"] = None
+    if (trial or private) and not own:
+        hook.say(
+            "AZURE_SUBSCRIPTION_ID is not set yet, so its resource providers are not checked. "
+            "Should the deployment name one that is not registered, run 'azd provision' again."
+        )
+    faults: list[str] = []
+    for subscription, provider in needed:
+        path = f"/subscriptions/{subscription}/providers/{provider}"
+        register = (
+            f"az provider register --subscription {subscription} --namespace {provider} --wait"
+        )
+        try:
+            if hook.az.get(path, version="2021-04-01").get("registrationState") == "Registered":
+                continue
+            hook.say(f"Registering {provider} in subscription {subscription}; this takes a minute")
+            hook.az.run(*register.split()[1:], "--output", "none")
+        except AzFailed as failed:
+            faults += [
+                *str(failed).splitlines(),
+                f"the provider {provider} could not be registered in subscription {subscription}; "
+                "see above. Someone who may register it there, such as a Contributor, runs:",
+                f"  {register}",
+            ]
+    if faults:
+        raise Refused(*faults)
+
+
+def _check_watcher(hook: Hook, own: str) -> None:
+    """The trial's flow log belongs to the Network Watcher of the region, which Azure has one of."""
+    location = hook.value("AZURE_LOCATION")
+    if not own or not location:
+        hook.say(
+            "AZURE_SUBSCRIPTION_ID and AZURE_LOCATION are not set yet, so it is not checked that "
+            "the region has a Network Watcher, which the trial's flow log needs."
+        )
+        return
+    wanted = f"NetworkWatcher_{location}"
+    path = f"/subscriptions/{own}/providers/Microsoft.Network/networkWatchers"
+    there = [
+        watcher
+        for watcher in hook.az.list(path, version="2023-11-01")
+        if watcher.get("location", "").replace(" ", "").lower() == location.lower()
+    ]
+    if not there:
+        raise Refused(
+            f"the trial needs the Network Watcher of {location}, and the subscription has none "
+            "there. Make it:",
+            f"  az group create --subscription {own} --name NetworkWatcherRG --location {location}",
+            f"  az resource create --subscription {own} --resource-group NetworkWatcherRG "
+            "--resource-type Microsoft.Network/networkWatchers "
+            f"--name {wanted} --location {location} --properties {{}}",
+        )
+    name, group = there[0]["name"], str(there[0]["id"]).split("/")[4]
+    if (name.lower(), group.lower()) != (wanted.lower(), "networkwatcherrg"):
+        raise Refused(
+            f"the Network Watcher of {location} is '{name}' in the resource group '{group}'. The "
+            f"trial can use '{wanted}' in 'NetworkWatcherRG' alone, and a region has one watcher. "
+            "Try another region:",
+            "  azd env set AZURE_LOCATION REGION",
+        )
+
+
+def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, trial: bool) -> None:
+    """Remove the event subscriptions of accounts that are no longer in the list.
+
+    Before their functions are gone: the host accepts events of a function that does not exist, and
+    drops them.
+    """
+    removed = [
+        old
+        for old in read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+        if not any(account.is_at(old.id) for account in accounts)
+        and not (trial and old.name == "trial")
+    ]
+    if not removed or (app := find_app(hook)) is None:
+        return
+    for old in removed:
+        for webhook in webhooks(hook.az, old, app):
+            remove(hook, webhook, f"{old.account} is no longer in {SETTING}")
+        hook.say(
+            f"{old.account} keeps its system topic, alerts and role assignments. To list them, and "
+            f"then to remove them: python infra/remove.py --account {old.id}"
+        )

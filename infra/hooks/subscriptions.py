@@ -1,0 +1,101 @@
+"""Event subscriptions that send the events of a log account to the app."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from infra.hooks.accounts import LogAccount
+from infra.hooks.azure_cli import Az
+from infra.hooks.hook import INFRA, Hook
+from infra.hooks.topics import API
+
+WEBHOOK_PATH = "/runtime/webhooks/blobs"
+WATCHED: tuple[str, ...] = tuple(
+    one["function"] for one in json.loads((INFRA / "names.json").read_text())["watched"]
+)
+"""First part of the names of the functions; the connection's name follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The function app as Azure Resource Manager shows it."""
+
+    name: str
+    host: str
+    principals: tuple[str, ...]
+    """Object ids of its identities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An event subscription whose address is the app's blob trigger. `repr` shows no key."""
+
+    id: str
+    name: str
+    function: str
+    """As the address names it; empty: it names none, or Azure knows no full address."""
+
+
+def find_app(hook: Hook) -> App | None:
+    """The app of this azd environment; None if it was not made yet, or is gone."""
+    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "FLOWLOG_FUNCTION_APP")
+    subscription, group, name = map(hook.value, names)
+    if not (subscription and group and name):
+        return None
+    path = (
+        f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
+    )
+    site = hook.az.find(path, version="2023-12-01")
+    if site is None:
+        return None
+    identity: dict[str, Any] = site.get("identity") or {}
+    principals = [str(identity.get("principalId") or "")]
+    principals += [
+        str(one.get("principalId") or "")
+        for one in (identity.get("userAssignedIdentities") or {}).values()
+    ]
+    host = str(site["properties"]["defaultHostName"]).lower()
+    return App(name, host, tuple(filter(None, principals)))
+
+
+def webhooks(az: Az, account: LogAccount, app: App) -> list[Webhook]:
+    """The subscriptions of the account's topic that send events to the app's blob triggers."""
+    if az.find(account.topic_id, version=API) is None:
+        return []
+    found = []
+    for one in az.list(f"{account.topic_id}/eventSubscriptions", version=API):
+        destination = one["properties"].get("destination") or {}
+        base = urlsplit((destination.get("properties") or {}).get("endpointBaseUrl") or "")
+        if (base.hostname or "").lower() == app.host and base.path.rstrip("/") == WEBHOOK_PATH:
+            # The address holds the app's key: what is not the function's name is left behind here.
+            full = az.rest("post", f"{one['id']}/getFullUrl", version=API).get("endpointUrl") or ""
+            query = parse_qs(urlsplit(full).query)
+            found.append(Webhook(one["id"], one["name"], query.get("functionName", [""])[0]))
+    return found
+
+
+def functions_of(account: LogAccount) -> set[str]:
+    """The functions of the app that read `account`, in lower case, as an address names them."""
+    return {f"host.functions.{kind}_{account.name}".lower() for kind in WATCHED}
+
+
+def remove_stale(hook: Hook, account: LogAccount, app: App) -> None:
+    """Remove the account's subscriptions that no function of the app answers.
+
+    The app answers Event Grid's handshake and 202 to events of a function that does not exist, and
+    drops them; an address without a function stops the host every ten minutes.
+    """
+    for webhook in webhooks(hook.az, account, app):
+        if not webhook.function:
+            remove(hook, webhook, "its address names no function, which stops the Functions host")
+        elif webhook.function.lower() not in functions_of(account):
+            remove(hook, webhook, f"no function {webhook.function} reads {account.account}")
+
+
+def remove(hook: Hook, webhook: Webhook, reason: str) -> None:
+    """Delete an event subscription, and say so."""
+    hook.az.rest("delete", webhook.id, version=API)
+    hook.say(f"Removed the event subscription {webhook.name}: {reason}")
