@@ -9,7 +9,7 @@ from datetime import timedelta
 from threading import Event
 
 import pytest
-from installation import AZURE, Installation, ok
+from azurite_installation import AZURE, AzuriteInstallation, ok
 from stand_in import stand_in
 from test_cli import flowlog
 
@@ -17,9 +17,9 @@ from flowlog_core.cli.doctor import write
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import Check, Told, clock, storage_checks, within
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import End
+from flowlog_core.doctor.explain_error import End
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 
 
 def test_a_role_is_named_with_account_and_identity() -> None:
@@ -30,9 +30,9 @@ def test_a_role_is_named_with_account_and_identity() -> None:
         "FlowLogs__clientId": "0000-1111",
         "AzureWebJobsStorage": AZURE,
     }
-    patient = Patient.of(Settings.from_environment(environment), environment)
-    ends_of_it = [check.end for check in storage_checks(patient)]
-    patient.service.close()
+    examined = Installation.of(Settings.from_environment(environment), environment)
+    ends_of_it = [check.end for check in storage_checks(examined)]
+    examined.service.close()
     blobs, queues = ends_of_it[0], ends_of_it[2]
     assert (str(blobs), blobs.setting, blobs.caller) == (
         "blob service of account logs (FlowLogs)",
@@ -106,7 +106,7 @@ def test_the_clock_is_compared_with_the_services(off_s: int, finding: Finding) -
     assert clock({"here": timedelta(seconds=1), "there": timedelta(seconds=off_s)}) == [finding]
 
 
-def test_the_command_prints_findings_and_a_summary(installation: Installation) -> None:
+def test_the_command_prints_findings_and_a_summary(installation: AzuriteInstallation) -> None:
     installation.log()
     installation.blobs.create_container(installation.vnet)
     code, out, err = flowlog("run", "--once", environment=installation.environment)
@@ -128,7 +128,7 @@ def test_the_command_prints_findings_and_a_summary(installation: Installation) -
     assert (code, err) == (0, "")
 
 
-def test_a_fault_is_exit_1_and_json_holds_every_finding(installation: Installation) -> None:
+def test_a_fault_is_exit_1_and_json_holds_every_finding(installation: AzuriteInstallation) -> None:
     nowhere = {"FlowLogs": "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x"}
     nowhere["FlowLogs"] += ";QueueEndpoint=http://127.0.0.1:9/x"
     code, out, err = flowlog("doctor", "--json", environment=installation.environment | nowhere)
@@ -161,7 +161,7 @@ def test_settings_that_cannot_be_read_are_exit_2_and_all_told() -> None:
     }
 
 
-def test_an_identity_without_a_token_is_told_once(installation: Installation) -> None:
+def test_an_identity_without_a_token_is_told_once(installation: AzuriteInstallation) -> None:
     """What App Service's own endpoint for tokens answers where the identity is not assigned."""
     by_identity = {
         "FlowLogs": "",

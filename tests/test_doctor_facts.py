@@ -6,11 +6,10 @@ import logging
 from threading import Thread
 
 import pytest
-from installation import AZURE
+from azurite_installation import AZURE
 
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.facts import ToldOnce, cheap_findings
-from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.facts import Finding, ToldOnce, cheap_findings
 
 BY_HAND = {"FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "AzureWebJobsStorage": "x"}
 

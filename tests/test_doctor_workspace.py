@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from azurite_installation import AzuriteInstallation, found, ok
 from ingestion import RULE, Ingestion, running_ingestion
-from installation import Installation, found, ok
 
 from flowlog_core.config.connections import Connection
-from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.workspace import Workspace
 
 
@@ -23,16 +23,18 @@ def ingestion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inges
         yield ingestion
 
 
-def told(installation: Installation, endpoint: str) -> list[Finding]:
-    patient = installation.patient(FLOWLOG_TRAFFIC_ENDPOINT=endpoint, FLOWLOG_TRAFFIC_RULE=RULE)
-    return found("Traffic", patient)
+def told(installation: AzuriteInstallation, endpoint: str) -> list[Finding]:
+    examined = installation.open(FLOWLOG_TRAFFIC_ENDPOINT=endpoint, FLOWLOG_TRAFFIC_RULE=RULE)
+    return found("Traffic", examined)
 
 
-def test_nothing_is_said_where_no_sums_are_made(installation: Installation) -> None:
-    assert found("Traffic", installation.patient()) == []
+def test_nothing_is_said_where_no_sums_are_made(installation: AzuriteInstallation) -> None:
+    assert found("Traffic", installation.open()) == []
 
 
-def test_a_rule_is_tried_with_no_rows(installation: Installation, ingestion: Ingestion) -> None:
+def test_a_rule_is_tried_with_no_rows(
+    installation: AzuriteInstallation, ingestion: Ingestion
+) -> None:
     end = f"data collection rule at {ingestion.endpoint}"
     assert told(installation, ingestion.endpoint) == [ok(f"{end} takes sums of traffic")]
     (sent,) = ingestion.sent
@@ -58,7 +60,7 @@ def test_a_rule_is_tried_with_no_rows(installation: Installation, ingestion: Ing
     ],
 )
 def test_what_is_refused_is_a_warning_with_what_to_do(
-    installation: Installation, ingestion: Ingestion, status: int, what: str, to_do: str
+    installation: AzuriteInstallation, ingestion: Ingestion, status: int, what: str, to_do: str
 ) -> None:
     ingestion.status = status
     end = f"data collection rule at {ingestion.endpoint}"
@@ -66,7 +68,7 @@ def test_what_is_refused_is_a_warning_with_what_to_do(
 
 
 def test_an_address_where_nobody_listens_is_named(
-    installation: Installation, ingestion: Ingestion
+    installation: AzuriteInstallation, ingestion: Ingestion
 ) -> None:
     (finding,) = told(installation, "https://127.0.0.1:9")
     assert finding.what.startswith("data collection rule at https://127.0.0.1:9 is not reached: ")
@@ -75,7 +77,7 @@ def test_an_address_where_nobody_listens_is_named(
 
 
 def test_a_package_that_is_missing_is_a_warning_too(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    installation: AzuriteInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Logs are forwarded without it."""
     monkeypatch.setitem(sys.modules, "azure.monitor.ingestion", None)

@@ -30,8 +30,8 @@ from flowlog_core.cli.environment import add_settings_argument, environment_of
 from flowlog_core.cli.output import printable
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import Told, examine
-from flowlog_core.doctor.finding import Finding, Level
-from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.facts import Finding, Level
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import SettingsError
 
 _SYMBOLS: dict[Level, str] = {"ok": "✓", "warning": "!", "fault": "✗"}
@@ -75,14 +75,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _told_by(settings: Settings, environment: dict[str, str], *, may_create: bool) -> list[Told]:
     try:
-        patient = Patient.of(settings, environment, may_create=may_create)
+        installation = Installation.of(settings, environment, may_create=may_create)
     except ValueError as error:  # the SDK, of a connection string: its value is not in the text
         to_do = "Copy the connection string anew from the storage account's access keys"
         return [Told("Settings", Finding("fault", f"a connection cannot be used: {error}", to_do))]
     try:
-        return examine(patient)
+        return examine(installation)
     finally:
-        patient.service.close()
+        installation.service.close()
 
 
 def to_json(told: Sequence[Told]) -> str:

@@ -13,8 +13,8 @@ from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.creation import is_absent
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.listing import Listed, flow_logs_since
 from flowlog_core.sweep.sweep import SWEEP_KEY, is_behind
@@ -29,7 +29,7 @@ _LISTING_S = 6.0
 _SWEEPS_OVERDUE = timedelta(hours=1)
 
 
-def events_arrive(at: Patient, source: Connection) -> list[Finding]:
+def events_arrive(at: Installation, source: Connection) -> list[Finding]:
     """The changes of the last hours against the checkpoints."""
     account, now = at.service.accounts[source.name], at.now()
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS_BACK)
@@ -61,7 +61,7 @@ def events_arrive(at: Patient, source: Connection) -> list[Finding]:
     ]
 
 
-def _changed_since(at: Patient, account: str, since: datetime) -> list[Listed] | None:
+def _changed_since(at: Installation, account: str, since: datetime) -> list[Listed] | None:
     """The logs that were changed first and last of those of the hours from `since` on.
 
     None: there is no container.
@@ -159,7 +159,7 @@ def _age(age: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def poison_queue(at: Patient, source: Connection) -> list[Finding]:
+def poison_queue(at: Installation, source: Connection) -> list[Finding]:
     """Events that the host gave up on."""
     account = at.service.accounts[source.name]
     queue = at.clients.queues(source).get_queue_client(POISON_QUEUE)
@@ -184,7 +184,7 @@ def poison_queue(at: Patient, source: Connection) -> list[Finding]:
     ]
 
 
-def last_sweep(at: Patient) -> list[Finding]:
+def last_sweep(at: Installation) -> list[Finding]:
     """When a sweep last wrote its checkpoint, and how it ended."""
     settings = at.settings
     table = at.clients.tables(settings.state).get_table_client(settings.checkpoint_table)

@@ -14,11 +14,10 @@ from azure.core.exceptions import AzureError
 
 from flowlog_core.clients import identity
 from flowlog_core.config.connections import Connection, Service
-from flowlog_core.doctor import arrival, ends
-from flowlog_core.doctor.facts import Facts, cheap_findings
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import End, caller, explain
+from flowlog_core.doctor import access, arrival
+from flowlog_core.doctor.explain_error import End, caller, explain_error
+from flowlog_core.doctor.facts import Facts, Finding, cheap_findings
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.workspace import takes_traffic, workspace
 from flowlog_core.errors import StorageError
 
@@ -55,7 +54,7 @@ class Told(NamedTuple):
     finding: Finding
 
 
-def storage_checks(at: Patient) -> list[Check]:
+def storage_checks(at: Installation) -> list[Check]:
     """All checks that ask storage services, in the order in which they are told.
 
     The roles are the least that do. That the blob trigger takes more than reading:
@@ -69,7 +68,7 @@ def storage_checks(at: Patient) -> list[Check]:
         blobs = _end(at, source, "blob", _BLOB_TRIGGER)
         queues = _end(at, source, "queue", "Storage Queue Data Contributor")
         checks += [
-            Check(about, blobs, partial(ends.log_containers, at, source)),
+            Check(about, blobs, partial(access.log_containers, at, source)),
             Check(about, blobs, partial(arrival.events_arrive, at, source)),
             Check(about, queues, partial(arrival.poison_queue, at, source)),
         ]
@@ -79,14 +78,14 @@ def storage_checks(at: Patient) -> list[Check]:
     records = _end(at, at.settings.sink_connection, sink, _SINK[sink])
     return [
         *checks,
-        Check("Checkpoints", tables, partial(ends.checkpoint_table, at)),
+        Check("Checkpoints", tables, partial(access.checkpoint_table, at)),
         Check("Checkpoints", tables, partial(arrival.last_sweep, at)),
-        Check("Dead letters", letters, partial(ends.dead_letter_container, at)),
-        *(Check("Sink", records, find) for find in ends.sink(at)),
+        Check("Dead letters", letters, partial(access.dead_letter_container, at)),
+        *(Check("Sink", records, find) for find in access.sink(at)),
     ]
 
 
-def examine(at: Patient) -> list[Told]:
+def examine(at: Installation) -> list[Told]:
     """All findings. Takes no longer than the two limits above, whatever does not answer."""
     told = [Told("Settings", one) for one in cheap_findings(at.settings, at.environment)]
     checks = storage_checks(at)
@@ -109,7 +108,7 @@ def examine(at: Patient) -> list[Told]:
     return told + [Told("Clock", finding) for finding in clock(at.ahead)]
 
 
-def _end(at: Patient, connection: Connection, service: Service, role: str) -> End:
+def _end(at: Installation, connection: Connection, service: Service, role: str) -> End:
     open_service: dict[Service, Callable[[Connection], Any]] = {
         "blob": at.clients.blobs,
         "queue": at.clients.queues,
@@ -202,7 +201,7 @@ def _run(check: Check, findings: list[Finding]) -> None:
     try:
         findings.extend(check.find())
     except (AzureError, StorageError) as error:
-        findings.append(explain(error, check.end))
+        findings.append(explain_error(error, check.end))
     except Exception as error:  # noqa: BLE001 - a check that breaks must not end the others
         findings.append(
             Finding("fault", f"{check.end}: the check broke: {type(error).__name__}: {error}")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from flowlog_core import __version__, compiled
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.finding import Finding
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,21 @@ _PACKAGES = (
     "azure-identity",
 )
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+Level = Literal["ok", "warning", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about an installation.
+
+    A fault keeps logs from being forwarded, a warning may; `ok` is for the reader's peace of mind.
+    """
+
+    level: Level
+    what: str
+    to_do: str = ""
+    """Empty where there is nothing to do, or where `what` says it already."""
 
 
 class Facts(NamedTuple):

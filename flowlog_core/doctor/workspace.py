@@ -12,9 +12,9 @@ from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import End, caller
+from flowlog_core.doctor.explain_error import End, caller
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 
 _ROLE = (
     "Assign the role Monitoring Metrics Publisher on the data collection rule to {who}; it takes "
@@ -45,13 +45,13 @@ class Workspace(End):
         return "FLOWLOG_TRAFFIC_ENDPOINT"
 
 
-def workspace(at: Patient) -> Workspace:
+def workspace(at: Installation) -> Workspace:
     """Where this installation sends its sums."""
     # Of the connection only the identity counts.
     return Workspace(at.settings.state, "blob", at.settings.traffic_endpoint, "")
 
 
-def takes_traffic(at: Patient) -> Iterator[Finding]:
+def takes_traffic(at: Installation) -> Iterator[Finding]:
     """This caller may send to the rule."""
     # Imported where it is wanted, as by the service.
     from flowlog_core.traffic_logs import STREAM, logs_client  # noqa: PLC0415

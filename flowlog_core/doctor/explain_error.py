@@ -9,7 +9,7 @@ from typing import NamedTuple
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
 from flowlog_core.config.connections import Connection, Service
-from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.facts import Finding
 
 _ACCOUNT_KEY, _A_SAS = "the account key", "the SAS"
 
@@ -114,7 +114,7 @@ _BY_WORDS = (
 )
 
 
-def explain(error: Exception, end: End) -> Finding:
+def explain_error(error: Exception, end: End) -> Finding:
     """The fault that an error at `end` stands for. Errors of Flowlog count as what caused them."""
     cause = error.__cause__ if isinstance(error.__cause__, AzureError) else error
     text = str(cause).strip().partition("\n")[0]

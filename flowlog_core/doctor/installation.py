@@ -20,7 +20,7 @@ IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)
 
 
 @dataclass(frozen=True)
-class Patient:
+class Installation:
     """An installation, as far as settings lead to it."""
 
     settings: Settings
@@ -37,8 +37,8 @@ class Patient:
     @classmethod
     def of(
         cls, settings: Settings, environment: Mapping[str, str], *, may_create: bool = False
-    ) -> Patient:
-        """The patient of these settings. `service.close()` ends its connections."""
+    ) -> Installation:
+        """The installation of these settings. `service.close()` ends its connections."""
         service = Service(settings, Clients(settings, IMPATIENT))
         return cls(settings, environment, service, may_create)
 

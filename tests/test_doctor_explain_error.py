@@ -8,21 +8,21 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from installation import ACCOUNT, Installation, found
+from azurite_installation import ACCOUNT, AzuriteInstallation, found
 from stand_in import stand_in
 
 from flowlog_core.doctor.examine import examine
-from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.facts import Finding
 
 
-def test_a_wrong_key_is_told_once_for_each_service(installation: Installation) -> None:
+def test_a_wrong_key_is_told_once_for_each_service(installation: AzuriteInstallation) -> None:
     right = installation.environment["FlowLogs"]
     wrong = re.sub("AccountKey=[^;]*", "AccountKey=d3Jvbmd3cm9uZ3dyb25n", right)
     to_do = (
         f"Copy the connection string of account {ACCOUNT} anew into FlowLogs: the key was changed "
         "or belongs to another account. A clock that is wrong by 15 minutes has the same effect"
     )
-    assert found("Source FlowLogs", installation.patient(FlowLogs=wrong)) == [
+    assert found("Source FlowLogs", installation.open(FlowLogs=wrong)) == [
         Finding(
             "fault",
             f"blob service of account {ACCOUNT} (FlowLogs) refuses: 403 AuthenticationFailed",
@@ -50,11 +50,13 @@ def silent() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_what_is_out_of_reach_is_told_by_its_kind(installation: Installation, silent: str) -> None:
+def test_what_is_out_of_reach_is_told_by_its_kind(
+    installation: AzuriteInstallation, silent: str
+) -> None:
     ends_of_it = f"BlobEndpoint=http://127.0.0.1:9/x;QueueEndpoint={silent}/x"
     state = f"AccountName=x;AccountKey=eA==;{ends_of_it};TableEndpoint=http://made-up.invalid/x"
-    patient = installation.patient(AzureWebJobsStorage=state)
-    told = examine(patient)
+    examined = installation.open(AzureWebJobsStorage=state)
+    told = examine(examined)
     assert [
         one.finding for one in told if one.about in ("Checkpoints", "Dead letters", "Sink")
     ] == [
@@ -160,7 +162,7 @@ NEW_SAS = (
     ],
 )
 def test_a_refusal_names_what_to_change(
-    installation: Installation,
+    installation: AzuriteInstallation,
     connection: Callable[[str], str],
     status: int,
     code: str,
@@ -168,19 +170,17 @@ def test_a_refusal_names_what_to_change(
     to_do: str,
 ) -> None:
     with stand_in(status, code) as address:
-        findings = found(
-            "Checkpoints", installation.patient(AzureWebJobsStorage=connection(address))
-        )
+        findings = found("Checkpoints", installation.open(AzureWebJobsStorage=connection(address)))
     gap = "" if what.startswith(":") else " "
     about = f"table service of account logs (AzureWebJobsStorage){gap}"
     assert findings == [Finding("fault", f"{about}{what}", to_do)]
 
 
-def test_nothing_is_sent_that_could_not_be_taken_back(installation: Installation) -> None:
+def test_nothing_is_sent_that_could_not_be_taken_back(installation: AzuriteInstallation) -> None:
     """What the role Storage Queue Data Message Sender allows: to add, and nothing else."""
     with stand_in(403, "AuthorizationPermissionMismatch") as address:
-        patient = installation.patient(FLOWLOG_SINK_CONNECTION="Sink", Sink=with_sas(address))
-        assert found("Sink", patient) == [
+        examined = installation.open(FLOWLOG_SINK_CONNECTION="Sink", Sink=with_sas(address))
+        assert found("Sink", examined) == [
             Finding(
                 "warning",
                 f"queue {installation.queue_name}: sending was not tried, as this caller may not "
@@ -191,9 +191,9 @@ def test_nothing_is_sent_that_could_not_be_taken_back(installation: Installation
         ]
 
 
-def test_the_clock_is_seen_in_answers_that_refuse_too(installation: Installation) -> None:
+def test_the_clock_is_seen_in_answers_that_refuse_too(installation: AzuriteInstallation) -> None:
     with stand_in(403, "AuthenticationFailed", ahead=timedelta(hours=1)) as address:
-        (finding,) = found("Clock", installation.patient(AzureWebJobsStorage=with_key(address)))
+        (finding,) = found("Clock", installation.open(AzureWebJobsStorage=with_key(address)))
     assert finding.level == "fault"
     assert re.fullmatch(
         r"this machine's clock is 3[56]\d\d s behind the clock of 127.0.0.1:\d+", finding.what

@@ -34,9 +34,9 @@ from azure.storage.queue import QueueClient
 
 from flowlog_core.config.connections import Connection
 from flowlog_core.creation import is_absent
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import code_of
+from flowlog_core.doctor.explain_error import code_of
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.messages import SCHEMA
 
 _HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is hidden
@@ -46,7 +46,7 @@ _NO_MESSAGE, _NO_RECEIPT = str(uuid.UUID(int=0)), "AgAAAAMAAAAAAAAAAAAAAAAAAAA="
 _CONTAINER_SETTINGS = ("FLOWLOG_NSG_CONTAINER", "FLOWLOG_VNET_CONTAINER")
 
 
-def log_containers(at: Patient, source: Connection) -> Iterator[Finding]:
+def log_containers(at: Installation, source: Connection) -> Iterator[Finding]:
     """The containers of flow logs: they are there, can be listed, and their blobs read."""
     service, account = at.clients.blobs(source), at.service.accounts[source.name]
     for container, setting in zip(at.settings.containers, _CONTAINER_SETTINGS, strict=True):
@@ -71,7 +71,7 @@ def log_containers(at: Patient, source: Connection) -> Iterator[Finding]:
         yield Finding("ok", f"container {container} of account {account} can be listed and read")
 
 
-def checkpoint_table(at: Patient) -> Iterator[Finding]:
+def checkpoint_table(at: Installation) -> Iterator[Finding]:
     """Checkpoints can be written, read and removed."""
     name = at.settings.checkpoint_table
     table = at.clients.tables(at.settings.state).get_table_client(name)
@@ -90,7 +90,7 @@ def checkpoint_table(at: Patient) -> Iterator[Finding]:
     return _tried(at, f"table {name}", trial, table.create_table)
 
 
-def dead_letter_container(at: Patient) -> Iterator[Finding]:
+def dead_letter_container(at: Installation) -> Iterator[Finding]:
     """Dead letters can be written; those of today's logs are named."""
     name, day = at.settings.dead_letter_container, f"{at.now():%Y-%m-%d}"
     container = at.clients.blobs(at.settings.state).get_container_client(name)
@@ -120,14 +120,14 @@ def dead_letter_container(at: Patient) -> Iterator[Finding]:
     return _tried(at, f"container {name}", trial, container.create_container)
 
 
-def sink(at: Patient) -> list[Callable[[], Iterator[Finding]]]:
+def sink(at: Installation) -> list[Callable[[], Iterator[Finding]]]:
     """Records can be sent: a check for each queue, or for the table."""
     if at.settings.sink == "table":
         return [partial(_table_sink, at)]
     return [partial(_queue_sink, at, queue) for queue in at.clients.record_queues()]
 
 
-def _table_sink(at: Patient) -> Iterator[Finding]:
+def _table_sink(at: Installation) -> Iterator[Finding]:
     name = at.settings.table
     table = at.clients.tables(at.settings.sink_connection).get_table_client(name)
     trial_row, absent_row = (
@@ -157,7 +157,7 @@ def trial_message() -> str:
     return b64encode(orjson.dumps(body)).decode()
 
 
-def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
+def _queue_sink(at: Installation, queue: QueueClient) -> Iterator[Finding]:
     name = queue.queue_name
 
     def trial() -> Iterator[Finding]:
@@ -189,7 +189,10 @@ def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
 
 
 def _tried(
-    at: Patient, thing: str, trial: Callable[[], Iterator[Finding]], create: Callable[[], object]
+    at: Installation,
+    thing: str,
+    trial: Callable[[], Iterator[Finding]],
+    create: Callable[[], object],
 ) -> Iterator[Finding]:
     """What `trial` finds; where the thing is absent, that, or it is created first if it may be."""
     try:
