@@ -9,15 +9,16 @@ from azurite_installation import ACCOUNT, AzuriteInstallation, found, ok
 
 from flowlog_core.consume import Batch, decode
 from flowlog_core.doctor import access
-from flowlog_core.doctor.examine import Told, examine
+from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.report import Told
 
 
 def test_before_the_first_log_nothing_is_a_fault_and_nothing_is_made(
     installation: AzuriteInstallation,
 ) -> None:
-    later = "is not there yet: it is created when it is first needed"
-    fix = "`flowlog doctor --fix` creates it now, and tries it"
+    later = "does not exist yet. Flowlog creates it on first use"
+    fix = "`flowlog doctor --fix` creates it now"
     told = [one for one in examine(installation.open()) if one.about != "Settings"]
     kinds = (
         ("FLOWLOG_NSG_CONTAINER", installation.nsg),
@@ -29,26 +30,26 @@ def test_before_the_first_log_nothing_is_a_fault_and_nothing_is_made(
                 "Source FlowLogs",
                 Finding(
                     "warning",
-                    f"there is no container {container} in account {ACCOUNT}",
-                    "Network Watcher makes it with the first flow log of its kind. If there are "
-                    "such logs, FlowLogs leads to another account than theirs, or "
-                    f"{setting} names another container",
+                    f"Account {ACCOUNT} has no container {container}",
+                    "Network Watcher creates it with the first flow log of its kind. If you have "
+                    "such logs, they are in another account than FlowLogs, or in another "
+                    f"container than {setting} says",
                 ),
             )
             for setting, container in kinds
         ),
-        Told("Source FlowLogs", ok(f"account {ACCOUNT}: the host gave up on no event")),
-        Told("Checkpoints", ok(f"table {installation.checkpoints} {later}", fix)),
+        Told("Source FlowLogs", ok(f"Account {ACCOUNT}: the poison queue is empty")),
+        Told("Checkpoints", ok(f"Table {installation.checkpoints} {later}", fix)),
         Told(
             "Checkpoints",
             ok(
-                "no sweep has run yet",
-                "The function `sweep` of the app runs it every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
+                "No sweep has run yet",
+                "The app's function `sweep` runs every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
             ),
         ),
-        Told("Dead letters", ok(f"container {installation.dead} {later}", fix)),
-        Told("Sink", ok(f"queue {installation.queue_name} {later}", fix)),
-        Told("Clock", ok("this machine's clock agrees with the storage services'")),
+        Told("Dead letters", ok(f"Container {installation.dead} {later}", fix)),
+        Told("Sink", ok(f"Queue {installation.queue_name} {later}", fix)),
+        Told("Clock", ok("This machine's clock agrees with the storage services")),
     ]
     assert installation.names() == set()
 
@@ -56,8 +57,8 @@ def test_before_the_first_log_nothing_is_a_fault_and_nothing_is_made(
 @pytest.mark.parametrize(
     ("sink", "tried"),
     [
-        ("queue", "queue {}: a hidden message was sent and taken back"),
-        ("table", "table {} takes rows"),
+        ("queue", "Queue {}: an invisible test message was sent and deleted"),
+        ("table", "Table {} accepts rows"),
     ],
 )
 def test_fix_makes_what_is_flowlogs_own_tries_it_and_leaves_nothing(
@@ -69,12 +70,12 @@ def test_fix_makes_what_is_flowlogs_own_tries_it_and_leaves_nothing(
     of_its_own = ("Checkpoints", "Dead letters", "Sink")
     made = [one.finding.what for one in examine(examined) if one.about in of_its_own]
     assert made == [
-        f"table {table} was created",
-        f"table {table}: an entity was written, read and removed",
-        "no sweep has run yet",
-        f"container {dead} was created",
-        f"container {dead} can be written",
-        f"{sink} {name} was created",
+        f"Table {table} was created",
+        f"Table {table}: a test entity was written, read and deleted",
+        "No sweep has run yet",
+        f"Container {dead} was created",
+        f"Container {dead} can be written to",
+        f"{sink.capitalize()} {name} was created",
         tried.format(name),
     ]
     assert installation.names() == {table, dead, name}
@@ -94,20 +95,20 @@ def test_each_shards_queue_is_tried_and_one_that_is_missing_is_named(
     there = [f"{installation.queue_name}-{shard:02}" for shard in (0, 2)]
     for name in there:
         installation.queues.create_queue(name)
-    missing = f"queue {installation.queue_name}-01"
-    tried = [ok(f"queue {name}: a hidden message was sent and taken back") for name in there]
+    missing = f"Queue {installation.queue_name}-01"
+    tried = [ok(f"Queue {name}: an invisible test message was sent and deleted") for name in there]
     assert found("Sink", installation.open(FLOWLOG_SHARDS="3")) == [
         tried[0],
         ok(
-            f"{missing} is not there yet: it is created when it is first needed",
-            "`flowlog doctor --fix` creates it now, and tries it",
+            f"{missing} does not exist yet. Flowlog creates it on first use",
+            "`flowlog doctor --fix` creates it now",
         ),
         tried[1],
     ]
     assert found("Sink", installation.open(FLOWLOG_SHARDS="3", may_create=True)) == [
         tried[0],
         ok(f"{missing} was created"),
-        ok(f"{missing}: a hidden message was sent and taken back"),
+        ok(f"{missing}: an invisible test message was sent and deleted"),
         tried[1],
     ]
     for queue in installation.queues.list_queues(name_starts_with=installation.queue_name):
@@ -124,8 +125,8 @@ def test_containers_with_logs_are_listed_and_read(installation: AzuriteInstallat
     installation.blobs.create_container(installation.vnet)
     examined = installation.open()
     assert list(access.log_containers(examined, examined.settings.sources[0])) == [
-        ok(f"container {installation.nsg} of account {ACCOUNT} can be listed and read"),
-        ok(f"container {installation.vnet} of account {ACCOUNT} can be listed and read"),
+        ok(f"Container {installation.nsg} of account {ACCOUNT} can be listed and read"),
+        ok(f"Container {installation.vnet} of account {ACCOUNT} can be listed and read"),
     ]
 
 
@@ -136,11 +137,11 @@ def test_dead_letters_of_today_are_counted_and_named(installation: AzuriteInstal
         container.upload_blob(name, b"{}")
     at = datetime(2026, 1, 1, 12, tzinfo=UTC)
     assert list(access.dead_letter_container(installation.open(now=at))) == [
-        ok(f"container {installation.dead} can be written"),
+        ok(f"Container {installation.dead} can be written to"),
         Finding(
             "warning",
-            f"4 dead letters of today's logs: {', '.join(names[:3])} and 1 more",
-            f"Each blob in {installation.dead} says what could not be read, where it stood and "
-            "why; the rest of its log was forwarded",
+            f"4 dead letters of today's flow logs: {', '.join(names[:3])} and 1 more",
+            f"Each blob in {installation.dead} contains what could not be read, its offset and "
+            "the reason. The rest of the flow log was forwarded",
         ),
     ]

@@ -24,10 +24,11 @@ def test_a_change_that_waits_too_long_is_a_fault(installation: AzuriteInstallati
     assert arrived(examined) == [
         Finding(
             "fault",
-            f"account {ACCOUNT}: events do not arrive: of 1 logs looked at, 1 have changes that "
-            "wait, the longest since 12 min; none is forwarded",
-            "Look whether the app runs, whether polling has had its time (it may take minutes), "
-            "and at the poison queue and the sweep below. `flowlog run --once` forwards what waits",
+            f"Account {ACCOUNT}: events do not arrive. 1 of 1 flow logs checked are behind, the "
+            "oldest for 12 min; none has been forwarded",
+            "Check that the app runs, and that polling has had time to find the change (it may "
+            "take minutes). See also the poison queue and the sweep below. `flowlog run --once` "
+            "forwards what is behind",
         )
     ]
     by_events = installation.open(now=examined.now(), FLOWLOG_TRIGGER_SOURCE="EventGrid")
@@ -41,8 +42,8 @@ def test_a_young_change_is_on_its_way(installation: AzuriteInstallation) -> None
     assert arrived(examined) == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: the newest change is 40 s old, and none is forwarded",
-            "Look again in two minutes: if nothing is forwarded then, events do not arrive",
+            f"Account {ACCOUNT}: the newest change is 40 s old, and none has been forwarded",
+            "Run this again in two minutes. If nothing is forwarded by then, events are lost",
         )
     ]
 
@@ -53,8 +54,8 @@ def test_what_is_forwarded_waits_for_nothing(installation: AzuriteInstallation) 
     examined.service.ingest_named("FlowLogs", installation.nsg, name)
     assert arrived(examined) == [
         ok(
-            f"account {ACCOUNT}: of 1 logs looked at, 0 have changes on the way; the newest "
-            "forwarded one is 1 h 0 min old"
+            f"Account {ACCOUNT}: 0 of 1 flow logs checked have changes on the way; the newest "
+            "forwarded change is 1 h 0 min old"
         )
     ]
 
@@ -68,7 +69,7 @@ def test_a_log_that_fails_is_named_with_its_error(installation: AzuriteInstallat
     (finding,) = arrived(examined)
     assert finding.level == "fault"
     assert re.fullmatch(
-        rf"forwarding {ACCOUNT}/{installation.nsg}/{name} failed 1 times, last at .* UTC: sending "
+        rf"Forwarding {ACCOUNT}/{installation.nsg}/{name} failed once, last at .* UTC: sending "
         r".* refused\W*",
         finding.what,
     )
@@ -81,9 +82,9 @@ def test_no_log_for_hours_is_told(installation: AzuriteInstallation) -> None:
     assert arrived(installation.open(now=at)) == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: no flow log of {since:%H}:00 UTC or later",
-            "If there was traffic since, look in Network Watcher, Flow logs, whether logging is on "
-            "and which account it writes to",
+            f"Account {ACCOUNT} has no flow log since {since:%H}:00 UTC",
+            "If there was traffic since then, check in Network Watcher, Flow logs, that logging is "
+            "on and writes to this account",
         )
     ]
 
@@ -100,10 +101,10 @@ def test_events_that_the_host_gave_up_are_counted(installation: AzuriteInstallat
     assert findings == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: 2 events in the queue webjobs-blobtrigger-poison, on which the "
-            "host gave up after five tries",
-            "The sweep forwards their logs all the same. Read the app's log for the errors, then "
-            "clear the queue",
+            f"Account {ACCOUNT}: 2 events are in the queue webjobs-blobtrigger-poison. The host "
+            "gave up on each after five tries",
+            "The sweep forwards their flow logs. Find the errors in the app's log, then clear the "
+            "queue",
         )
     ]
 
@@ -116,8 +117,8 @@ def test_a_sweep_is_known_by_its_checkpoint(installation: AzuriteInstallation) -
     assert arrival.last_sweep(installation.open(now=at + timedelta(hours=2, seconds=30))) == [
         Finding(
             "warning",
-            "the last sweep was 2 h 0 min ago",
-            "Look whether the app runs and its function `sweep` is enabled. It should run every 5 "
-            "minutes (FLOWLOG_SWEEP_MINUTES)",
+            "The last sweep was 2 h 0 min ago",
+            "Check that the app runs and that its function `sweep` is enabled. It should run "
+            "every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
         )
     ]

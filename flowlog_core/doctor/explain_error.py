@@ -1,172 +1,161 @@
-"""What an error of a storage service means to the person who can mend it."""
+"""What an error of a storage service means, and what the reader can do about it."""
 
 from __future__ import annotations
 
 import re
+import traceback
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from typing import NamedTuple
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from flowlog_core.config.connections import Connection, Service
-from flowlog_core.doctor.facts import Finding
-
-_ACCOUNT_KEY, _A_SAS = "the account key", "the SAS"
-
-
-class End(NamedTuple):
-    """One service of one account, as the doctor speaks of it."""
-
-    connection: Connection
-    service: Service
-    account: str
-    """Its name, or its host where the address does not tell a name."""
-    role: str
-    """The Azure role that what Flowlog does there takes."""
-
-    def __str__(self) -> str:
-        return f"{self.service} service of account {self.account} ({self.connection.name})"
-
-    @property
-    def setting(self) -> str:
-        """The setting that holds its address."""
-        if self.connection.connection_string is not None:
-            return self.connection.name
-        return f"{self.connection.name}__{self.service}ServiceUri"
-
-    @property
-    def caller(self) -> str:
-        """Whom the service knows us as."""
-        return caller(self.connection)
-
-
-def caller(connection: Connection) -> str:
-    """Whom a service knows us as that is reached through this connection."""
-    text = (connection.connection_string or "").lower()
-    if connection.connection_string is not None:
-        return _A_SAS if "sharedaccesssignature=" in text else _ACCOUNT_KEY
-    if connection.client_id:
-        return f"the identity with client id {connection.client_id}"
-    return "the app's own identity"
-
-
-_ROLE = (
-    "Assign the role {role} on storage account {account} to {caller}; it takes some minutes, at "
-    "most half an hour, to count"
+from flowlog_core.doctor.advice import (
+    AZURITE,
+    BAD_KEY,
+    BY_CODE,
+    BY_WORDS,
+    FIREWALL,
+    HEALTH,
+    NO_STORAGE,
+    advice,
 )
-_SAS = (
-    "Make a new SAS with the services, resource types and permissions that Flowlog needs, or use "
-    "an identity with the role {role}"
-)
-_FIREWALL = (
-    "Look at Networking of storage account {account}: its firewall must let in where this runs, by "
-    "virtual network, address or private endpoint"
-)
-_KEY = (
-    "Copy the connection string of account {account} anew into {name}: the key was changed or "
-    "belongs to another account. A clock that is wrong by 15 minutes has the same effect"
-)
-_NEW_SAS = "Make a new SAS: the one in {name} has run out or was not copied whole"
-_TENANT = "Look whether {caller} is of the same tenant as storage account {account}"
-_HTTPS = "Write https instead of http in {setting}"
-_NAME = (
-    "Look at the account's name in {setting}. With a private endpoint, the network in which this "
-    "runs needs the private DNS zone of the {service} service"
-)
-_ADDRESS = "Look at the address in {setting}, and whether anything listens there"
-_SILENCE = (
-    "Look whether the network in which this runs lets connections to the account out, and whether "
-    "its private endpoint answers"
-)
-_HEALTH = "Look again in a minute, and then at the account's health in the Azure portal"
+from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint
+from flowlog_core.doctor.facts import EXTRAS, Finding, is_emulator
+from flowlog_core.errors import FlowlogError
+from flowlog_core.secrets import redact
 
-_BY_CODE = {
-    # Source: learn.microsoft.com, "Common REST API error codes" and "Shared access signature error
-    # codes"; that a firewall answers AuthorizationFailure: "Troubleshoot 403 errors" of storage.
-    "AuthorizationPermissionMismatch": "{missing}",
-    "InsufficientAccountPermissions": "{missing}",
-    "AuthorizationServiceMismatch": "{missing}",
-    "AuthorizationResourceTypeMismatch": "{missing}",
-    "AuthorizationFailure": _FIREWALL,
-    "AuthorizationSourceIPMismatch": "Make a new SAS that allows the address this runs at",
-    "AuthorizationProtocolMismatch": _HTTPS,
-    "AccountRequiresHttps": _HTTPS,
-    "AuthenticationFailed": "{renew}",
-    "KeyBasedAuthenticationNotPermitted": (
-        "Storage account {account} lets in identities alone: remove {name}, set "
-        "{name}__{service}ServiceUri, and give the app's identity the role {role}"
-    ),
-    "AccountIsDisabled": "Storage account {account} is disabled: look at it in the Azure portal",
-    "NoAuthenticationInformation": "{renew}",
-    "InvalidAuthenticationInfo": "{renew}",
-}
 _CODE_IN_BODY = re.compile(r'"code":\s*"(\w+)"')
 
-# In the words of requests, urllib3 and the SDK, which are all that is left of the cause.
-_BY_WORDS = (
-    ("non-TLS", "is not reached: an identity's token is not sent over http", _HTTPS),
-    ("resolve", "is not reached: there is no such host", _NAME),
-    ("NameResolution", "is not reached: there is no such host", _NAME),
-    ("refused", "is not reached: the connection is refused", _ADDRESS),
-    ("SSL", "is not reached: what answers does not speak https as it should", _ADDRESS),
-    ("timed out", "does not answer in time", _SILENCE),
-    ("unreachable", "is not reached: no route leads there", _SILENCE),
-)
+# In what urllib3 says of a connection that failed.
+_HOST_AND_PORT = re.compile(r"host='([^']+)', port=(\d+)")
 
 
-def explain_error(error: Exception, end: End) -> Finding:
-    """The fault that an error at `end` stands for. Errors of Flowlog count as what caused them."""
-    cause = error.__cause__ if isinstance(error.__cause__, AzureError) else error
-    text = str(cause).strip().partition("\n")[0]
+def explain_error(error: Exception, endpoint: Endpoint) -> Finding:
+    """The fault behind an error of a call to `endpoint`.
+
+    An error that is not the SDK's own counts as the SDK error that caused it, if there is one: the
+    tables client fails with AttributeError where a request could not even be signed. Any other
+    means that the SDK could not read the answer, as its parsers raise AttributeError, TypeError
+    and more when a program that is not a storage service answers.
+    """
+    if isinstance(error, ImportError):
+        return missing_package(error)
+    candidates = [error.__cause__, *_causes(error)]
+    cause = next((one for one in candidates if isinstance(one, AzureError)), None)
+    if cause is None:
+        return _no_storage(error, endpoint)
+    text = _first_line(cause)
     if isinstance(cause, HttpResponseError) and cause.status_code is not None:
-        return _answered(cause.status_code, code_of(cause), text, end)
+        return _answered(cause.status_code, code_of(cause), text, endpoint)
     if isinstance(cause, ClientAuthenticationError):  # raised before anything was sent
-        what = f"{end}: {end.caller} gives nothing to sign with: {text}"
-        return Finding("fault", what, _filled("{renew}", end))
-    for word, what, to_do in _BY_WORDS:
+        what = f"Cannot sign requests to the {endpoint} with {endpoint.caller}: {text}"
+        to_do = BAD_KEY if endpoint.caller == ACCOUNT_KEY else "{renew}"
+        return Finding("fault", what, advice(to_do, endpoint))
+    for word, what, to_do in BY_WORDS:
         if word in text:
-            return Finding("fault", f"{end} {what}", _filled(to_do, end))
-    return Finding("fault", f"{end}: {text}", _filled(_ADDRESS, end))
+            is_azurite = word == "refused" and is_emulator(endpoint.connection)
+            text = what.format(endpoint=endpoint)
+            return Finding("fault", text, advice(AZURITE if is_azurite else to_do, endpoint))
+    what = f"Cannot read the answer of the {endpoint}: {text}"
+    return Finding("fault", what, advice(NO_STORAGE, endpoint))
 
 
-def _answered(status: int, code: str, text: str, end: End) -> Finding:
-    """What it means that the service, or whatever there is in its place, gave this answer."""
-    to_do = _BY_CODE.get(code)
+def explained(error: FlowlogError, endpoints: Iterable[Endpoint]) -> str:
+    """What failed and what to do, in one line. The error's own text if it is about none of them."""
+    endpoint = endpoint_of(error, endpoints)
+    if endpoint is None:
+        return str(error)
+    finding = explain_error(error, endpoint)
+    return f"{finding.what}. {finding.to_do}".removesuffix(". ")
+
+
+def missing_package(error: ImportError) -> Finding:
+    """The fault that a package is not installed, with the command that installs it."""
+    module = error.name or str(error)
+    for extra in EXTRAS:
+        if any(name == module or name.startswith(f"{module}.") for name in extra.modules):
+            package = f"flowlog[{extra.name}]"
+            break
+    else:
+        package = "flowlog"
+    what = f"A package is not installed: no module {module}"
+    return Finding("fault", what, f"pip install '{package}'")
+
+
+def endpoint_of(error: Exception, endpoints: Iterable[Endpoint]) -> Endpoint | None:
+    """The endpoint whose call raised `error`, by the address in it; None if it names none."""
+    for one in _causes(error):
+        if not isinstance(one, AzureError):
+            continue
+        asked = getattr(getattr(one, "response", None), "request", None)
+        match = _HOST_AND_PORT.search(str(one))
+        if asked is not None:
+            address = urlsplit(asked.url)
+            host, port, path = address.hostname, _port(asked.url), address.path
+        elif match:
+            host, port, path = match[1], int(match[2]), None
+        else:
+            continue
+        for endpoint in endpoints:
+            own = urlsplit(endpoint.url)
+            is_there = own.hostname == host and _port(endpoint.url) == port
+            if is_there and (path is None or path.startswith(own.path.rstrip("/"))):
+                return endpoint
+    return None
+
+
+def _port(url: str) -> int:
+    address = urlsplit(url)
+    return address.port or (80 if address.scheme == "http" else 443)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on."""
+    one: BaseException | None = error
+    while one is not None:
+        yield one
+        one = one.__cause__ or one.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    redact(error)
+    return str(error).strip().partition("\n")[0]
+
+
+def _no_storage(error: BaseException, endpoint: Endpoint) -> Finding:
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return Finding(
+        "fault",
+        f"Cannot read the answer of the {endpoint}: it is not one of a storage service",
+        f"{advice(NO_STORAGE, endpoint)}. If the address is right, report this as a fault of "
+        f"Flowlog ({type(error).__name__}{at})",
+    )
+
+
+def _answered(status: int, code: str, text: str, endpoint: Endpoint) -> Finding:
+    """What an HTTP answer means, of the service or of a program in its place."""
+    to_do = BY_CODE.get(code)
     if to_do is None and status == HTTPStatus.FORBIDDEN:
-        to_do = _FIREWALL
-    if to_do is _FIREWALL and end.caller != _ACCOUNT_KEY:
+        to_do = FIREWALL
+    if to_do is FIREWALL and endpoint.caller != ACCOUNT_KEY:
         to_do += ". If it does: {missing}"
     if to_do is not None:
-        what = f"{end} refuses: {f'{status} {code}'.strip()}"
-        return Finding("fault", what, _filled(to_do, end))
+        what = f"The {endpoint} refused the request: {f'{status} {code}'.strip()}"
+        return Finding("fault", what, advice(to_do, endpoint))
     if code:
-        return Finding("fault", f"{end} answers {status} {code}: {text}", _HEALTH)
-    what = f"{end}: what answers there, with {status}, is no storage service"
-    return Finding("fault", what, _filled(_ADDRESS, end))
-
-
-def _filled(to_do: str, end: End) -> str:
-    """What to do, in the words for this caller, with the names of this end."""
-    missing, renew = {_ACCOUNT_KEY: (_KEY, _KEY), _A_SAS: (_SAS, _NEW_SAS)}.get(
-        end.caller, (_ROLE, _TENANT)
-    )
-    to_do = to_do.replace("{missing}", missing).replace("{renew}", renew)
-    values = {
-        "role": end.role,
-        "account": end.account,
-        "name": end.connection.name,
-        "service": end.service,
-        "setting": end.setting,
-        "caller": end.caller,
-    }
-    return to_do.format(**values)
+        return Finding("fault", f"The {endpoint} answered {status} {code}: {text}", HEALTH)
+    what = f"The address of the {endpoint} answers {status}, but not as a storage service does"
+    return Finding("fault", what, advice(NO_STORAGE, endpoint))
 
 
 def code_of(error: HttpResponseError) -> str:
-    """The service's word for why, empty where there is none."""
+    """The error code of the service, or an empty text."""
     text = str(error)
     if "failed to authenticate" in text:
-        # Azurite calls a wrong key AuthorizationFailure, but says the same words as Azure.
+        # Azurite answers a wrong key with the code AuthorizationFailure but Azure's own message.
         return "AuthenticationFailed"
     code = getattr(error, "error_code", None)
     if code is not None:
