@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from azurite_installation import AzuriteInstallation
 from hypothesis import settings
-from installation import Installation
 
 from flowlog_core.demo.azurite import Azurite, running_azurite
 
@@ -41,8 +41,10 @@ def unique() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def installation(connection_string: str, unique: Callable[[str], str]) -> Iterator[Installation]:
+def installation(
+    connection_string: str, unique: Callable[[str], str]
+) -> Iterator[AzuriteInstallation]:
     """Settings of names that nobody else has, for the doctor to look at."""
-    installation = Installation(connection_string, unique)
+    installation = AzuriteInstallation(connection_string, unique)
     yield installation
     installation.close()

@@ -1,4 +1,4 @@
-"""In the place of a storage service: a server with one answer for all."""
+"""Servers on loopback that give every request one answer, in the place of a service of Azure."""
 
 from __future__ import annotations
 
@@ -46,7 +46,37 @@ def stand_in(
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    with serving(Answer) as address:
+        yield address
+
+
+@contextmanager
+def anything(status: int, kind: str, body: bytes) -> Iterator[str]:
+    """A server that gives every request the same answer, which need not be one of storage."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - as http.server asks
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Answer) as address:
+        yield address
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve with this handler on a free port; gives the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = Thread(target=server.serve_forever)
     thread.start()
     try:

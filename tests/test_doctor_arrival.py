@@ -6,118 +6,119 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from installation import ACCOUNT, Installation, ok
+from azurite_installation import ACCOUNT, AzuriteInstallation, ok
 
 from flowlog_core.doctor import arrival
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import Unavailable
 
 
-def arrived(patient: Patient) -> list[Finding]:
-    return arrival.events_arrive(patient, patient.settings.sources[0])
+def arrived(examined: Installation) -> list[Finding]:
+    return arrival.events_arrive(examined, examined.settings.sources[0])
 
 
-def test_a_change_that_waits_too_long_is_a_fault(installation: Installation) -> None:
+def test_a_change_that_waits_too_long_is_a_fault(installation: AzuriteInstallation) -> None:
     installation.log()
-    patient = installation.patient(now=installation.modified() + timedelta(minutes=12))
-    assert arrived(patient) == [
+    examined = installation.open(now=installation.modified() + timedelta(minutes=12))
+    assert arrived(examined) == [
         Finding(
             "fault",
-            f"account {ACCOUNT}: events do not arrive: of 1 logs looked at, 1 have changes that "
-            "wait, the longest since 12 min; none is forwarded",
-            "Look whether the app runs, whether polling has had its time (it may take minutes), "
-            "and at the poison queue and the sweep below. `flowlog run --once` forwards what waits",
+            f"Account {ACCOUNT}: events do not arrive. 1 of 1 flow logs checked are behind, the "
+            "oldest for 12 min; none has been forwarded",
+            "Check that the app runs, and that polling has had time to find the change (it may "
+            "take minutes). See also the poison queue and the sweep below. `flowlog run --once` "
+            "forwards what is behind",
         )
     ]
-    by_events = installation.patient(now=patient.now(), FLOWLOG_TRIGGER_SOURCE="EventGrid")
+    by_events = installation.open(now=examined.now(), FLOWLOG_TRIGGER_SOURCE="EventGrid")
     (finding,) = arrived(by_events)
     assert "an event subscription for Blob Created" in finding.to_do
 
 
-def test_a_young_change_is_on_its_way(installation: Installation) -> None:
+def test_a_young_change_is_on_its_way(installation: AzuriteInstallation) -> None:
     installation.log()
-    patient = installation.patient(now=installation.modified() + timedelta(seconds=40))
-    assert arrived(patient) == [
+    examined = installation.open(now=installation.modified() + timedelta(seconds=40))
+    assert arrived(examined) == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: the newest change is 40 s old, and none is forwarded",
-            "Look again in two minutes: if nothing is forwarded then, events do not arrive",
+            f"Account {ACCOUNT}: the newest change is 40 s old, and none has been forwarded",
+            "Run this again in two minutes. If nothing is forwarded by then, events are lost",
         )
     ]
 
 
-def test_what_is_forwarded_waits_for_nothing(installation: Installation) -> None:
+def test_what_is_forwarded_waits_for_nothing(installation: AzuriteInstallation) -> None:
     name = installation.log().blob.blob_name
-    patient = installation.patient(now=installation.modified() + timedelta(hours=1))
-    patient.service.ingest_named("FlowLogs", installation.nsg, name)
-    assert arrived(patient) == [
+    examined = installation.open(now=installation.modified() + timedelta(hours=1))
+    examined.service.ingest_named("FlowLogs", installation.nsg, name)
+    assert arrived(examined) == [
         ok(
-            f"account {ACCOUNT}: of 1 logs looked at, 0 have changes on the way; the newest "
-            "forwarded one is 1 h 0 min old"
+            f"Account {ACCOUNT}: 0 of 1 flow logs checked have changes on the way; the newest "
+            "forwarded change is 1 h 0 min old"
         )
     ]
 
 
-def test_a_log_that_fails_is_named_with_its_error(installation: Installation) -> None:
+def test_a_log_that_fails_is_named_with_its_error(installation: AzuriteInstallation) -> None:
     name = installation.log().blob.blob_name
     nowhere = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x"
-    patient = installation.patient(FLOWLOG_SINK_CONNECTION="Sink", Sink=nowhere)
+    examined = installation.open(FLOWLOG_SINK_CONNECTION="Sink", Sink=nowhere)
     with pytest.raises(Unavailable):
-        patient.service.ingest_named("FlowLogs", installation.nsg, name)
-    (finding,) = arrived(patient)
+        examined.service.ingest_named("FlowLogs", installation.nsg, name)
+    (finding,) = arrived(examined)
     assert finding.level == "fault"
     assert re.fullmatch(
-        rf"forwarding {ACCOUNT}/{installation.nsg}/{name} failed 1 times, last at .* UTC: sending "
+        rf"Forwarding {ACCOUNT}/{installation.nsg}/{name} failed once, last at .* UTC: sending "
         r".* refused\W*",
         finding.what,
     )
 
 
-def test_no_log_for_hours_is_told(installation: Installation) -> None:
+def test_no_log_for_hours_is_told(installation: AzuriteInstallation) -> None:
     installation.log(hours_ago=4)
     at = datetime.now(UTC)
     since = at - timedelta(hours=2)
-    assert arrived(installation.patient(now=at)) == [
+    assert arrived(installation.open(now=at)) == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: no flow log of {since:%H}:00 UTC or later",
-            "If there was traffic since, look in Network Watcher, Flow logs, whether logging is on "
-            "and which account it writes to",
+            f"Account {ACCOUNT} has no flow log since {since:%H}:00 UTC",
+            "If there was traffic since then, check in Network Watcher, Flow logs, that logging is "
+            "on and writes to this account",
         )
     ]
 
 
-def test_events_that_the_host_gave_up_are_counted(installation: Installation) -> None:
+def test_events_that_the_host_gave_up_are_counted(installation: AzuriteInstallation) -> None:
     queue = installation.queues.create_queue(arrival.POISON_QUEUE)
     try:
         queue.send_message("one")
         queue.send_message("two")
-        patient = installation.patient()
-        findings = arrival.poison_queue(patient, patient.settings.sources[0])
+        examined = installation.open()
+        findings = arrival.poison_queue(examined, examined.settings.sources[0])
     finally:
         queue.delete_queue()
     assert findings == [
         Finding(
             "warning",
-            f"account {ACCOUNT}: 2 events in the queue webjobs-blobtrigger-poison, on which the "
-            "host gave up after five tries",
-            "The sweep forwards their logs all the same. Read the app's log for the errors, then "
-            "clear the queue",
+            f"Account {ACCOUNT}: 2 events are in the queue webjobs-blobtrigger-poison. The host "
+            "gave up on each after five tries",
+            "The sweep forwards their flow logs. Find the errors in the app's log, then clear the "
+            "queue",
         )
     ]
 
 
-def test_a_sweep_is_known_by_its_checkpoint(installation: Installation) -> None:
-    installation.patient().service.sweep()
+def test_a_sweep_is_known_by_its_checkpoint(installation: AzuriteInstallation) -> None:
+    installation.open().service.sweep()
     at = datetime.now(UTC)
-    (finding,) = arrival.last_sweep(installation.patient(now=at))
+    (finding,) = arrival.last_sweep(installation.open(now=at))
     assert finding.level == "ok"
-    assert arrival.last_sweep(installation.patient(now=at + timedelta(hours=2, seconds=30))) == [
+    assert arrival.last_sweep(installation.open(now=at + timedelta(hours=2, seconds=30))) == [
         Finding(
             "warning",
-            "the last sweep was 2 h 0 min ago",
-            "Look whether the app runs and its function `sweep` is enabled. It should run every 5 "
-            "minutes (FLOWLOG_SWEEP_MINUTES)",
+            "The last sweep was 2 h 0 min ago",
+            "Check that the app runs and that its function `sweep` is enabled. It should run "
+            "every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
         )
     ]

@@ -1,22 +1,23 @@
-"""The cheap checks: what settings and environment say by themselves."""
+"""The checks of settings and environment alone."""
 
 from __future__ import annotations
 
 import logging
+import re
+import sys
 from threading import Thread
 
 import pytest
-from installation import AZURE
+from azurite_installation import AZURE
 
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.facts import ToldOnce, cheap_findings
-from flowlog_core.doctor.finding import Finding
+from flowlog_core.doctor.facts import Finding, ToldOnce, cheap_findings
 
 BY_HAND = {"FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "AzureWebJobsStorage": "x"}
 
 
 def cheap(environment: dict[str, str]) -> list[Finding]:
-    """What is not well, by the cheap checks."""
+    """What these checks find wrong."""
     settings = Settings.from_environment(
         {"FlowLogs": AZURE, "AzureWebJobsStorage": AZURE}
         | {
@@ -46,7 +47,7 @@ def test_what_fits_raises_no_finding(environment: dict[str, str]) -> None:
 )
 def test_it_is_told_where_records_go(shards: str, where: str) -> None:
     environment = {"FlowLogs": AZURE, "AzureWebJobsStorage": AZURE, "FLOWLOG_SHARDS": shards}
-    what = f"the settings can be read: from FlowLogs to the queue flowlog-records of {where}"
+    what = f"The settings are valid: records go from FlowLogs to queue flowlog-records of {where}"
     found = cheap_findings(Settings.from_environment(environment), environment)
     assert Finding("ok", what) in found
 
@@ -56,9 +57,9 @@ def test_flex_consumption_has_no_polling() -> None:
     assert cheap(BY_HAND | in_azure) == [
         Finding(
             "fault",
-            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and the Flex Consumption plan has no "
-            "such trigger: no event ever comes",
-            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid and subscribe the app to the account's events",
+            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, which the Flex Consumption plan does "
+            "not support: the app receives no events",
+            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid and add event subscriptions to each account",
         )
     ]
 
@@ -75,7 +76,7 @@ def test_an_emulator_sends_no_events(connection: str) -> None:
     assert cheap({"AzureWebJobsStorage": "x", "FlowLogs": connection}) == [
         Finding(
             "fault",
-            "FLOWLOG_TRIGGER_SOURCE is EventGrid, and FlowLogs is a storage emulator, which sends "
+            "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends "
             "no events",
             "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
         )
@@ -85,48 +86,111 @@ def test_an_emulator_sends_no_events(connection: str) -> None:
 def test_events_do_not_find_a_machine_by_themselves() -> None:
     (finding,) = cheap({"AzureWebJobsStorage": "x"})
     assert finding.level == "warning"
-    assert finding.what.startswith("FLOWLOG_TRIGGER_SOURCE is EventGrid, and this machine is not")
+    assert finding.what.startswith("FLOWLOG_TRIGGER_SOURCE is EventGrid, but this machine is not")
 
 
 def test_the_host_has_settings_of_its_own() -> None:
     environment = {"FUNCTIONS_WORKER_RUNTIME": "node", "WEBSITE_INSTANCE_ID": "1"}
-    assert [(one.level, one.what.partition(":")[0], one.to_do) for one in cheap(environment)] == [
+    assert [
+        (one.level, re.split("[.:]", one.what)[0], one.to_do) for one in cheap(environment)
+    ] == [
         (
             "fault",
             "FUNCTIONS_WORKER_RUNTIME is node",
-            "Set it to python; on Flex Consumption remove it",
+            "Set it to python. On Flex Consumption, remove it",
         ),
         (
             "warning",
             "AzureWebJobsStorage is not set",
-            "Set it to a connection string, or AzureWebJobsStorage__blobServiceUri and so on to "
-            "use an identity",
+            "Set AzureWebJobsStorage to a connection string. To use an identity instead, set "
+            "AzureWebJobsStorage__blobServiceUri, __queueServiceUri and __tableServiceUri",
         ),
         ("warning", "PYTHON_THREADPOOL_THREAD_COUNT is not set", "Set it to 20"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("http", "setting"),
+    ("http", "source", "finding"),
     [
-        ({"FlowLogs": f"DefaultEndpointsProtocol=http;{AZURE}"}, "FlowLogs"),
+        (
+            {"FlowLogs": f"DefaultEndpointsProtocol=http;{AZURE}"},
+            "LogsAndContainerScan",
+            Finding(
+                "fault",
+                "FlowLogs uses http, which storage accounts refuse by default",
+                "Write https in FlowLogs",
+            ),
+        ),
         (
             {
                 "FlowLogs": "",
                 "FlowLogs__blobServiceUri": "http://logs.blob.core.windows.net",
                 "FlowLogs__queueServiceUri": "https://logs.queue.core.windows.net",
             },
-            "FlowLogs__blobServiceUri and so on",
+            "EventGrid",
+            Finding(
+                "fault",
+                "FlowLogs uses http, over which the SDK sends no token",
+                "Write https in the addresses FlowLogs__blobServiceUri, __queueServiceUri and so "
+                "on",
+            ),
         ),
     ],
 )
-def test_http_is_no_way_to_an_account(http: dict[str, str], setting: str) -> None:
-    assert cheap(BY_HAND | http) == [
+def test_http_is_refused(http: dict[str, str], source: str, finding: Finding) -> None:
+    on_azure = {"WEBSITE_INSTANCE_ID": "1", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
+    assert cheap(BY_HAND | on_azure | http | {"FLOWLOG_TRIGGER_SOURCE": source}) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("blobs", "queues", "is_refused"),
+    [
+        ("https://logs.blob.core.windows.net", "https://logs.queue.core.windows.net", True),
+        ("https://127.0.0.1:10000/x", "https://127.0.0.1:10001/x", False),
+    ],
+)
+def test_an_identity_may_not_poll_an_account_of_azure(
+    blobs: str, queues: str, is_refused: bool
+) -> None:
+    by_identity = {"FlowLogs__blobServiceUri": blobs, "FlowLogs__queueServiceUri": queues}
+    expected = [
         Finding(
             "fault",
-            "FlowLogs uses http: storage accounts refuse it, unless 'secure transfer required' is "
-            "switched off, and the SDK sends no token of an identity over it",
-            f"Write https in {setting}",
+            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and FlowLogs uses an identity: the "
+            "trigger must change properties of the blob service, and no role for data allows that",
+            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid",
+        )
+    ]
+    assert cheap(BY_HAND | {"FlowLogs": ""} | by_identity) == (expected if is_refused else [])
+
+
+@pytest.mark.parametrize(
+    ("setting", "module", "extra"),
+    [
+        ("FLOWLOG_TRAFFIC_RULE", "azure.monitor.ingestion", "traffic"),
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            "azure.monitor.opentelemetry.exporter",
+            "telemetry",
+        ),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.exporter.otlp.json.http", "telemetry"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "opentelemetry.sdk.metrics", "telemetry"),
+    ],
+)
+def test_a_package_that_a_setting_needs_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str, module: str, extra: str
+) -> None:
+    environment = BY_HAND | {setting: "dcr-1"}
+    if setting == "FLOWLOG_TRAFFIC_RULE":
+        environment["FLOWLOG_TRAFFIC_ENDPOINT"] = "https://x.example"
+    assert cheap(environment) == []
+    monkeypatch.setitem(sys.modules, module, None)
+    assert cheap(BY_HAND) == []
+    assert cheap(environment) == [
+        Finding(
+            "warning",
+            f"{setting} is set, but the package for it is not installed (no module {module})",
+            f"pip install 'flowlog[{extra}]'",
         )
     ]
 
@@ -148,7 +212,7 @@ def test_the_log_is_told_once_what_does_not_fit(caplog: pytest.LogCaptureFixture
         ),
         (
             "ERROR",
-            "FLOWLOG_TRIGGER_SOURCE is EventGrid, and FlowLogs is a storage emulator, which sends "
+            "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends "
             "no events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
         ),
     ]

@@ -16,10 +16,20 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from types import FrameType
 
-from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
+from flowlog_core.cli.environment import (
+    add_settings_argument,
+    environment_of,
+    log_to_stderr,
+    settings_of,
+)
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_once import ExplainOnce
+from flowlog_core.doctor.facts import Facts, extras_are_installed
 from flowlog_core.errors import FlowlogError
+from flowlog_core.outcome import Observers
 from flowlog_core.service import Service
 from flowlog_core.sweep.sweep import Summary
 from flowlog_core.telemetry import MetricsObserver
@@ -63,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     if settings is None:
         return 2
     log_to_stderr(as_json=options.log == "json")
+    for finding in extras_are_installed(Facts(settings, environment_of(options))):
+        log.warning("%s. Run: %s", finding.what, finding.to_do)
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -71,6 +83,10 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
+    explain = ExplainOnce(Endpoints.of(settings, service.clients).all())
+    logging.getLogger("flowlog_core").addHandler(explain)
+    observers = Observers(service.pipeline.observer, explain)
+    service.pipeline = replace(service.pipeline, observer=observers)
     total = Summary()
     found: Summary | None = Summary()
     try:
@@ -87,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
             if not options.once or (found and not found.forwarded):
                 stop.wait(options.interval_s)  # what others have may take a while
     finally:
+        logging.getLogger("flowlog_core").removeHandler(explain)
         service.close()
     if options.log == "json":
         log.info("%s", total)

@@ -22,6 +22,8 @@ from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, s
 from flowlog_core.cli.output import Writer, writer_for
 from flowlog_core.clients import Clients
 from flowlog_core.consume import decode, receive
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError, NotFound, storage_errors
 
 _IDLE_S = 1.0
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
                     return 1 if unreadable else 0
                 time.sleep(_IDLE_S)
     except FlowlogError as error:
-        print(error, file=sys.stderr)
+        print(explained(error, [Endpoints.of(settings, clients).records]), file=sys.stderr)
         return 1
     finally:
         clients.close()

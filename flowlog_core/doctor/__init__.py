@@ -1,11 +1,15 @@
-"""Looking for what keeps flow logs from being forwarded, each finding with what to do.
+"""Finds what stops flow logs from being forwarded, and says what to do about it.
 
-finding     what a check says
-facts       the cheap checks, without any storage call: also made when the app first runs
-patient     what is examined: settings, clients that give up soon, the clock
-refusal     what an error of a storage service means, and which role or rule it asks for
-ends        whether each container, queue and table can be used, with nothing left behind
-workspace   whether sums of traffic would arrive
-arrival     whether events arrive: changes against checkpoints, poison queue, sweeps
-examine     the table of all checks, made at the same time and bounded in time
+facts           Finding, and the checks of settings and environment, which open no connection; the
+                app runs them too
+installation    what is examined: settings, clients with short timeouts, the clock
+endpoints       the services that an installation uses, and how Flowlog authenticates to each
+explain_error   what an error of a storage service means
+advice          what to do about it
+explain_once    the same beside the log of `flowlog run`
+access          whether each container, queue and table can be used; leaves nothing behind
+workspace       whether traffic summaries reach the Log Analytics workspace
+arrival         whether events arrive: blobs against checkpoints, poison queue, sweeps
+examine         the list of all checks; runs them at the same time, within a time limit
+report          the findings as text and as JSON
 """

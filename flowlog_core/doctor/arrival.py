@@ -1,4 +1,4 @@
-"""Whether events arrive, and what became of those that failed."""
+"""Whether events arrive, and what happened to those that failed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.creation import is_absent
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.listing import Listed, flow_logs_since
 from flowlog_core.sweep.sweep import SWEEP_KEY, is_behind
 
 LATE = timedelta(minutes=10)
-"""A change that waits longer than this for its event will not see it any more."""
+"""A change that has waited longer than this for its event will not get one."""
 POISON_QUEUE = "webjobs-blobtrigger-poison"
-"""Where the host puts events that failed too often: in the source's account."""
+"""Where the host puts events that failed too often, in the source account."""
 _HOURS_BACK = 2  # beside the open hour: in that one, each minute's append hides the age of the last
 _LOOKED_AT = 32  # if events do not arrive, the first few logs show it
 _LISTING_S = 6.0
 _SWEEPS_OVERDUE = timedelta(hours=1)
 
 
-def events_arrive(at: Patient, source: Connection) -> list[Finding]:
-    """The changes of the last hours against the checkpoints."""
+def events_arrive(at: Installation, source: Connection) -> list[Finding]:
+    """Compare the changes of the last hours with the checkpoints."""
     account, now = at.service.accounts[source.name], at.now()
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS_BACK)
     checkpoints = at.service.pipeline.checkpoints
@@ -39,12 +39,12 @@ def events_arrive(at: Patient, source: Connection) -> list[Finding]:
         looked_at = [
             (one, checkpoints.get(checkpoint_key(one.blob)).checkpoint) for one in listed or ()
         ]
-    except StorageError:  # the check of the container or table says it better
+    except StorageError:  # the check of the container or table explains it
         return [
             Finding(
-                "warning",
-                f"account {account}: whether events arrive could not be seen",
-                "Correct the faults of this source and of the checkpoints first",
+                "unknown",
+                f"Account {account}: cannot tell whether events arrive",
+                "First correct the faults of this source and of the checkpoints",
             )
         ]
     if looked_at:
@@ -54,17 +54,17 @@ def events_arrive(at: Patient, source: Connection) -> list[Finding]:
     return [
         Finding(
             "warning",
-            f"account {account}: no flow log of {since:%H}:00 UTC or later",
-            "If there was traffic since, look in Network Watcher, Flow logs, whether logging is on "
-            "and which account it writes to",
+            f"Account {account} has no flow log since {since:%H}:00 UTC",
+            "If there was traffic since then, check in Network Watcher, Flow logs, that logging is "
+            "on and writes to this account",
         )
     ]
 
 
-def _changed_since(at: Patient, account: str, since: datetime) -> list[Listed] | None:
-    """The logs that were changed first and last of those of the hours from `since` on.
+def _changed_since(at: Installation, account: str, since: datetime) -> list[Listed] | None:
+    """The flow logs of the hours from `since` on: those changed first, and those changed last.
 
-    None: there is no container.
+    None if none of the containers exists.
     """
     found: list[Listed] = []
     absent = 0
@@ -97,27 +97,26 @@ def _arrived(
             findings.append(
                 Finding(
                     "fault",
-                    f"forwarding {one.blob} failed {failure.attempts} times, last at "
+                    f"Forwarding {one.blob} failed {_times(failure.attempts)}, last at "
                     f"{failure.at:%Y-%m-%d %H:%M:%S} UTC: {failure.error}",
-                    "See what the error names; the sweep tries again by itself",
+                    "Correct what the error names. The sweep then forwards the blob by itself",
                 )
             )
     unseen = [one for one, stored in waiting if stored is None or stored.failure is None]
     newest = max(one.last_modified for one, _ in looked_at)
     forwarded = [one.last_modified for one, stored in looked_at if (one, stored) not in waiting]
     last = (
-        f"the newest forwarded one is {_age(now - max(forwarded))} old"
+        f"the newest forwarded change is {_age(now - max(forwarded))} old"
         if forwarded
-        else "none is forwarded"
+        else "none has been forwarded"
     )
     oldest = min((one.last_modified for one in unseen), default=now)
     if now - oldest > LATE:
         findings.append(
             Finding(
                 "fault",
-                f"account {account}: events do not arrive: of {len(looked_at)} logs looked at, "
-                f"{len(unseen)} have changes that wait, the longest since {_age(now - oldest)}; "
-                f"{last}",
+                f"Account {account}: events do not arrive. {len(unseen)} of {len(looked_at)} flow "
+                f"logs checked are behind, the oldest for {_age(now - oldest)}; {last}",
                 _what_to_do(settings, account),
             )
         )
@@ -125,15 +124,15 @@ def _arrived(
         findings.append(
             Finding(
                 "warning",
-                f"account {account}: the newest change is {_age(now - newest)} old, and {last}",
-                "Look again in two minutes: if nothing is forwarded then, events do not arrive",
+                f"Account {account}: the newest change is {_age(now - newest)} old, and {last}",
+                "Run this again in two minutes. If nothing is forwarded by then, events are lost",
             )
         )
     elif not findings:
         findings.append(
             Finding(
                 "ok",
-                f"account {account}: of {len(looked_at)} logs looked at, {len(unseen)} have "
+                f"Account {account}: {len(unseen)} of {len(looked_at)} flow logs checked have "
                 f"changes on the way; {last}",
             )
         )
@@ -142,14 +141,14 @@ def _arrived(
 
 def _what_to_do(settings: Settings, account: str) -> str:
     trigger = (
-        f"whether storage account {account} has an event subscription for Blob Created that leads "
-        "to this app (its metrics show deliveries that failed)"
+        f"that storage account {account} has an event subscription for Blob Created with this app "
+        "as its endpoint (`flowlog doctor --azure` checks that)"
         if settings.trigger_source == "EventGrid"
-        else "whether polling has had its time (it may take minutes)"
+        else "that polling has had time to find the change (it may take minutes)"
     )
     return (
-        f"Look whether the app runs, {trigger}, and at the poison queue and the sweep below. "
-        "`flowlog run --once` forwards what waits"
+        f"Check that the app runs, and {trigger}. See also the poison queue and the sweep below. "
+        "`flowlog run --once` forwards what is behind"
     )
 
 
@@ -159,8 +158,12 @@ def _age(age: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def poison_queue(at: Patient, source: Connection) -> list[Finding]:
-    """Events that the host gave up on."""
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def poison_queue(at: Installation, source: Connection) -> list[Finding]:
+    """Count the events that the host gave up on."""
     account = at.service.accounts[source.name]
     queue = at.clients.queues(source).get_queue_client(POISON_QUEUE)
     try:
@@ -172,20 +175,20 @@ def poison_queue(at: Patient, source: Connection) -> list[Finding]:
     else:
         messages = properties.approximate_message_count or 0
     if messages == 0:
-        return [Finding("ok", f"account {account}: the host gave up on no event")]
+        return [Finding("ok", f"Account {account}: the poison queue is empty")]
     return [
         Finding(
             "warning",
-            f"account {account}: {messages} events in the queue {POISON_QUEUE}, on which the host "
-            "gave up after five tries",
-            "The sweep forwards their logs all the same. Read the app's log for the errors, then "
-            "clear the queue",
+            f"Account {account}: {messages} events are in the queue {POISON_QUEUE}. The "
+            "host gave up on each after five tries",
+            "The sweep forwards their flow logs. Find the errors in the app's log, then clear the "
+            "queue",
         )
     ]
 
 
-def last_sweep(at: Patient) -> list[Finding]:
-    """When a sweep last wrote its checkpoint, and how it ended."""
+def last_sweep(at: Installation) -> list[Finding]:
+    """Report when a sweep last wrote its checkpoint."""
     settings = at.settings
     table = at.clients.tables(settings.state).get_table_client(settings.checkpoint_table)
     try:
@@ -194,9 +197,9 @@ def last_sweep(at: Patient) -> list[Finding]:
         return [
             Finding(
                 "ok",
-                "no sweep has run yet",
-                "The function `sweep` of the app runs it every "
-                f"{settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
+                "No sweep has run yet",
+                f"The app's function `sweep` runs every {settings.sweep_minutes} minutes "
+                "(FLOWLOG_SWEEP_MINUTES)",
             )
         ]
     written: Any = entity.metadata["timestamp"]  # of a stored entity never None, as typed
@@ -205,9 +208,9 @@ def last_sweep(at: Patient) -> list[Finding]:
         return [
             Finding(
                 "warning",
-                f"the last sweep was {_age(age)} ago",
-                "Look whether the app runs and its function `sweep` is enabled. It should run "
-                f"every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
+                f"The last sweep was {_age(age)} ago",
+                "Check that the app runs and that its function `sweep` is enabled. It should "
+                f"run every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
             )
         ]
-    return [Finding("ok", f"the last sweep was {_age(age)} ago")]
+    return [Finding("ok", f"The last sweep was {_age(age)} ago")]

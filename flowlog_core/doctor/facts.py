@@ -1,18 +1,22 @@
-"""The cheap checks: what the settings and the environment say by themselves, without a socket."""
+"""Checks of the settings and the environment alone. They open no connection.
+
+Imports nothing of the doctor: the app runs these checks too, and the doctor is not deployed.
+"""
 
 from __future__ import annotations
 
 import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
+from importlib.util import find_spec
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from flowlog_core import __version__, compiled
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.finding import Finding
 
 log = logging.getLogger(__name__)
 
@@ -26,28 +30,44 @@ _PACKAGES = (
 )
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
+Level = Literal["ok", "unknown", "warning", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of a check.
+
+    A fault stops logs from being forwarded, a warning may do so, `unknown` says what could not be
+    checked, and `ok` confirms that something works.
+    """
+
+    level: Level
+    what: str
+    to_do: str = ""
+    """What the reader should do; empty if there is nothing to do or `what` says it already."""
+
 
 class Facts(NamedTuple):
-    """All that a cheap check may look at."""
+    """The input of these checks."""
 
     settings: Settings
     environment: Mapping[str, str]
 
     @property
     def connections(self) -> list[Connection]:
-        """Each once, in the order of the settings."""
+        """Each connection once, in the order of the settings."""
         settings = self.settings
         ends = (*settings.sources, settings.state, settings.sink_connection)
         return list({connection.name: connection for connection in ends}.values())
 
     @property
     def is_in_azure(self) -> bool:
-        """Whether this process runs in Azure Functions, rather than on some machine."""
+        """Whether this process runs in Azure Functions."""
         return "WEBSITE_SKU" in self.environment or "WEBSITE_INSTANCE_ID" in self.environment
 
 
 def versions(_facts: Facts) -> Iterator[Finding]:
-    """What runs here."""
+    """Report the versions of Flowlog, Python and the SDK packages."""
     packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     yield Finding(
         "ok", f"Flowlog {__version__} on Python {platform.python_version()} with {packages}"
@@ -58,23 +78,23 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return "(absent)"
+        return "(not installed)"
 
 
 def settings_can_be_read(facts: Facts) -> Iterator[Finding]:
-    """There are no `Settings` otherwise, so this only repeats where records go."""
+    """Report where records come from and go to. Settings with faults never get this far."""
     settings = facts.settings
     name = settings.queue if settings.sink == "queue" else settings.table
     shards = f", in {settings.shards} shards" if settings.shards > 1 else ""
     yield Finding(
         "ok",
-        f"the settings can be read: from {', '.join(s.name for s in settings.sources)} "
-        f"to the {settings.sink} {name} of {settings.sink_connection.name}{shards}",
+        f"The settings are valid: records go from {', '.join(s.name for s in settings.sources)} "
+        f"to {settings.sink} {name} of {settings.sink_connection.name}{shards}",
     )
 
 
 def trigger_fits_plan(facts: Facts) -> Iterator[Finding]:
-    """Flex Consumption has no polling.
+    """The Flex Consumption plan supports the Event Grid trigger only.
 
     Source: learn.microsoft.com, "Azure Blob storage trigger for Azure Functions".
     """
@@ -82,46 +102,63 @@ def trigger_fits_plan(facts: Facts) -> Iterator[Finding]:
     if plan == "FlexConsumption" and source == "LogsAndContainerScan":
         yield Finding(
             "fault",
-            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and the Flex Consumption plan has no "
-            "such trigger: no event ever comes",
-            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid and subscribe the app to the account's events",
+            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, which the Flex Consumption plan does "
+            "not support: the app receives no events",
+            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid and add event subscriptions to each account",
         )
     elif source == "LogsAndContainerScan" or facts.is_in_azure:
-        where = f"the plan {plan}" if plan else "where it runs"
-        yield Finding("ok", f"the trigger source {source} fits {where}")
+        where = f"the plan {plan}" if plan else "this environment"
+        yield Finding("ok", f"FLOWLOG_TRIGGER_SOURCE {source} is supported by {where}")
 
 
 def trigger_fits_account(facts: Facts) -> Iterator[Finding]:
-    """An emulator sends no events, and events do not find a machine by themselves."""
+    """Azurite sends no events, and Event Grid cannot reach a machine outside Azure by itself.
+
+    In an account of Azure, LogsAndContainerScan changes the logging properties of the blob service,
+    which no role for data allows (docs/host.md).
+    """
     if facts.settings.trigger_source != "EventGrid":
+        by_identity = [
+            source.name
+            for source in facts.settings.sources
+            if source.connection_string is None and not is_emulator(source)
+        ]
+        if by_identity:
+            yield Finding(
+                "fault",
+                f"FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and {', '.join(by_identity)} "
+                "uses an identity: the trigger must change properties of the blob service, and no "
+                "role for data allows that",
+                "Set FLOWLOG_TRIGGER_SOURCE to EventGrid",
+            )
         return
     emulators = [source.name for source in facts.settings.sources if is_emulator(source)]
     if emulators:
         yield Finding(
             "fault",
-            f"FLOWLOG_TRIGGER_SOURCE is EventGrid, and {', '.join(emulators)} is a storage "
+            f"FLOWLOG_TRIGGER_SOURCE is EventGrid, but {', '.join(emulators)} is a storage "
             "emulator, which sends no events",
             "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
         )
     elif not facts.is_in_azure:
         yield Finding(
             "warning",
-            "FLOWLOG_TRIGGER_SOURCE is EventGrid, and this machine is not in Azure: events do not "
-            "reach it unless a tunnel leads to it and an event subscription names that as webhook",
-            "To run the app here, set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan, or use "
-            "`flowlog run`. If these are the settings of an app in Azure, there is nothing to do",
+            "FLOWLOG_TRIGGER_SOURCE is EventGrid, but this machine is not in Azure: Event Grid "
+            "cannot deliver events to it without a tunnel",
+            "To run the app here, set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan or use "
+            "`flowlog run`. If these are the settings of an app in Azure, ignore this",
         )
 
 
 def host_has_its_settings(facts: Facts) -> Iterator[Finding]:
-    """What the Functions host needs besides our own settings; docs/host.md has the reasons."""
+    """The settings that the Functions host itself needs; docs/host.md gives the reasons."""
     environment = facts.environment
     runtime = environment.get("FUNCTIONS_WORKER_RUNTIME", "python")
     if runtime != "python":
         yield Finding(
             "fault",
             f"FUNCTIONS_WORKER_RUNTIME is {runtime}",
-            "Set it to python; on Flex Consumption remove it",
+            "Set it to python. On Flex Consumption, remove it",
         )
     if not any(
         name == "AzureWebJobsStorage" or name.startswith("AzureWebJobsStorage__")
@@ -129,33 +166,33 @@ def host_has_its_settings(facts: Facts) -> Iterator[Finding]:
     ):
         yield Finding(
             "warning",
-            "AzureWebJobsStorage is not set: the Functions host needs it (`flowlog run` does not)",
-            "Set it to a connection string, or AzureWebJobsStorage__blobServiceUri and so on to "
-            "use an identity",
+            "AzureWebJobsStorage is not set. The Functions host needs it; `flowlog run` does not",
+            "Set AzureWebJobsStorage to a connection string. To use an identity instead, set "
+            "AzureWebJobsStorage__blobServiceUri, __queueServiceUri and __tableServiceUri",
         )
     if facts.is_in_azure and "PYTHON_THREADPOOL_THREAD_COUNT" not in environment:
         yield Finding(
             "warning",
-            "PYTHON_THREADPOOL_THREAD_COUNT is not set: on a small instance five events run at a "
-            "time, and others wait with their time running",
+            "PYTHON_THREADPOOL_THREAD_COUNT is not set: a small instance then runs five events at "
+            "a time, and the others wait until they time out",
             "Set it to 20",
         )
 
 
 def connections_are_encrypted(facts: Facts) -> Iterator[Finding]:
-    """An identity's token is never sent in clear, and accounts refuse http unless told not to."""
+    """The SDK sends no token over http, and accounts refuse http by default."""
     for connection in facts.connections:
         if is_emulator(connection) or not _uses_http(connection):
             continue
-        setting = connection.name
         if connection.connection_string is None:
-            setting += "__blobServiceUri and so on"
-        yield Finding(
-            "fault",
-            f"{connection.name} uses http: storage accounts refuse it, unless 'secure transfer "
-            "required' is switched off, and the SDK sends no token of an identity over it",
-            f"Write https in {setting}",
-        )
+            what = f"{connection.name} uses http, over which the SDK sends no token"
+            setting = (
+                f"the addresses {connection.name}__blobServiceUri, __queueServiceUri and so on"
+            )
+        else:
+            what = f"{connection.name} uses http, which storage accounts refuse by default"
+            setting = connection.name
+        yield Finding("fault", what, f"Write https in {setting}")
 
 
 def is_emulator(connection: Connection) -> bool:
@@ -183,6 +220,56 @@ def _addresses(connection: Connection) -> list[str]:
     return [value.strip() for name, _, value in parts if name.strip().endswith("endpoint")]
 
 
+class Extra(NamedTuple):
+    """Packages that only some settings need."""
+
+    name: str
+    """As in `pip install 'flowlog[NAME]'`."""
+    modules: tuple[str, ...]
+    is_needed: Callable[[Facts], str]
+    """The setting that needs it, or an empty text."""
+
+
+def _first_set(*names: str) -> Callable[[Facts], str]:
+    return lambda facts: next((name for name in names if facts.environment.get(name)), "")
+
+
+EXTRAS = (
+    Extra("traffic", ("azure.monitor.ingestion",), _first_set("FLOWLOG_TRAFFIC_RULE")),
+    Extra(
+        "telemetry",
+        ("opentelemetry.sdk.metrics", "azure.monitor.opentelemetry.exporter"),
+        _first_set("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+    ),
+    Extra(
+        "telemetry",
+        ("opentelemetry.sdk.metrics", "opentelemetry.exporter.otlp.json.http"),
+        _first_set("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+    ),
+)
+
+
+def extras_are_installed(facts: Facts) -> Iterator[Finding]:
+    """The packages that a setting needs are installed. Without them, records are still sent."""
+    for extra in EXTRAS:
+        setting = extra.is_needed(facts)
+        missing = [name for name in extra.modules if setting and not _is_installed(name)]
+        if missing:
+            yield Finding(
+                "warning",
+                f"{setting} is set, but the package for it is not installed "
+                f"(no module {missing[0]})",
+                f"pip install 'flowlog[{extra.name}]'",
+            )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package around it is missing
+        return False
+
+
 CHEAP: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     versions,
     settings_can_be_read,
@@ -190,20 +277,21 @@ CHEAP: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     trigger_fits_account,
     host_has_its_settings,
     connections_are_encrypted,
+    extras_are_installed,
 )
 
 
 def cheap_findings(settings: Settings, environment: Mapping[str, str]) -> list[Finding]:
-    """What all cheap checks say. Makes no storage call."""
+    """The results of all checks of this module."""
     facts = Facts(settings, environment)
     return [finding for check in CHEAP for finding in check(facts)]
 
 
 class ToldOnce:
-    """Called at every event, tells the log at the first what the cheap checks hold against it.
+    """Logs, at the first call, what these checks find wrong.
 
-    At the first event and not while the app is loaded, as only then the host files a line where
-    people look for the app's own. What is well is not told.
+    The app calls it at every event. Not while the app is loaded: only during an event does the host
+    file a line where people look for the app's own. Results that are `ok` are not logged.
     """
 
     def __init__(
@@ -213,9 +301,9 @@ class ToldOnce:
         self._is_compiled = compiled.is_compiled() if is_compiled is None else is_compiled
 
     def __call__(self) -> None:
-        """Log each warning and fault in one line, the first time."""
+        """Log each warning and fault in one line, at the first call only."""
         try:
-            untold = self._untold.pop()  # which is atomic: of many threads, one gets it
+            untold = self._untold.pop()  # atomic: only one of several threads gets it
         except IndexError:
             return
         if not self._is_compiled:

@@ -1,6 +1,6 @@
-"""Whether the sums of traffic would arrive, where the settings name a place for them.
+"""Whether traffic summaries reach the Log Analytics workspace, if the settings name one.
 
-The trial is an empty list of rows, which can leave nothing behind.
+The test sends an empty list of rows, which leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -12,27 +12,26 @@ from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import End, caller
+from flowlog_core.doctor.endpoints import Endpoint, caller
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 
 _ROLE = (
-    "Assign the role Monitoring Metrics Publisher on the data collection rule to {who}; it takes "
-    "some minutes, at most half an hour, to count"
+    "Assign the role Monitoring Metrics Publisher on the data collection rule to {who}. A new role "
+    "takes effect after some minutes, at most half an hour"
 )
-_RULE = "Look at FLOWLOG_TRAFFIC_RULE: it is the rule's immutable id, and of the same endpoint"
-_ADDRESS = (
-    "Look at FLOWLOG_TRAFFIC_ENDPOINT, and whether the network in which this runs lets connections "
-    "out to it"
+_RULE = (
+    "Check FLOWLOG_TRAFFIC_RULE: it must be the immutable id of a rule at FLOWLOG_TRAFFIC_ENDPOINT"
 )
-_NOBODY = (
-    "Assign an identity to the app. To look from another machine, sign in to the Azure CLI with "
-    "FLOWLOG_STATE a connection string"
+_ADDRESS = "Check FLOWLOG_TRAFFIC_ENDPOINT, and that this network allows connections to it"
+_SIGN_IN = (
+    "Assign an identity to the app. To check from another machine, use a connection string in "
+    "FLOWLOG_STATE and run `az login`"
 )
 
 
-class Workspace(End):
-    """What takes sums of traffic, as the doctor speaks of it; `account` is its address."""
+class Workspace(Endpoint):
+    """The data collection rule that receives traffic summaries; `account` is its address."""
 
     __slots__ = ()
 
@@ -45,40 +44,41 @@ class Workspace(End):
         return "FLOWLOG_TRAFFIC_ENDPOINT"
 
 
-def workspace(at: Patient) -> Workspace:
-    """Where this installation sends its sums."""
-    # Of the connection only the identity counts.
+def workspace(at: Installation) -> Workspace:
+    """Where this installation sends its traffic summaries."""
+    # Only the identity of this connection is used.
     return Workspace(at.settings.state, "blob", at.settings.traffic_endpoint, "")
 
 
-def takes_traffic(at: Patient) -> Iterator[Finding]:
+def accepts_traffic(at: Installation) -> Iterator[Finding]:
     """This caller may send to the rule."""
-    # Imported where it is wanted, as by the service.
+    # Imported only where it is used, as the service does.
     from flowlog_core.traffic_logs import STREAM, logs_client  # noqa: PLC0415
 
-    settings, end = at.settings, workspace(at)
+    settings, endpoint = at.settings, workspace(at)
     client: Any = logs_client(settings.traffic_endpoint, settings.state)
     try:
         client.upload(settings.traffic_rule, STREAM, BytesIO(b"[]"))
     except AzureError as error:
-        yield _explained(error, end)
+        yield _explained(error, endpoint)
     else:
-        yield Finding("ok", f"{end} takes sums of traffic")
+        yield Finding("ok", f"The {endpoint} accepts traffic summaries")
     finally:
         client.close()
 
 
-def _explained(error: AzureError, end: Workspace) -> Finding:
+def _explained(error: AzureError, endpoint: Workspace) -> Finding:
     text = str(error).strip().partition("\n")[0]
     status = error.status_code if isinstance(error, HttpResponseError) else None
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        is_identity = end.connection.connection_string is None
-        who = caller(end.connection) if is_identity else "the identity that this runs with"
-        return Finding("warning", f"{end} refuses: {text}", _ROLE.format(who=who))
+        is_identity = endpoint.connection.connection_string is None
+        who = caller(endpoint.connection) if is_identity else "the identity that runs this command"
+        what = f"The {endpoint} refused the request: {text}"
+        return Finding("warning", what, _ROLE.format(who=who))
     if status == HTTPStatus.NOT_FOUND:
-        return Finding("warning", f"{end} is not there: {text}", _RULE)
+        return Finding("warning", f"The {endpoint} does not exist: {text}", _RULE)
     if status is not None:
-        return Finding("warning", f"{end} answers {status} to an empty trial: {text}")
+        return Finding("warning", f"The {endpoint} answered {status} to an empty test: {text}")
     if isinstance(error, ClientAuthenticationError):
-        return Finding("warning", f"{end}: there is no token to send with: {text}", _NOBODY)
-    return Finding("warning", f"{end} is not reached: {text}", _ADDRESS)
+        return Finding("warning", f"Cannot get a token for the {endpoint}: {text}", _SIGN_IN)
+    return Finding("warning", f"Cannot connect to the {endpoint}: {text}", _ADDRESS)

@@ -1,16 +1,16 @@
-"""Whether each container, queue and table can be used for what Flowlog does with it.
+"""Whether Flowlog can use each container, queue and table as it needs to.
 
-Nothing is left behind, and no consumer sees anything:
+The checks leave nothing behind, and consumers see nothing of them:
 
-- Source containers are listed, and one byte is read.
-- The checkpoint table gets an entity of its own partition, `doctor`, which is removed If-Match.
-  Only Flowlog reads that table, and it asks for rows that come before any of these.
-- A container, and the table of records, are sent a write that must fail after it was allowed: a
-  blob to be replaced that is not there, and a transaction of two rows whose second cannot be
+- Source containers are listed, and one byte of a blob is read.
+- In the checkpoint table, an entity is written to the partition `doctor` and removed If-Match. Only
+  Flowlog reads that table, and its queries end before that partition.
+- The dead-letter container and the table of records get a write that is authorized and then fails:
+  the replacement of a blob that does not exist, and a transaction whose second row cannot be
   replaced, so that the first is not written either.
-- A queue has no such write. The trial message is hidden from the start and taken back at once; and
-  it is sent only after it was seen that this caller may take back messages. Should it be left
-  behind even so, it expires within a minute, and is a Flowlog message of no records.
+- A queue has no such write. The test message is invisible from the start and deleted at once. It is
+  sent only after a test has shown that this caller may delete messages. If it is left behind even
+  so, it expires within a minute, and it is a Flowlog message without records.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from azure.storage.queue import QueueClient
 
 from flowlog_core.config.connections import Connection
 from flowlog_core.creation import is_absent
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
-from flowlog_core.doctor.refusal import code_of
+from flowlog_core.doctor.explain_error import code_of
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.messages import SCHEMA
 
-_HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is hidden
+_HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is invisible
 _NO_ETAG = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
-# Well formed, as they would be refused for their form otherwise, before anything is looked up.
+# Well formed: the service would otherwise reject their form before it checks permissions.
 _NO_MESSAGE, _NO_RECEIPT = str(uuid.UUID(int=0)), "AgAAAAMAAAAAAAAAAAAAAAAAAAA="
 _CONTAINER_SETTINGS = ("FLOWLOG_NSG_CONTAINER", "FLOWLOG_VNET_CONTAINER")
 
 
-def log_containers(at: Patient, source: Connection) -> Iterator[Finding]:
-    """The containers of flow logs: they are there, can be listed, and their blobs read."""
+def log_containers(at: Installation, source: Connection) -> Iterator[Finding]:
+    """The containers of flow logs exist and can be listed, and their blobs can be read."""
     service, account = at.clients.blobs(source), at.service.accounts[source.name]
     for container, setting in zip(at.settings.containers, _CONTAINER_SETTINGS, strict=True):
         client = service.get_container_client(container)
@@ -60,19 +60,19 @@ def log_containers(at: Patient, source: Connection) -> Iterator[Finding]:
             if is_absent(error):
                 yield Finding(
                     "warning",
-                    f"there is no container {container} in account {account}",
-                    "Network Watcher makes it with the first flow log of its kind. If there are "
-                    f"such logs, {source.name} leads to another account than theirs, or {setting} "
-                    "names another container",
+                    f"Account {account} has no container {container}",
+                    "Network Watcher creates it with the first flow log of its kind. If you have "
+                    f"such logs, they are in another account than {source.name}, or in another "
+                    f"container than {setting} says",
                 )
                 continue
             if code_of(error) != "BlobNotFound":  # deleted since it was listed
                 raise
-        yield Finding("ok", f"container {container} of account {account} can be listed and read")
+        yield Finding("ok", f"Container {container} of account {account} can be listed and read")
 
 
-def checkpoint_table(at: Patient) -> Iterator[Finding]:
-    """Checkpoints can be written, read and removed."""
+def checkpoint_table(at: Installation) -> Iterator[Finding]:
+    """Checkpoints can be written, read and deleted."""
     name = at.settings.checkpoint_table
     table = at.clients.tables(at.settings.state).get_table_client(name)
 
@@ -85,13 +85,13 @@ def checkpoint_table(at: Patient) -> Iterator[Finding]:
         finally:
             unchanged = MatchConditions.IfNotModified
             table.delete_entity(*key, etag=said["etag"], match_condition=unchanged)
-        yield Finding("ok", f"table {name}: an entity was written, read and removed")
+        yield Finding("ok", f"Table {name}: a test entity was written, read and deleted")
 
-    return _tried(at, f"table {name}", trial, table.create_table)
+    return _tried(at, f"Table {name}", trial, table.create_table)
 
 
-def dead_letter_container(at: Patient) -> Iterator[Finding]:
-    """Dead letters can be written; those of today's logs are named."""
+def dead_letter_container(at: Installation) -> Iterator[Finding]:
+    """Dead letters can be written. Those of today's flow logs are listed."""
     name, day = at.settings.dead_letter_container, f"{at.now():%Y-%m-%d}"
     container = at.clients.blobs(at.settings.state).get_container_client(name)
 
@@ -105,29 +105,29 @@ def dead_letter_container(at: Patient) -> Iterator[Finding]:
                 match_condition=MatchConditions.IfNotModified,
                 raw_response_hook=at.hear,
             )
-        yield Finding("ok", f"container {name} can be written")
+        yield Finding("ok", f"Container {name} can be written to")
         found = next(container.list_blobs(name_starts_with=day).by_page(), ())
         names = [one.name for one in found]
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             yield Finding(
                 "warning",
-                f"{len(names)} dead letters of today's logs: {', '.join(names[:3])}{more}",
-                f"Each blob in {name} says what could not be read, where it stood and why; the "
-                "rest of its log was forwarded",
+                f"{len(names)} dead letters of today's flow logs: {', '.join(names[:3])}{more}",
+                f"Each blob in {name} contains what could not be read, its offset and the reason. "
+                "The rest of the flow log was forwarded",
             )
 
-    return _tried(at, f"container {name}", trial, container.create_container)
+    return _tried(at, f"Container {name}", trial, container.create_container)
 
 
-def sink(at: Patient) -> list[Callable[[], Iterator[Finding]]]:
-    """Records can be sent: a check for each queue, or for the table."""
+def sink(at: Installation) -> list[Callable[[], Iterator[Finding]]]:
+    """Records can be sent: one check for each queue, or one for the table."""
     if at.settings.sink == "table":
         return [partial(_table_sink, at)]
     return [partial(_queue_sink, at, queue) for queue in at.clients.record_queues()]
 
 
-def _table_sink(at: Patient) -> Iterator[Finding]:
+def _table_sink(at: Installation) -> Iterator[Finding]:
     name = at.settings.table
     table = at.clients.tables(at.settings.sink_connection).get_table_client(name)
     trial_row, absent_row = (
@@ -146,18 +146,18 @@ def _table_sink(at: Patient) -> Iterator[Finding]:
         except TableTransactionError as error:
             if error.status_code != 404 or is_absent(error):
                 raise
-        yield Finding("ok", f"table {name} takes rows")
+        yield Finding("ok", f"Table {name} accepts rows")
 
-    return _tried(at, f"table {name}", trial, table.create_table)
+    return _tried(at, f"Table {name}", trial, table.create_table)
 
 
 def trial_message() -> str:
-    """A Flowlog message of no records: the worst that a consumer could ever see of a trial."""
+    """A Flowlog message without records: all that a consumer could ever see of a test."""
     body = {"schema": SCHEMA, "id": "doctor", "source": {}, "count": 0, "records": []}
     return b64encode(orjson.dumps(body)).decode()
 
 
-def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
+def _queue_sink(at: Installation, queue: QueueClient) -> Iterator[Finding]:
     name = queue.queue_name
 
     def trial() -> Iterator[Finding]:
@@ -169,12 +169,11 @@ def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
             code = code_of(error)
             if code in ("AuthorizationPermissionMismatch", "InsufficientAccountPermissions"):
                 yield Finding(
-                    "warning",
-                    f"queue {name}: sending was not tried, as this caller may not take the trial "
-                    "message back",
-                    "The role Storage Queue Data Message Sender on storage account "
-                    f"{queue.account_name} is enough to send, if the queue is there: look "
-                    "whether it is assigned",
+                    "unknown",
+                    f"Queue {name}: sending was not tested, because this caller may not delete the "
+                    "test message",
+                    "Check that the role Storage Queue Data Message Sender is assigned on storage "
+                    f"account {queue.account_name}. It is enough to send, if the queue exists",
                 )
                 return
             if code != "MessageNotFound":
@@ -183,15 +182,18 @@ def _queue_sink(at: Patient, queue: QueueClient) -> Iterator[Finding]:
             trial_message(), visibility_timeout=_HIDDEN_S, time_to_live=_LIVES_S
         )
         queue.delete_message(sent)
-        yield Finding("ok", f"queue {name}: a hidden message was sent and taken back")
+        yield Finding("ok", f"Queue {name}: an invisible test message was sent and deleted")
 
-    return _tried(at, f"queue {name}", trial, queue.create_queue)
+    return _tried(at, f"Queue {name}", trial, queue.create_queue)
 
 
 def _tried(
-    at: Patient, thing: str, trial: Callable[[], Iterator[Finding]], create: Callable[[], object]
+    at: Installation,
+    thing: str,
+    trial: Callable[[], Iterator[Finding]],
+    create: Callable[[], object],
 ) -> Iterator[Finding]:
-    """What `trial` finds; where the thing is absent, that, or it is created first if it may be."""
+    """What `trial` finds. A missing thing is reported, or created first if `at.may_create`."""
     try:
         yield from trial()
     except HttpResponseError as error:
@@ -202,8 +204,8 @@ def _tried(
     if not at.may_create:
         yield Finding(
             "ok",
-            f"{thing} is not there yet: it is created when it is first needed",
-            "`flowlog doctor --fix` creates it now, and tries it",
+            f"{thing} does not exist yet. Flowlog creates it on first use",
+            "`flowlog doctor --fix` creates it now",
         )
         return
     with suppress(ResourceExistsError):

@@ -1,4 +1,4 @@
-"""What is examined, and with what patience."""
+"""What is examined: the settings, and clients that give up soon."""
 
 from __future__ import annotations
 
@@ -16,39 +16,42 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.service import Service
 
 IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)
-"""For one call of a check: a person waits for it, and what fails once is worth being told."""
+"""For one call of a check: a person is waiting, and a single failure is worth reporting."""
 
 
 @dataclass(frozen=True)
-class Patient:
-    """An installation, as far as settings lead to it."""
+class Installation:
+    """An installation of Flowlog, as its settings describe it."""
 
     settings: Settings
     environment: Mapping[str, str]
     service: Service
-    """With impatient clients; nothing is ingested through it."""
+    """Its clients have short timeouts. Nothing is ingested through it."""
     may_create: bool = False
-    """Whether missing queues, tables and containers of Flowlog's own may be created."""
+    """Whether Flowlog's own queues, tables and containers may be created if they are missing."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """This machine's clock."""
     ahead: dict[str, timedelta] = field(default_factory=dict)
-    """How far this machine's clock is ahead of each host's that answered."""
+    """How far this machine's clock is ahead of the clock of each host that answered."""
 
     @classmethod
     def of(
         cls, settings: Settings, environment: Mapping[str, str], *, may_create: bool = False
-    ) -> Patient:
-        """The patient of these settings. `service.close()` ends its connections."""
+    ) -> Installation:
+        """Open the clients for these settings. `service.close()` closes their connections.
+
+        Raises `ValueError` if the SDK cannot use a connection string.
+        """
         service = Service(settings, Clients(settings, IMPATIENT))
         return cls(settings, environment, service, may_create)
 
     @property
     def clients(self) -> Clients:
-        """Clients that give up soon."""
+        """Clients with short timeouts."""
         return self.service.clients
 
     def hear(self, response: PipelineResponse[Any, Any]) -> None:
-        """Take note of the `Date` of an answer: a `raw_response_hook`."""
+        """Note the `Date` of an answer. Pass this as `raw_response_hook`."""
         date = response.http_response.headers.get("Date")
         if date is not None:
             host = urlsplit(response.http_request.url).netloc

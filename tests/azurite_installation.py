@@ -13,8 +13,8 @@ from support import names_of_its_own
 
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import examine
-from flowlog_core.doctor.finding import Finding
-from flowlog_core.doctor.patient import Patient
+from flowlog_core.doctor.facts import Finding
+from flowlog_core.doctor.installation import Installation
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
@@ -22,7 +22,7 @@ ACCOUNT = "devstoreaccount1"
 AZURE = "AccountName=logs;AccountKey=eA==;EndpointSuffix=core.windows.net"
 
 
-class Installation:
+class AzuriteInstallation:
     """Names of its own in the shared Azurite; nothing is there until a test makes it."""
 
     def __init__(self, connection_string: str, unique: Callable[[str], str]) -> None:
@@ -36,16 +36,16 @@ class Installation:
         self.blobs = BlobServiceClient.from_connection_string(connection_string)
         self.queues = QueueServiceClient.from_connection_string(connection_string)
         self.tables = TableServiceClient.from_connection_string(connection_string)
-        self._patients: list[Patient] = []
+        self._read: list[Installation] = []
 
-    def patient(
+    def open(
         self, *, may_create: bool = False, now: datetime | None = None, **changed: str
-    ) -> Patient:
+    ) -> Installation:
         environment = {**self.environment, **changed}
         settings = Settings.from_environment(environment)
-        patient = Patient.of(settings, environment, may_create=may_create)
-        self._patients.append(patient)
-        return patient if now is None else replace(patient, now=lambda: now)
+        examined = Installation.of(settings, environment, may_create=may_create)
+        self._read.append(examined)
+        return examined if now is None else replace(examined, now=lambda: now)
 
     def log(self, *, hours_ago: int = 0) -> NetworkWatcherWriter:
         """A flow log with one entry, in a container that is made for it."""
@@ -72,13 +72,13 @@ class Installation:
         return there & set(mine)
 
     def close(self) -> None:
-        for patient in self._patients:
-            patient.service.close()
+        for examined in self._read:
+            examined.service.close()
 
 
-def found(about: str, patient: Patient) -> list[Finding]:
+def found(about: str, examined: Installation) -> list[Finding]:
     """What a whole examination says under one heading."""
-    return [one.finding for one in examine(patient) if one.about == about]
+    return [one.finding for one in examine(examined) if one.about == about]
 
 
 def ok(what: str, to_do: str = "") -> Finding:

@@ -1,0 +1,115 @@
+"""The services that an installation uses, and how Flowlog authenticates to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from flowlog_core.clients import Clients
+from flowlog_core.config.connections import Connection, Service
+from flowlog_core.config.settings import Settings
+
+ACCOUNT_KEY, A_SAS = "the account key", "the SAS"
+"""What `caller` returns for a connection string."""
+
+
+class Endpoint(NamedTuple):
+    """One service of one storage account."""
+
+    connection: Connection
+    service: Service
+    account: str
+    """Its name, or its host if the address contains no name."""
+    role: str
+    """The Azure role that Flowlog needs there."""
+    url: str = ""
+    """Its address, as the SDK client has it."""
+
+    def __str__(self) -> str:
+        return f"{self.service} service of account {self.account} ({self.connection.name})"
+
+    @property
+    def setting(self) -> str:
+        """The setting that holds its address."""
+        if self.connection.connection_string is not None:
+            return self.connection.name
+        return f"{self.connection.name}__{self.service}ServiceUri"
+
+    @property
+    def caller(self) -> str:
+        """How Flowlog authenticates there."""
+        return caller(self.connection)
+
+
+def caller(connection: Connection) -> str:
+    """How Flowlog authenticates to the services of this connection."""
+    text = (connection.connection_string or "").lower()
+    if connection.connection_string is not None:
+        return A_SAS if "sharedaccesssignature=" in text else ACCOUNT_KEY
+    if connection.client_id:
+        return f"the identity with client id {connection.client_id}"
+    return "the app's own identity"
+
+
+_BLOB_TRIGGER = (
+    "Storage Blob Data Reader (Storage Blob Data Owner where the host polls instead of Event Grid)"
+)
+_SINK: dict[Service, str] = {
+    "queue": "Storage Queue Data Message Sender (or Contributor, which may create the queue too)",
+    "table": "Storage Table Data Contributor",
+}
+
+
+class SourceEndpoints(NamedTuple):
+    """The services of one account that holds flow logs."""
+
+    blobs: Endpoint
+    queues: Endpoint
+
+
+class Endpoints(NamedTuple):
+    """All services that an installation uses.
+
+    Each role is the smallest that is enough. Sources: learn.microsoft.com, "Azure Blob storage
+    trigger for Azure Functions", Identity-based connections (the blob trigger needs more than to
+    read), and "Azure built-in roles for Storage".
+    """
+
+    sources: tuple[SourceEndpoints, ...]
+    """In the order of the settings."""
+    checkpoints: Endpoint
+    dead_letters: Endpoint
+    records: Endpoint
+
+    @classmethod
+    def of(cls, settings: Settings, clients: Clients) -> Endpoints:
+        """The endpoints that these clients open. Opens no connection."""
+        open_service: dict[Service, Callable[[Connection], Any]] = {
+            "blob": clients.blobs,
+            "queue": clients.queues,
+            "table": clients.tables,
+        }
+
+        def endpoint(connection: Connection, service: Service, role: str) -> Endpoint:
+            client = open_service[service](connection)
+            account = client.account_name or client.url.partition("://")[2].partition("/")[0]
+            return Endpoint(connection, service, account, role, client.url)
+
+        sink: Service = settings.sink
+        return cls(
+            tuple(
+                SourceEndpoints(
+                    endpoint(source, "blob", _BLOB_TRIGGER),
+                    endpoint(source, "queue", "Storage Queue Data Contributor"),
+                )
+                for source in settings.sources
+            ),
+            endpoint(settings.state, "table", "Storage Table Data Contributor"),
+            endpoint(settings.state, "blob", "Storage Blob Data Contributor"),
+            endpoint(settings.sink_connection, sink, _SINK[sink]),
+        )
+
+    def all(self) -> list[Endpoint]:
+        """Each of them, sources first."""
+        sources = [endpoint for source in self.sources for endpoint in source]
+        return [*sources, self.checkpoints, self.dead_letters, self.records]
