@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from flowlog_core.checkpoint import BlobRef
+from flowlog_core.blob import BlobRef
 from flowlog_core.doctor.endpoints import Endpoint
 from flowlog_core.doctor.explain_error import endpoint_of, explained
 from flowlog_core.errors import FlowlogError
