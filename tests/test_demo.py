@@ -108,7 +108,7 @@ def test_a_missing_record_fails_the_check() -> None:
     assert not ledger.check().ok
     assert ledger.outstanding == 1
     assert ledger.check().lines() == [
-        f"missing: web-1, entry at byte 12 of blob, tuple 1: {V4}",
+        f"missing: web-1, entry at byte 12 of {BLOB.name}, tuple 1: {V4}",
         "3 tuples written, 2 received, 1 missing, 0 repeated, 0 altered: FAILED",
     ]
 
