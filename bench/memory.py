@@ -53,14 +53,14 @@ class StreamedBlob:
     read_bytes: int = 0
     _ahead: bytearray = field(default_factory=bytearray)
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`. Raises ValueError for anything but the next bytes."""
         if start != self.read_bytes or etag not in {None, "only version"}:
             raise ValueError(f"{blob} is read at {start} instead of {self.read_bytes}")
-        while len(self._ahead) <= most_bytes and (made := next(self.stream, b"")):
+        while len(self._ahead) <= max_bytes and (made := next(self.stream, b"")):
             self._ahead += made
-        data = bytes(self._ahead[:most_bytes])
-        del self._ahead[:most_bytes]
+        data = bytes(self._ahead[:max_bytes])
+        del self._ahead[:max_bytes]
         self.read_bytes += len(data)
         return Slice(data, "only version", self.read_bytes + bool(self._ahead))
 

@@ -35,8 +35,8 @@ class Slice(NamedTuple):
 class LogReader(Protocol):
     """Reads parts of blobs."""
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
-        """Up to `most_bytes` from `start`; of the version `etag`, or of the present one if None.
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        """Up to `max_bytes` from `start`; of the version `etag`, or of the present one if None.
 
         Raises `OutOfRange` if the blob has no byte at `start`, `Conflict` if its ETag is not
         `etag` any more, `NotFound` if there is no such blob, `UnknownAccount` if its account is

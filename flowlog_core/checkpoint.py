@@ -124,15 +124,15 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the store said: the checkpoint (None: there is none), its ETag, and when it said so.
+    """What the store answered: the checkpoint (None if there is none), its ETag, and the time.
 
-    `at` is the `Date` of the service's answer, which has whole seconds and so lies up to one
+    `server_time` is the `Date` of the service's answer. It has whole seconds, so it is up to one
     second in the past.
     """
 
     checkpoint: Checkpoint | None
     etag: str
-    at: datetime
+    server_time: datetime
 
 
 class CheckpointStore(Protocol):

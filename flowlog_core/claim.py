@@ -30,10 +30,11 @@ from flowlog_core.checkpoint import (
 )
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, Contention, Unavailable
+from flowlog_core.storage.timeouts import CALLS_A_CLAIM
 
 _DATE_RESOLUTION_S = 1.0
-_MOST_ERROR_CHARACTERS = 1000
-_MOST_TRIES = 64
+_MAX_ERROR_CHARACTERS = 1000
+_MAX_TRIES = 64
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
 
@@ -95,7 +96,7 @@ class Claim:
     def now(self) -> datetime:
         """The service's time, at most one second and the length of a call too early."""
         passed_s = self._store.clock.monotonic() - self._seen.answered
-        return self._seen.answer.at + timedelta(seconds=passed_s)
+        return self._seen.answer.server_time + timedelta(seconds=passed_s)
 
     @property
     def _checkpoint(self) -> Checkpoint:
@@ -111,8 +112,8 @@ class Claim:
 
         Raises `ClaimLost` if somebody else has taken the blob; then nothing more may be sent.
         """
-        for _ in range(_MOST_TRIES):
-            if self._store.clock.monotonic() < self._runs_out - self._owned_for_s / 3:
+        for _ in range(_MAX_TRIES):
+            if self._store.clock.monotonic() < self._runs_out - self._owned_for_s / CALLS_A_CLAIM:
                 return
             # Looked at again afterwards: the answer may take longer to come than the claim lasts.
             self._write(lambda now: now)
@@ -147,7 +148,7 @@ class Claim:
     def _failure(self, error: str) -> Failure:
         before = self._checkpoint.failure
         attempts = 1 if before is None else before.attempts + 1
-        return Failure(attempts, self._seen.answer.at, error[:_MOST_ERROR_CHARACTERS])
+        return Failure(attempts, self._seen.answer.server_time, error[:_MAX_ERROR_CHARACTERS])
 
     def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
         """Change and release in one write, unless somebody rang since the last look: False."""
@@ -163,7 +164,7 @@ class Claim:
         return False
 
     def _write(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
-        for _ in range(_MOST_TRIES):
+        for _ in range(_MAX_TRIES):
             until, runs_out = _until(self._seen, self._store.clock, self._owned_for_s)
             wanted = replace(change(self._checkpoint), owned_until=until)
             try:
@@ -173,7 +174,7 @@ class Claim:
             else:
                 self._runs_out = runs_out
                 return
-        raise Contention(f"{self._checkpoint.blob}: {_MOST_TRIES} writes met a newer checkpoint")
+        raise Contention(f"{self._checkpoint.blob}: {_MAX_TRIES} writes met a newer checkpoint")
 
     def _still_mine(self, released: Checkpoint | None) -> bool:
         """Read again after a conflict. False: the release went through, its answer got lost."""
@@ -204,10 +205,10 @@ def take_or_ring(
     timed = _TimedStore(store, key, clock)
     first: Checkpoint | None = None
     unanswered = False
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         seen = timed.get()
-        now, at = seen.answer.checkpoint, seen.answer.at
-        if now is not None and now.owned_by_another(owner, at):
+        now, server_time = seen.answer.checkpoint, seen.answer.server_time
+        if now is not None and now.owned_by_another(owner, server_time):
             if first is not None and (first.owner, first.rings) != (now.owner, now.rings):
                 return None  # since this call began it was rung or taken: that look covers us
             first = first or now
@@ -229,11 +230,11 @@ def take_or_ring(
             if unanswered:
                 raise
             unanswered = True
-    raise Contention(f"{blob}: {_MOST_TRIES} attempts to take it met a newer checkpoint")
+    raise Contention(f"{blob}: {_MAX_TRIES} attempts to take it met a newer checkpoint")
 
 
 def _until(seen: _Seen, clock: Clock, owned_for_s: float) -> tuple[datetime, float]:
     """The end of a claim made now: in the service's time, and (earlier) on our own clock."""
     passed_s = clock.monotonic() - seen.answered
-    until = seen.answer.at + timedelta(seconds=passed_s + owned_for_s)
+    until = seen.answer.server_time + timedelta(seconds=passed_s + owned_for_s)
     return until, seen.asked + passed_s + owned_for_s - _DATE_RESOLUTION_S

@@ -21,21 +21,10 @@ from requests.adapters import HTTPAdapter
 from flowlog_core.appended import CHUNK_BYTES
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
+from flowlog_core.storage.timeouts import BACKOFF_S, CONNECT_S, READ_S, RETRIES
 
 if TYPE_CHECKING:
     from azure.identity import ManagedIdentityCredential
-
-CONNECT_S = 5
-READ_S = 10
-RETRIES = 2
-_BACKOFF_S = {"initial_backoff": 1, "increment_base": 2, "random_jitter_range": 1}
-WORST_CALL_S = (RETRIES + 1) * (CONNECT_S + READ_S) + 10
-"""How long one storage call may take, waits between tries included (the SDK's own defaults are
-300 s a try and 15 s a wait). It is less than the third of a claim's time that is left at least
-when a send begins (see `Claim.keep`), so no send outlives the claim it was made under. Calls to a
-table may, where the service asks for longer waits (`Retry-After`, which that client obeys) or a
-batch has to be sent again: their rows replace themselves, and checkpoints are written on a
-condition, so that does no harm."""
 
 
 class Patience(NamedTuple):
@@ -102,8 +91,8 @@ class Clients:
         if service == "blob":
             # One GET a chunk: without this the SDK would cut it up and ask several times.
             options["max_single_get_size"] = CHUNK_BYTES
-        if service != "table":  # whose client waits 0.8 s, 1.6 s by default
-            options |= _BACKOFF_S
+        if service != "table":  # whose client has a policy of its own
+            options |= BACKOFF_S
         if connection.connection_string is not None:
             return kind.from_connection_string(connection.connection_string, **options)
         uri = connection.uris[service]

@@ -19,11 +19,11 @@ from pybase64 import b64encode_as_string
 
 from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoint import table_key
-from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.normalize import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.storage.create_on_demand import create_if_missing
 
 SCHEMA = "flowlog-dead-letter/1"
 MAX_ITEMS_PER_ENTRY = 16
@@ -158,7 +158,7 @@ class BlobDeadLetters:
     def _put_one(self, letter: DeadLetter) -> None:
         content = letter.to_json()
         with storage_errors(f"keeping dead letter {letter.name}"):
-            created_when_absent(
+            create_if_missing(
                 lambda: self._container.upload_blob(
                     letter.name,
                     content,

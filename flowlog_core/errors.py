@@ -40,6 +40,7 @@ from azure.core.exceptions import (
 )
 
 from flowlog_core.secrets import redact
+from flowlog_core.storage.responses import error_code
 
 
 class FlowlogError(Exception):
@@ -149,7 +150,7 @@ def _kind_of(error: AzureError) -> type[StorageError]:
         if may_pass(status):
             return Unavailable
         if status in _BY_STATUS:
-            return Archived if _code_of(error) in _ARCHIVED else _BY_STATUS[status]
+            return Archived if error_code(error) in _ARCHIVED else _BY_STATUS[status]
     if isinstance(error, ClientAuthenticationError):
         return NotAllowed
     # A body that was cut off, or could not be decoded, is a broken connection in other words.
@@ -161,16 +162,11 @@ def _kind_of(error: AzureError) -> type[StorageError]:
     return Refused
 
 
-def _code_of(error: AzureError) -> str | None:
-    code = getattr(error, "error_code", None)
-    return getattr(code, "value", code)
-
-
 def _in_one_line(error: AzureError) -> str:
     """Status, error code and the first line of the message: what a person needs at night."""
     status = getattr(error, "status_code", None)
     message = str(error).strip().splitlines()
-    told = [str(part) for part in (status, _code_of(error)) if part]
+    told = [str(part) for part in (status, error_code(error)) if part]
     told += message[:1] or [type(error).__name__]
     return " ".join(told)
 

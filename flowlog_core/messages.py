@@ -48,20 +48,20 @@ def messages_of(
 
     Each message is made when it is drawn, so that they need not all fit into memory.
     """
-    most_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
+    max_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
     encode = _gzipped if encoding == "gzip" else b"".join
     packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
     position = entry.position
     envelope = _envelope(position)
     widest_name = position.message_id(_WIDEST).encode()
-    most_of_start = len(envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST))
-    room = most_bytes - most_of_start - len(_END)
+    max_start_bytes = len(envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST))
+    room = max_bytes - max_start_bytes - len(_END)
     if encoding == "gzip":
-        most_of_start += _GZIP_ADDS_BYTES
+        max_start_bytes += _GZIP_ADDS_BYTES
 
     def fits(run: range) -> bool:
         body = encode((b"", entry.lines.joined(run), _END))
-        return len(body) + most_of_start <= most_bytes
+        return len(body) + max_start_bytes <= max_bytes
 
     runs: list[range] = []
     too_large: list[TooLarge] = []
@@ -84,11 +84,11 @@ def messages_of(
     return messages(), too_large
 
 
-def _runs(ends: Sequence[int], most_bytes: int) -> Iterator[range]:
-    """The longest runs of records that come to at most `most_bytes`, commas included."""
+def _runs(ends: Sequence[int], max_bytes: int) -> Iterator[range]:
+    """The longest runs of records that come to at most `max_bytes`, commas included."""
     start = begins_at = 0
     while start < len(ends):
-        stop = max(bisect_right(ends, begins_at + most_bytes, start), start + 1)
+        stop = max(bisect_right(ends, begins_at + max_bytes, start), start + 1)
         yield range(start, stop)
         start, begins_at = stop, ends[stop - 1] + 1
 

@@ -11,7 +11,7 @@ import json
 
 from flowlog_core.blob import BlobRef, digest
 
-MOST_SHARDS = 32
+MAX_SHARDS = 32
 """A storage account takes as much as ten full queues or partitions, in some regions twenty;
 the rest is room for shares that are not even."""
 

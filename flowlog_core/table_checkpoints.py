@@ -6,8 +6,7 @@ The entity's properties are listed in `_entity`; `format` is raised when their m
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from azure.core import MatchConditions
@@ -16,8 +15,9 @@ from azure.core.pipeline import PipelineResponse
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
 from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Failure, Progress
-from flowlog_core.creation import created_when_absent, is_absent
 from flowlog_core.errors import Refused, Unavailable, storage_errors
+from flowlog_core.storage.create_on_demand import create_if_missing, is_missing
+from flowlog_core.storage.responses import server_time
 
 FORMAT = 1
 
@@ -37,7 +37,7 @@ class TableCheckpoints:
             except ResourceNotFoundError:
                 return Answer(None, "", date.read())
             except HttpResponseError as error:
-                if not is_absent(error):
+                if not is_missing(error):
                     raise
                 return Answer(None, "", date.read())
         return Answer(_checkpoint(entity), str(entity.metadata["etag"]), date.read())
@@ -47,7 +47,7 @@ class TableCheckpoints:
         date = _Date()
         entity = _entity(key, checkpoint)
         with storage_errors(f"creating the checkpoint {key.partition} {key.row}"):
-            said = created_when_absent(
+            said = create_if_missing(
                 lambda: self._table.create_entity(entity, raw_response_hook=date),
                 self._table.create_table,
             )
@@ -74,7 +74,7 @@ class TableCheckpoints:
             try:
                 entities = list(self._table.query_entities(query, parameters=parameters))
             except HttpResponseError as error:
-                if not is_absent(error):
+                if not is_missing(error):
                     raise
                 return {}
         return {entity["RowKey"]: _checkpoint(entity) for entity in entities}
@@ -91,7 +91,7 @@ class TableCheckpoints:
                     etag = str(entity.metadata["etag"])
                     yield key, Answer(_checkpoint(entity), etag, date.read())
             except HttpResponseError as error:
-                if not is_absent(error):
+                if not is_missing(error):
                     raise
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
@@ -106,16 +106,16 @@ class _Date:
     """Catches the `Date` of an answer, whether the call succeeds or not."""
 
     def __init__(self) -> None:
-        self._date: str | None = None
+        self._date: datetime | None = None
 
     def __call__(self, response: PipelineResponse[Any, Any]) -> None:
-        self._date = response.http_response.headers.get("Date")
+        self._date = server_time(response)
 
     def read(self) -> datetime:
         """Raises `Unavailable` without one: the answer was cut off in its head."""
         if self._date is None:
             raise Unavailable("the table service answered without a Date: no claim can be timed")
-        return parsedate_to_datetime(self._date).astimezone(UTC)
+        return self._date
 
 
 def _whole_etag(said: Mapping[str, Any]) -> str:

@@ -16,11 +16,12 @@ from typing import Any, Protocol
 from azure.core.exceptions import AzureError
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.clients import CONNECT_S, READ_S, identity
+from flowlog_core.clients import identity
 from flowlog_core.config.connections import Connection
 from flowlog_core.errors import FlowlogError, Refused, storage_errors
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.secrets import redact
+from flowlog_core.storage.timeouts import CONNECT_S, READ_S
 from flowlog_core.traffic import MOST_SENT, Row, Traffic
 
 log = logging.getLogger(__name__)

@@ -79,8 +79,8 @@ def test_other_errors_pass_through(kind: type[StorageError]) -> None:
     """Among them a 409 to a read that names no version, of an archived blob say: it may stay so."""
 
     class Refusing(LogReader):
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
-            raise kind(f"{blob} {start} {most_bytes} {etag}")
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+            raise kind(f"{blob} {start} {max_bytes} {etag}")
 
     with pytest.raises(kind):
         list(read_appended(Refusing(), BLOB, Progress()))

@@ -139,7 +139,7 @@ def test_every_answer_says_when(store: CheckpointStore) -> None:
     absent = store.get(KEY)
     created = store.create(KEY, FULL)
     replaced = store.replace(KEY, FULL, created.etag)
-    moments = [absent.at, created.at, replaced.at, store.get(KEY).at]
+    moments = [one.server_time for one in (absent, created, replaced, store.get(KEY))]
     assert moments == sorted(moments)
     assert moments[-1] - moments[0] < timedelta(minutes=1)
     assert {moment.utcoffset() for moment in moments} == {timedelta(0)}

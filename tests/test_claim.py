@@ -72,7 +72,7 @@ def test_the_first_worker_takes_the_blob_for_so_long(store: Store) -> None:
     assert claim.progress == Progress()
     assert stored.owner == "a"
     assert stored.owned_until is not None
-    assert (stored.owned_until - store.get(KEY).at).total_seconds() == OWNED_FOR_S
+    assert (stored.owned_until - store.get(KEY).server_time).total_seconds() == OWNED_FOR_S
     assert store.calls == {"get": 3, "create": 1}  # one of the gets is ours, two the test's
 
 
@@ -186,7 +186,7 @@ def test_a_renewal_whose_answer_comes_after_its_end_is_repeated_before_sending()
     store.answers_after_s = [OWNED_FOR_S + 1, 0]
     claim.keep()
     assert store.answers_after_s == []
-    assert store.stored().owned_by_another("b", store.get(KEY).at)
+    assert store.stored().owned_by_another("b", store.get(KEY).server_time)
 
 
 def test_a_renewal_whose_answer_comes_after_another_has_taken_the_blob_is_no_renewal() -> None:
@@ -248,7 +248,7 @@ def test_abandoning_lets_go_and_moves_nothing(store: Store) -> None:
 
 def test_failures_are_counted_until_it_goes_well(store: Store) -> None:
     for attempts in (1, 2):
-        at = store.get(KEY).at
+        at = store.get(KEY).server_time
         assert taken(store, "a").abandon("why") == Failure(attempts, at, "why")
         assert store.stored().failure == Failure(attempts, at, "why")
     assert taken(store, "b").finish(SOME) is True

@@ -11,11 +11,11 @@ import pytest
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 
-from flowlog_core.clients import WORST_CALL_S
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
 from flowlog_core.errors import SettingsError
+from flowlog_core.storage.timeouts import LONGEST_CALL_S, MIN_CLAIM_S
 
 PROJECT = Path(__file__).parents[1]
 LOCAL = {
@@ -278,12 +278,16 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_a_send_cannot_outlive_the_claim_it_was_made_under() -> None:
-    """`Claim.keep` leaves at least a third of the time; one call must end within it."""
-    assert Settings.from_environment(LOCAL).claim_s / 3 >= WORST_CALL_S
-    assert faults_of({**LOCAL, "FLOWLOG_CLAIM_S": str(WORST_CALL_S * 3 - 10)}) == [
-        f"FLOWLOG_CLAIM_S: '{WORST_CALL_S * 3 - 10}' cannot be used. Write a whole number of "
-        "seconds from 180 to 3600"
+    """`Claim.keep` leaves at least a third of the time; one call must end within it.
+
+    Three tries of 5 s to connect and 10 s to read, and waits of at most 4 and 6 s between them.
+    """
+    assert LONGEST_CALL_S == 3 * (5 + 10) + 4 + 6
+    assert Settings.from_environment(LOCAL).claim_s >= MIN_CLAIM_S == 3 * LONGEST_CALL_S
+    assert faults_of({**LOCAL, "FLOWLOG_CLAIM_S": "164"}) == [
+        "FLOWLOG_CLAIM_S: '164' cannot be used. Write a whole number of seconds from 165 to 3600"
     ]
+    assert Settings.from_environment({**LOCAL, "FLOWLOG_CLAIM_S": "165"}).claim_s == 165
 
 
 def test_the_readme_documents_every_setting_as_it_is() -> None:

@@ -564,11 +564,11 @@ class Changing(MemoryBlobs):
     def __post_init__(self) -> None:
         MemoryBlobs.__init__(self)
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         if self.calls["read"] + 1 == self.before_read:
             self.before_read = 0
             self.change(self)
-        return super().read(blob, start, most_bytes, etag)
+        return super().read(blob, start, max_bytes, etag)
 
 
 LONG = [made(100 + n, tuples=1) for n in range(12)]

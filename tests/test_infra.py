@@ -35,7 +35,7 @@ from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
 from flowlog_core.doctor.facts import cheap_findings
-from flowlog_core.shards import MOST_SHARDS
+from flowlog_core.shards import MAX_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.
 HOST_SETTINGS = {
@@ -160,7 +160,7 @@ def test_what_the_app_needs_in_its_account_is_created() -> None:
     assert deployed_to == f"https://{state_of(made)}.blob.core.windows.net/deployments"
 
 
-@pytest.mark.parametrize("shards", [2, MOST_SHARDS])
+@pytest.mark.parametrize("shards", [2, MAX_SHARDS])
 def test_the_queue_of_every_shard_is_created(shards: int) -> None:
     made = main(**TWO, shards=shards)
     settings = Settings.from_environment(settings_of(made))
@@ -170,7 +170,7 @@ def test_the_queue_of_every_shard_is_created(shards: int) -> None:
 def test_no_more_shards_are_deployed_than_the_app_accepts() -> None:
     decorators = read(ROOT / "infra/main.bicep").declarations["shards"].decorators
     limits = {name: given for name, given in decorators.items() if name.endswith("Value")}
-    assert limits == {"minValue": [("value", 1)], "maxValue": [("value", MOST_SHARDS)]}
+    assert limits == {"minValue": [("value", 1)], "maxValue": [("value", MAX_SHARDS)]}
 
 
 def registered(environment: dict[str, str]) -> dict[str, str]:

@@ -429,8 +429,8 @@ def test_a_blob_that_is_archived_while_it_is_read_is_a_failure_too(world: World)
     world.append(*entries_of(1, ["nsg2"] * 40))
     whole = world.blobs.read
 
-    def read(blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
-        slice_read = whole(blob, start, most_bytes, etag)
+    def read(blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        slice_read = whole(blob, start, max_bytes, etag)
         if etag is None:
             world.blobs.archive(blob)
         return slice_read

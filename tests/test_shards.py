@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.shards import MOST_SHARDS, shard_of, suffixes
+from flowlog_core.shards import MAX_SHARDS, shard_of, suffixes
 from flowlog_core.testing.memory import some_blob
 
-SHARDS = st.integers(1, MOST_SHARDS)
+SHARDS = st.integers(1, MAX_SHARDS)
 NAMES = st.text(max_size=8)
 
 
@@ -72,7 +72,7 @@ def test_letter_case_makes_no_other_shard() -> None:
     for number in range(50):
         upper = blob_of("Account", "Logs", "/SUBSCRIPTIONS/X", f"000D3A{number:06X}")
         lower = blob_of("account", "logs", "/subscriptions/x", f"000d3a{number:06x}")
-        assert shard_of(upper, MOST_SHARDS) == shard_of(lower, MOST_SHARDS)
+        assert shard_of(upper, MAX_SHARDS) == shard_of(lower, MAX_SHARDS)
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -105,7 +105,7 @@ def test_many_interfaces_are_spread_evenly(shards: int) -> None:
 def test_a_shard_puts_two_digits_behind_a_name_and_the_only_one_nothing() -> None:
     assert suffixes(1, "-") == [""]
     assert suffixes(2, "-") == ["-00", "-01"]
-    assert suffixes(MOST_SHARDS, "|")[-1] == "|31"
+    assert suffixes(MAX_SHARDS, "|")[-1] == "|31"
 
 
 def test_the_readme_registers_a_trigger_for_the_queue_of_each_shard() -> None:

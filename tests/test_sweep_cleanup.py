@@ -65,11 +65,11 @@ def test_one_that_changes_meanwhile_stays(world: World) -> None:
     world.add(blob)
 
     class Busy(MemoryBlobs):
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             answer = world.checkpoints.get(checkpoint_key(blob))
             assert answer.checkpoint is not None
             world.checkpoints.replace(checkpoint_key(blob), answer.checkpoint, answer.etag)
-            return super().read(blob, start, most_bytes, etag)
+            return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Busy(world.clock)
     assert world.tidy() == 0
@@ -81,10 +81,10 @@ def test_what_cannot_be_told_stays_and_stops_nothing(world: World) -> None:
     world.add(forbidden, gone)
 
     class Guarded(MemoryBlobs):
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             if blob == forbidden:
                 raise NotAllowed("403")
-            return super().read(blob, start, most_bytes, etag)
+            return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Guarded(world.clock)
     assert world.tidy() == 1
@@ -116,10 +116,10 @@ def test_a_checkpoint_of_an_account_that_is_no_source_any_more_stays_and_stops_n
     world.add(retired, gone)
 
     class Sources(MemoryBlobs):
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             if blob == retired:
-                return AzureBlobs({}).read(blob, start, most_bytes, etag)
-            return super().read(blob, start, most_bytes, etag)
+                return AzureBlobs({}).read(blob, start, max_bytes, etag)
+            return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Sources(world.clock)
     assert world.tidy() == 1

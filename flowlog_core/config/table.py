@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from flowlog_core.connection_names import is_connection_name
-from flowlog_core.shards import MOST_SHARDS
+from flowlog_core.shards import MAX_SHARDS
+from flowlog_core.storage.timeouts import MIN_CLAIM_S
 
 
 class Row(NamedTuple):
@@ -193,7 +194,7 @@ TABLE: tuple[Row, ...] = (
         "1",
         "Number of queues (or table partitions per hour) to spread interfaces over. With 2 or "
         "more, queues are named FLOWLOG_QUEUE-00, -01, …",
-        _whole_number(1, MOST_SHARDS, "shards"),
+        _whole_number(1, MAX_SHARDS, "shards"),
     ),
     Row(
         "FLOWLOG_QUEUE_ENCODING",
@@ -214,7 +215,7 @@ TABLE: tuple[Row, ...] = (
         "claim_s",
         "180",
         "Seconds after which another worker may take over a blob whose worker died.",
-        _whole_number(180, 3600, "seconds"),
+        _whole_number(MIN_CLAIM_S, 3600, "seconds"),
     ),
     Row(
         "FLOWLOG_SWEEP_MINUTES",

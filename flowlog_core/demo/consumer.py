@@ -11,8 +11,8 @@ from typing import Any
 from azure.storage.queue import QueueClient
 
 from flowlog_core.consume import decode, receive
-from flowlog_core.creation import created_when_absent
 from flowlog_core.demo.ledger import Ledger
+from flowlog_core.storage.create_on_demand import create_if_missing
 
 _IDLE_S = 0.03
 _LATEST_KEPT = 100
@@ -46,7 +46,7 @@ class Consumer:
 
     def _take(self, queue: QueueClient) -> int:
         """Take what one call gives; how many messages that was."""
-        messages = created_when_absent(lambda: receive(queue), queue.create_queue)
+        messages = create_if_missing(lambda: receive(queue), queue.create_queue)
         at_s = time.monotonic()
         for message in messages:
             records = decode(message.content).records

@@ -33,11 +33,11 @@ from azure.data.tables import TableTransactionError, UpdateMode
 from azure.storage.queue import QueueClient
 
 from flowlog_core.config.connections import Connection
-from flowlog_core.creation import is_absent
 from flowlog_core.doctor.explain_error import code_of
 from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.messages import SCHEMA
+from flowlog_core.storage.create_on_demand import is_missing
 
 _HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is invisible
 _NO_ETAG = "W/\"datetime'2000-01-01T00%3A00%3A00.0000000Z'\""
@@ -57,7 +57,7 @@ def log_containers(at: Installation, source: Connection) -> Iterator[Finding]:
             if first is not None:
                 client.download_blob(first.name, 0, 1).readall()
         except ResourceNotFoundError as error:
-            if is_absent(error):
+            if is_missing(error):
                 yield Finding(
                     "warning",
                     f"Account {account} has no container {container}",
@@ -144,7 +144,7 @@ def _table_sink(at: Installation) -> Iterator[Finding]:
                 raw_response_hook=at.hear,
             )
         except TableTransactionError as error:
-            if error.status_code != 404 or is_absent(error):
+            if error.status_code != 404 or is_missing(error):
                 raise
         yield Finding("ok", f"Table {name} accepts rows")
 
@@ -164,7 +164,7 @@ def _queue_sink(at: Installation, queue: QueueClient) -> Iterator[Finding]:
         try:
             queue.delete_message(_NO_MESSAGE, _NO_RECEIPT, raw_response_hook=at.hear)
         except HttpResponseError as error:
-            if is_absent(error):
+            if is_missing(error):
                 raise
             code = code_of(error)
             if code in ("AuthorizationPermissionMismatch", "InsufficientAccountPermissions"):
@@ -197,7 +197,7 @@ def _tried(
     try:
         yield from trial()
     except HttpResponseError as error:
-        if not is_absent(error):
+        if not is_missing(error):
             raise
     else:
         return

@@ -12,11 +12,11 @@ from azure.core.exceptions import ResourceNotFoundError
 from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
-from flowlog_core.creation import is_absent
 from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.listing import Listed, flow_logs_since
+from flowlog_core.storage.create_on_demand import is_missing
 from flowlog_core.sweep.sweep import SWEEP_KEY, is_behind
 
 LATE = timedelta(minutes=10)
@@ -169,7 +169,7 @@ def poison_queue(at: Installation, source: Connection) -> list[Finding]:
     try:
         properties = queue.get_queue_properties(raw_response_hook=at.hear)
     except ResourceNotFoundError as error:
-        if not is_absent(error):
+        if not is_missing(error):
             raise
         messages = 0
     else:

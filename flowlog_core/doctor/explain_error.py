@@ -25,8 +25,7 @@ from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint
 from flowlog_core.doctor.facts import EXTRAS, Finding, is_emulator
 from flowlog_core.errors import FlowlogError
 from flowlog_core.secrets import redact
-
-_CODE_IN_BODY = re.compile(r'"code":\s*"(\w+)"')
+from flowlog_core.storage.responses import error_code
 
 # In what urllib3 says of a connection that failed.
 _HOST_AND_PORT = re.compile(r"host='([^']+)', port=(\d+)")
@@ -157,9 +156,4 @@ def code_of(error: HttpResponseError) -> str:
     if "failed to authenticate" in text:
         # Azurite answers a wrong key with the code AuthorizationFailure but Azure's own message.
         return "AuthenticationFailed"
-    code = getattr(error, "error_code", None)
-    if code is not None:
-        return str(getattr(code, "value", code))
-    # The tables client leaves the code of a failed insert in the body alone.
-    found = _CODE_IN_BODY.search(text)
-    return found[1] if found else ""
+    return error_code(error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from azure.core.pipeline import PipelineResponse
 from flowlog_core.clients import Clients, Patience
 from flowlog_core.config.settings import Settings
 from flowlog_core.service import Service
+from flowlog_core.storage.responses import server_time
 
 IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)
 """For one call of a check: a person is waiting, and a single failure is worth reporting."""
@@ -52,7 +52,7 @@ class Installation:
 
     def hear(self, response: PipelineResponse[Any, Any]) -> None:
         """Note the `Date` of an answer. Pass this as `raw_response_hook`."""
-        date = response.http_response.headers.get("Date")
+        date = server_time(response)
         if date is not None:
             host = urlsplit(response.http_request.url).netloc
-            self.ahead[host] = self.now() - parsedate_to_datetime(date).astimezone(UTC)
+            self.ahead[host] = self.now() - date

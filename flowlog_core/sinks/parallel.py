@@ -12,9 +12,9 @@ T = TypeVar("T")
 class Parallel:
     """A pool of threads for a whole process; each `__call__` may use all of it."""
 
-    def __init__(self, most_in_flight: int) -> None:
-        self._most = most_in_flight
-        self._pool = ThreadPoolExecutor(most_in_flight, thread_name_prefix="flowlog-send")
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="flowlog-send")
 
     def __call__(self, items: Iterable[T], do: Callable[[T], object]) -> int:
         """Do all, return how many; an item is drawn when there is room for it.
@@ -26,7 +26,7 @@ class Parallel:
         count = 0
         try:
             while True:
-                if len(under_way) >= self._most:
+                if len(under_way) >= self._max_in_flight:
                     done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                     for future in done:
                         future.result()

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from azure.storage.queue import QueueClient
 
-from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.storage.create_on_demand import create_if_missing
 
 _NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days
 
@@ -31,7 +31,7 @@ class QueueSink:
 
     def _send_one(self, message: Message) -> None:
         with storage_errors(f"sending message {message.id} to queue {self._queue.queue_name}"):
-            created_when_absent(
+            create_if_missing(
                 lambda: self._queue.send_message(message.text, time_to_live=_NEVER_EXPIRES_S),
                 self._queue.create_queue,
             )

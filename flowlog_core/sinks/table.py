@@ -17,12 +17,12 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
 from flowlog_core.blob import hour_key
 from flowlog_core.checkpoint import table_key
-from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
 from flowlog_core.records import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.table_batch import upsert
+from flowlog_core.storage.create_on_demand import create_if_missing
 
 MAX_BATCH_ROWS = 100
 MAX_BATCH_BYTES = 3 * 1024 * 1024
@@ -66,7 +66,7 @@ class TableSink:
         ):
             if upsert(self._table, batch.rows):
                 return
-            answers = created_when_absent(
+            answers = create_if_missing(
                 lambda: self._table.submit_transaction(
                     [("upsert", row, _REPLACE) for row in batch.rows]
                 ),

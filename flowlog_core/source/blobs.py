@@ -22,7 +22,7 @@ class AzureBlobs:
     def __init__(self, accounts: Mapping[str, BlobServiceClient]) -> None:
         self._accounts = accounts
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
         pinned: dict[str, Any] = {}
         if etag is not None:
@@ -32,7 +32,7 @@ class AzureBlobs:
             raise UnknownAccount(f"{blob}: its account is none of FLOWLOG_SOURCES")
         client = account.get_blob_client(blob.container, blob.name)
         with storage_errors(f"reading {blob} from byte {start}"):
-            stream = client.download_blob(start, most_bytes, max_concurrency=1, **pinned)
+            stream = client.download_blob(start, max_bytes, max_concurrency=1, **pinned)
             data = stream.readall()
         properties = stream.properties
         blob_bytes = int(str(properties.content_range).rpartition("/")[2])

@@ -33,7 +33,7 @@ def tidy(
     Raises a `StorageError` if the table cannot be read.
     """
     started, removed, kept = clock.monotonic(), 0, 0
-    oldest_kept = checkpoints.get(SWEEP_KEY).at - timedelta(days=keep_days)
+    oldest_kept = checkpoints.get(SWEEP_KEY).server_time - timedelta(days=keep_days)
     for key, answer in checkpoints.before(hour_key(oldest_kept)):
         if clock.monotonic() - started >= most_s:
             break

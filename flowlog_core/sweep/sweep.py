@@ -117,7 +117,7 @@ class Sweep:
 
     def look_at_all(self) -> Summary:
         """One pass over every hour there is, without a memory and beside other sweeps."""
-        now = self._pipeline.checkpoints.get(SWEEP_KEY).at
+        now = self._pipeline.checkpoints.get(SWEEP_KEY).server_time
         return self._go_on(SweepPass(now, _BEGINNING), now, _nothing, _nothing)[0]
 
     def _go_on(

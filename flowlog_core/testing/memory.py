@@ -150,7 +150,7 @@ class MemoryBlobs:
         with self._lock:
             self._archived.remove(blob)
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
         with self._lock:
             self.calls["read"] += 1
@@ -163,7 +163,7 @@ class MemoryBlobs:
                 raise Conflict(f"{blob} is not {etag} any more")
             if start >= len(content):
                 raise OutOfRange(f"{blob} has {len(content)} bytes")
-            data = content[start : start + most_bytes]
+            data = content[start : start + max_bytes]
             self.read_bytes += len(data)
             return Slice(data, version, len(content))
 

@@ -91,7 +91,7 @@ def _no_ring() -> list[Replacement]:
         store: CheckpointStore, key: CheckpointKey, blob: str, owner: str, *rest: Any
     ) -> Claim | None:
         seen = store.get(key)
-        if seen.checkpoint and seen.checkpoint.owned_by_another(owner, seen.at):
+        if seen.checkpoint and seen.checkpoint.owned_by_another(owner, seen.server_time):
             return None
         return real(store, key, blob, owner, *rest)
 
@@ -171,7 +171,7 @@ def _own_clock() -> list[Replacement]:
 
     def timed(store: Any, call: Callable[[], Any]) -> Any:
         seen = real(store, call)
-        return replace(seen, answer=replace(seen.answer, at=true_time(seen.answered)))
+        return replace(seen, answer=replace(seen.answer, server_time=true_time(seen.answered)))
 
     return [(claim._TimedStore, "_timed", timed)]
 
@@ -238,9 +238,9 @@ def _version_unpinned() -> list[Replacement]:
         def __init__(self, reader: LogReader) -> None:
             self._reader = reader
 
-        def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             del etag
-            return self._reader.read(blob, start, most_bytes, None)
+            return self._reader.read(blob, start, max_bytes, None)
 
     def read(
         reader: LogReader, blob: BlobRef, since: Progress, chunk_bytes: int

@@ -63,11 +63,11 @@ class SimulatedBlobs:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    def read(self, blob: BlobRef, start: int, most_bytes: int, etag: str | None) -> Slice:
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
         return self._line.call(
-            f"read {most_bytes} from {start} of {etag or 'the present version'}",
-            lambda: self._line.world.blobs.read(blob, start, most_bytes, etag),
+            f"read {max_bytes} from {start} of {etag or 'the present version'}",
+            lambda: self._line.world.blobs.read(blob, start, max_bytes, etag),
             writes=False,
         )
 

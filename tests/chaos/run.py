@@ -296,4 +296,4 @@ class HoursLater:
 
 
 def _later(answer: Answer) -> Answer:
-    return replace(answer, at=answer.at + _BACKOFF_IS_OVER_AFTER)
+    return replace(answer, server_time=answer.server_time + _BACKOFF_IS_OVER_AFTER)

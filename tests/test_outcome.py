@@ -1,8 +1,7 @@
-"""What an observer hears of every blob, and what the log says of it."""
+"""What `ingest` reports of every blob, and what it counts."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,7 +15,6 @@ from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.consume import decode
 from flowlog_core.errors import ClaimLost, FlowlogError, Unavailable
 from flowlog_core.ingest import ingest
-from flowlog_core.observe.log import LogObserver
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.records import Lines
@@ -201,59 +199,21 @@ def test_what_was_sent_and_not_committed_is_not_counted(
     assert len(pipeline.sink.messages) == 2  # type: ignore[attr-defined]  # it is a MemorySink
 
 
+def test_a_chunk_is_added_to_the_outcome_of_its_call() -> None:
+    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, rewrites=6, backlog_bytes=7, lag_s=8.0)
+    outcome += Outcome("forwarded", 10, 20, 30, 40, 50, lag_s=9.0)
+    assert outcome == Outcome("forwarded", 11, 22, 33, 44, 55, rewrites=6)
+    assert (outcome.backlog_bytes, outcome.lag_s) == (7, 9.0)
+    outcome += Outcome()  # without a record: the newest is still the one before
+    assert outcome.lag_s == 9.0
+
+
 def test_several_observers_hear_the_same() -> None:
     one, other = Ear(), Ear()
     outcome, failed = Outcome("handed_over"), Failed(0, 1, Unavailable("busy"))
     for tell, what in ((Observers.done, outcome), (Observers.failed, failed)):
         tell(Observers(one, other), BLOB, what)  # type: ignore[arg-type]  # each gets its own
     assert one == other == Ear([(BLOB, outcome)], [(BLOB, failed)])
-
-
-def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO, "flowlog_core")
-    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, 7, 8, 9.0)
-    outcome.seconds.update({"read": 0.25, "checkpoint": 1.0004})
-    LogObserver().done(BLOB, outcome)
-    LogObserver().done(BLOB, Outcome("handed_over"))
-    LogObserver().failed(BLOB, Failed(70, 2, Unavailable('said "busy"\nand left')))
-    LogObserver().failed(BLOB, Failed(0, None, MemoryError()))
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        (
-            "INFO",
-            f"forwarded {BLOB}: entries=1 records=2 messages=3 dead_letters=4 new_bytes=5 "
-            "backlog_bytes=8 rewrites=6 conflicts=7 lag_s=9.000 read_s=0.250 checkpoint_s=1.000",
-        ),
-        (
-            "INFO",
-            f"handed_over {BLOB}: entries=0 records=0 messages=0 dead_letters=0 new_bytes=0 "
-            "backlog_bytes=0 rewrites=0 conflicts=0",
-        ),
-        (
-            "ERROR",
-            f"failed {BLOB}: offset=70 attempt=2 error_type=Unavailable "
-            r'error="said \"busy\"\nand left"',
-        ),
-        ("ERROR", f'failed {BLOB}: offset=0 error_type=MemoryError error=""'),
-    ]
-
-
-def test_a_line_of_the_log_carries_its_fields_for_a_log_of_json(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    LogObserver().failed(BLOB, Failed(70, None, Unavailable("busy")))
-    (record,) = caplog.records
-    assert vars(record)["fields"] == {
-        "how": "failed",
-        "account": BLOB.account,
-        "container": BLOB.container,
-        "blob": BLOB.name,
-        "offset": 70,
-        "attempt": None,
-        "error_type": "Unavailable",
-        "error": "busy",
-    }
 
 
 def test_what_the_sink_refused_is_in_no_sum_of_traffic(pipeline: Pipeline) -> None:

@@ -1,0 +1,32 @@
+"""What Flowlog reads in the answers of a storage service: the error code and the time."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from azure.core.pipeline import PipelineResponse
+
+_CODE_IN_BODY = re.compile(r'(?:"code":\s*"|<(?:\w+:)?code>)(\w+)', re.IGNORECASE)
+
+
+def error_code(error: Exception) -> str:
+    """The service's error code, such as BlobNotFound. Empty if the answer had none."""
+    code = getattr(error, "error_code", None)  # text, or a member of an enumeration
+    if code is not None:
+        return str(getattr(code, "value", code))
+    # The tables client leaves the code of a failed insert or batch in the body, in its message.
+    found = _CODE_IN_BODY.search(str(error))
+    return found[1] if found else ""
+
+
+def server_time(response: PipelineResponse[Any, Any]) -> datetime | None:
+    """The `Date` of an answer, aware UTC in whole seconds. None if the header is missing.
+
+    Raises `ValueError` if the header is not a date.
+    """
+    date = response.http_response.headers.get("Date")
+    return None if date is None else parsedate_to_datetime(date).astimezone(UTC)
