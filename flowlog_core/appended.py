@@ -1,7 +1,7 @@
 """The bytes that were appended to a blob since its checkpoint, in bounded chunks.
 
-The first read asks for the blob as it is now; every further one is pinned to the same ETag, so
-that all chunks of one reading come from one version of the blob.
+The first read takes the blob as it is now. Every further read asks for the same ETag, so all chunks
+come from one version of the blob.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ class LogReader(Protocol):
     """Reads parts of blobs."""
 
     def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
-        """Up to `max_bytes` from `start`; of the version `etag`, or of the present one if None.
+        """Read up to `max_bytes` from `start`, of the version `etag` (None: the present one).
 
-        Raises `OutOfRange` if the blob has no byte at `start`, `Conflict` if its ETag is not
-        `etag` any more, `NotFound` if there is no such blob, `UnknownAccount` if its account is
-        none of those read from, or another `StorageError`.
+        Raises `OutOfRange` if the blob has no byte at `start`, `Conflict` if its ETag is no longer
+        `etag`, `NotFound` if the blob does not exist, `UnknownAccount` if its account is not one of
+        the sources, or another `StorageError`.
         """
         ...
 
 
 class Chunk(NamedTuple):
-    """A piece of what was appended."""
+    """Some of the appended bytes."""
 
     data: bytes
     before: bytes
-    """In a reading's first chunk: the up to 64 bytes before the checkpoint's offset."""
+    """In the first chunk, the up to `SEAM_BYTES` bytes before the checkpoint's offset."""
     etag: str
-    """The version that is being read; empty for a blob of no bytes."""
+    """The version that is read; empty for an empty blob."""
     left_bytes: int
     """How many bytes of that version come after this chunk."""
 
@@ -65,7 +65,7 @@ class Chunk(NamedTuple):
 def read_appended(
     reader: LogReader, blob: BlobRef, since: Progress, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[Chunk]:
-    """The bytes from `since.offset` on; at least one chunk, which is empty if nothing is new.
+    """Yield the bytes from `since.offset` on: at least one chunk, empty if nothing is new.
 
     Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
     before the offset are not those of the checkpoint's seam, `BlobGrew` between chunks, and

@@ -1,6 +1,6 @@
 """How far a blob has been forwarded, and who is forwarding it now.
 
-One entity a blob. It is only ever written on a condition: created where there is none, or replaced
+One entity a blob. Every write is conditional: the entity is created if there is none, or replaced
 If-Match. The rules for taking, ringing, committing and releasing it are in `claim`.
 """
 
@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 from flowlog_core.blob import BlobRef, digest, hour_key
 
 SEAM_BYTES = 64
-"""How many bytes before the offset are remembered, as a digest, to notice a rewritten blob."""
+"""How many bytes before the offset are kept as a digest, to detect a rewritten blob."""
 
 _KEY_CHARACTERS = 480  # Azure allows 1 KiB a key, 512 UTF-16 units; the rest is for the digest
 
 
 class CheckpointKey(NamedTuple):
-    """Where a blob's checkpoint stands: both parts are legal, readable Azure Table keys."""
+    """The key of a blob's checkpoint. Both parts are legal, readable Azure Table keys."""
 
     partition: str
     row: str
@@ -29,8 +29,8 @@ class CheckpointKey(NamedTuple):
 def checkpoint_key(blob: BlobRef) -> CheckpointKey:
     """The key of a blob's checkpoint: `account|container|resource` and `hour|mac|digest`.
 
-    Rows sort by hour. The digest of the whole name keeps apart blobs whose names differ in letter
-    case only, or in what the readable part leaves out: two blobs never share a checkpoint.
+    Rows sort by hour. Two blobs never share a checkpoint: the digest of the whole name differs
+    even if names differ in letter case only, or in a part that the key leaves out.
     """
     name_digest = digest(blob.name, digest_bytes=6)
     partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
@@ -59,7 +59,7 @@ _KEY_ESCAPES = {c: _escaped(c) for c in [*map(chr, range(0x20)), *"\\#?%!"]} | {
 
 
 def seam_of(before_offset: bytes) -> str:
-    """The digest that marks the bytes just before an offset; empty where there are none."""
+    """The digest of the bytes just before an offset; empty if there are none."""
     if not before_offset:
         return ""
     return digest(before_offset[-SEAM_BYTES:], digest_bytes=12)
@@ -67,19 +67,19 @@ def seam_of(before_offset: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What has been forwarded of a blob: the part of a checkpoint that a commit moves."""
+    """What has been forwarded of a blob: the part of a checkpoint that a commit changes."""
 
     offset: int = 0
-    """The byte after the last entry that was sent or set aside; 0 before the first."""
+    """The byte after the last entry that was sent or became a dead letter; 0 before the first."""
     seam: str = ""
     """`seam_of` the bytes before `offset`."""
     generation: int = 0
-    """How often the blob was found rewritten; a part of every id."""
+    """How often the blob was found to be rewritten. Part of every id."""
     etag: str = ""
     """The version of the blob that was read to its end; empty while something is known to be new.
     A listing that shows another ETag shows a blob that is ahead of its checkpoint."""
     pending_bytes: int = 0
-    """How many bytes at the end of that version make no complete entry yet."""
+    """How many bytes at the end of that version are not a complete entry yet."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
@@ -89,28 +89,28 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That forwarding failed, again and again perhaps, since it last went well."""
+    """Forwarding failed, once or more, since it last succeeded."""
 
     attempts: int
     at: datetime
-    """Of the last one, in the storage service's time."""
+    """Time of the last failure, by the storage service's clock."""
     error: str
-    """What the last one raised, in one line."""
+    """What the last failure raised, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The stored state of one blob. An empty `owner` means that nobody holds a claim."""
+    """The stored state of one blob. An empty `owner` means that no worker holds a claim."""
 
     blob: str
     progress: Progress = Progress()
     owner: str = ""
     owned_until: datetime | None = None
-    """When the claim runs out, in the storage service's time; None without an owner."""
+    """When the claim runs out, by the storage service's clock; None without an owner."""
     rings: int = 0
-    """Counts the events that came while somebody else held the claim."""
+    """Counts the events that arrived while another worker held the claim."""
     failure: Failure | None = None
-    """None once it went well."""
+    """None after a success."""
 
     def owned_by_another(self, me: str, now: datetime) -> bool:
         """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""
@@ -138,7 +138,7 @@ class Answer:
 class CheckpointStore(Protocol):
     """Where checkpoints are kept. Every write is conditional and every answer is timed.
 
-    All methods raise a `StorageError`; a write may then have happened all the same (a time-out).
+    All methods raise a `StorageError`. A write that raised may still have happened (a timeout).
     """
 
     def get(self, key: CheckpointKey) -> Answer:
@@ -146,11 +146,11 @@ class CheckpointStore(Protocol):
         ...
 
     def create(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
-        """Store the first version; `Conflict` where one exists already."""
+        """Store the first version. Raises `Conflict` if one exists already."""
         ...
 
     def replace(self, key: CheckpointKey, checkpoint: Checkpoint, etag: str) -> Answer:
-        """Store the next version; `Conflict` unless the stored ETag is still `etag`."""
+        """Store the next version. Raises `Conflict` unless the stored ETag is still `etag`."""
         ...
 
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
@@ -162,5 +162,5 @@ class CheckpointStore(Protocol):
         ...
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
-        """Remove a checkpoint; `Conflict` unless its ETag is still `etag`."""
+        """Remove a checkpoint. Raises `Conflict` unless its ETag is still `etag`."""
         ...

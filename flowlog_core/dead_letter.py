@@ -1,8 +1,8 @@
-"""What could not be read, kept for a person: one JSON blob an item, named by its position.
+"""Dead letters: input that could not be read, each in a JSON blob named by its position.
 
     2024-08-19T18Z/6045BDEC2532/<digest>.<generation>.<offset>[.<tuple index>].json
 
-The name and content follow from the position alone, so a repeat replaces the same item.
+Name and content depend on the position alone, so a repeat replaces the same blob.
 """
 
 from __future__ import annotations
@@ -36,41 +36,41 @@ MAX_RAW_CHARACTERS = 256
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """Something that was not forwarded, whole, with where it stood and why."""
+    """Input that was not forwarded: where it was, what it was, and why."""
 
     position: Position
     """Of the entry, or of the damaged span."""
     reason: str
     raw: bytes
-    """As written: the damaged bytes, the entry, or the tuple."""
+    """The damaged bytes, the entry or the tuple, as written."""
     tuple_index: int | None = None
     """Which tuple of the entry; None for a whole entry or span."""
     tuples: Sequence[BadTuple] = ()
-    """The bad ones, where many of one entry are kept together; what is long in them is cut."""
+    """The bad tuples, if many of one entry share a dead letter; long ones are cut."""
 
     @property
     def held_bytes(self) -> int:
-        """About how much memory it takes."""
+        """About how much memory it takes, in bytes."""
         return 1000 + len(self.raw) + sum(300 + len(bad.raw) for bad in self.tuples)
 
     @property
     def id(self) -> str:
-        """The position: the record id that the tuple would have had, or that of the entry."""
+        """The id that the tuple's record would have had, or the id of the entry."""
         if self.tuple_index is None:
             return self.position.entry_id
         return self.position.record_id(self.tuple_index)
 
     @property
     def name(self) -> str:
-        """The name of the item's blob."""
+        """The name of its blob."""
         log = self.position.blob.log
         return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
 
     def to_json(self) -> bytes:
-        """The item's content.
+        """The content of its blob.
 
-        Bytes that are not UTF-8 stand in `raw_base64` instead of `raw`, and so do those with so
-        many control characters that escapes for them would take more room.
+        `raw_base64` takes the place of `raw` for bytes that are not UTF-8, and for bytes with so
+        many control characters that escaping them would take more space.
         """
         item: dict[str, Any] = {
             "schema": SCHEMA,
@@ -101,11 +101,11 @@ class DeadLetter:
 def dead_letters_of(
     entry: EntryRecords, raw: bytes, bad: Sequence[BadTuple], too_large: Sequence[TooLarge] = ()
 ) -> list[DeadLetter]:
-    """One item for each bad tuple and too large record of an entry, or one for all of them.
+    """One dead letter for each bad tuple and too large record of an entry, or one for them all.
 
-    One for all holds the whole entry, `raw`. It takes the place of very many, and of
-    any where a bad one does not stand in the entry as its `raw` has it: that is what a parser made
-    of it, which may have lost a long number's digits, a key that stands there twice, or more.
+    One for them all holds the whole entry, `raw`. It is used if there are very many, and if a bad
+    tuple's text is not found in the entry: then the text is what a parser made of it, which may
+    have lost digits of a long number, or a key that occurs twice.
     """
     lines = entry.lines
     indexes = entry.tuple_indexes if too_large else ()
@@ -141,12 +141,12 @@ class DeadLetterStore(Protocol):
     """Where dead letters are kept."""
 
     def put(self, letters: Iterable[DeadLetter]) -> None:
-        """Keep all; returns when all are kept. Raises a `StorageError`."""
+        """Store all; returns once all are stored. Raises a `StorageError`."""
         ...
 
 
 class BlobDeadLetters:
-    """Keeps them in a blob container, which is created when it is absent."""
+    """Stores them in a blob container, which is created on first use."""
 
     def __init__(self, container: ContainerClient, parallel: Parallel) -> None:
         self._container, self._parallel = container, parallel
@@ -157,7 +157,7 @@ class BlobDeadLetters:
 
     def _put_one(self, letter: DeadLetter) -> None:
         content = letter.to_json()
-        with storage_errors(f"keeping dead letter {letter.name}"):
+        with storage_errors(f"storing dead letter {letter.name}"):
             create_if_missing(
                 lambda: self._container.upload_blob(
                     letter.name,

@@ -1,9 +1,9 @@
-"""Queue messages: an entry's records, in as few messages as the queue's limit allows.
+"""Queue messages: an entry's records in as few messages as the queue's limit allows.
 
     {"schema": "flowlog/1", "id": ..., "source": {...}, "count": N, "records": [...]}
 
 The text is base64, as a queue-triggered function expects it, of this JSON or of its gzip form.
-What goes into which message follows from the entry and the encoding alone.
+Which records a message holds depends on the entry and the encoding alone.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Message(NamedTuple):
 def messages_of(
     entry: EntryRecords, encoding: Encoding = "json", max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> tuple[Iterator[Message], list[TooLarge]]:
-    """The messages that carry an entry's records, and the records too large for any message.
+    """Return the messages that carry an entry's records, and the records too large for any.
 
-    Each message is made when it is drawn, so that they need not all fit into memory.
+    Each message is made when the iterator reaches it, so they need not all fit into memory.
     """
     max_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
     encode = _gzipped if encoding == "gzip" else b"".join

@@ -1,7 +1,7 @@
-"""Where flow records go. A sink knows its own limits: it packs first, then sends.
+"""Where flow records go. A sink packs an entry within its own limits, then sends it.
 
-`pack` is pure and depends on the entry alone, so whoever forwards the same entry again, after a
-crash, makes the same messages with the same ids.
+`pack` is pure and depends on the entry alone, so a worker that forwards the same entry again after
+a crash makes the same messages with the same ids.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class EntryRecords(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """A record that does not fit the sink even alone."""
+    """A record that is too large for the sink, even alone."""
 
     index: int
     """Which of the entry's records: an index of `lines`, not of the tuple."""
@@ -41,10 +41,10 @@ class TooLarge:
 
 
 class Packed(NamedTuple):
-    """An entry made ready for a sink."""
+    """An entry, packed for a sink."""
 
     messages: Iterable[Any]
-    """Each goes out in one call; what it is, only its sink knows. To be drawn once."""
+    """Each is sent in one storage call: a queue message, or a batch of table rows. Iterate once."""
     too_large: Sequence[TooLarge]
 
 
@@ -52,14 +52,14 @@ class Sink(Protocol):
     """One kind of destination."""
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """The messages that carry the entry's records; what fits none is given back."""
+        """Return the messages that carry the entry's records, and the records too large for any."""
         ...
 
     def send(self, messages: Iterable[Any]) -> int:
-        """Send all; returns how many, once every one is accepted. Several at a time.
+        """Send all messages, several at a time; return how many, once every one is accepted.
 
-        Messages are drawn one by one, each when there is room to send it. Whatever drawing one
-        raises, and the first `StorageError` of a sending, comes out after the last sending that
-        was under way has ended; some messages were sent then.
+        Takes the next message from the iterable when there is room to send it. Raises what the
+        iterable raises, or the first `StorageError` of a send, after every send that had begun has
+        ended. Some messages are sent then.
         """
         ...

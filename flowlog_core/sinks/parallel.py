@@ -1,4 +1,4 @@
-"""Several storage calls at a time, within a bound: the sinks and the dead letters share it."""
+"""Several storage calls at a time, up to a limit that sinks and dead letters share."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ T = TypeVar("T")
 
 
 class Parallel:
-    """A pool of threads for a whole process; each `__call__` may use all of it."""
+    """The thread pool of a process. Each call of it may use all threads."""
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
         self._pool = ThreadPoolExecutor(max_in_flight, thread_name_prefix="flowlog-send")
 
     def __call__(self, items: Iterable[T], do: Callable[[T], object]) -> int:
-        """Do all, return how many; an item is drawn when there is room for it.
+        """Call `do` for every item, taken when there is room for it; return how many there were.
 
-        Whatever drawing or doing raises comes out once everything under way has ended.
+        Raises what the iterable or `do` raises, after every call that had begun has ended.
         """
         under_way: set[Future[object]] = set()
         waiting = iter(items)
@@ -43,5 +43,5 @@ class Parallel:
         return count
 
     def close(self) -> None:
-        """Wait for what is under way and end the threads."""
+        """Wait for the calls that have begun, and end the threads."""
         self._pool.shutdown()

@@ -1,4 +1,4 @@
-"""The Storage queue sink: a queue, messages of at most 64 KiB."""
+"""The queue sink: messages of at most 64 KiB in an Azure Storage queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days
 
 
 class QueueSink:
-    """Puts messages into a Storage queue, which is created when it is absent."""
+    """Puts messages into a Storage queue, which is created on first use."""
 
     def __init__(self, queue: QueueClient, encoding: Encoding, parallel: Parallel) -> None:
         self._queue, self._encoding, self._parallel = queue, encoding, parallel

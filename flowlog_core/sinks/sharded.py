@@ -1,4 +1,4 @@
-"""Several sinks of one kind as one: each interface has a shard, and that is always the same."""
+"""Several sinks of one kind as one. An interface always has the same shard."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from flowlog_core.sinks import EntryRecords, Packed, Sink
 
 
 class ShardMessage(NamedTuple):
-    """What a shard's own sink packed, and which shard that is."""
+    """A message, and the shard whose sink packed it."""
 
     shard: int
     message: Any
 
 
 class ShardedSink:
-    """Hands each entry to the sink of its interface."""
+    """Passes each entry to the sink of its interface's shard."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
@@ -30,7 +30,7 @@ class ShardedSink:
         return Packed((ShardMessage(shard, message) for message in messages), too_large)
 
     def send(self, messages: Iterable[ShardMessage]) -> int:
-        """See `Sink.send`. Messages of one blob all have one shard, so they go out side by side."""
+        """See `Sink.send`. All messages of a blob have one shard, so they are sent in parallel."""
         return sum(
             self._sinks[shard].send(message.message for message in run)
             for shard, run in groupby(messages, key=lambda message: message.shard)

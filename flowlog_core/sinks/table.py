@@ -1,9 +1,9 @@
-"""The Table sink: one row a record, exact because a repeated row replaces itself.
+"""The table sink: one row a record. Exactly-once, because a repeated row replaces itself.
 
-PartitionKey is the resource and hour, RowKey the MAC, the entry's offset and the tuple's index,
-and the blob's digest and generation, which keep apart logs of one interface in two accounts. Where
-there are shards, `|` and the shard's number stand behind the hour: all of a resource's hour is
-from `RESOURCE|HOUR` on and below `RESOURCE|HOUR}`, with and without them.
+PartitionKey is the resource and hour. RowKey is the MAC, the entry's offset and the tuple's index,
+then the blob's digest and generation, which keep apart logs of one interface in two accounts. With
+shards, `|` and the shard's number follow the hour. All rows of a resource's hour have keys from
+`RESOURCE|HOUR` up to, but not including, `RESOURCE|HOUR}`, with or without shards.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ _REPLACE = {"mode": UpdateMode.REPLACE}
 
 
 class Batch(NamedTuple):
-    """Rows of one partition that go out in one transaction."""
+    """Rows of one partition, sent in one transaction."""
 
     first_id: str
     rows: list[dict[str, Any]]
 
 
 class TableSink:
-    """Upserts rows into a Storage table, which is created when it is absent.
+    """Upserts rows into a Storage table, which is created on first use.
 
-    `suffix` stands behind each PartitionKey.
+    `suffix` is appended to each PartitionKey.
     """
 
     def __init__(self, table: TableClient, parallel: Parallel, suffix: str = "") -> None:
