@@ -28,7 +28,7 @@ def preprovision(hook: Hook) -> None:
     if not accounts and not trial:
         raise Refused(*_NO_ACCOUNT)
     own = hook.value("AZURE_SUBSCRIPTION_ID")
-    hook.az.sign_in_checked(own or accounts[0].subscription if accounts else own, hook.name)
+    hook.az.sign_in_checked(own, hook.name)
     _register(hook, accounts, own, trial=trial, private=private)
     accounts = with_topics(hook.az, accounts, hook.value("AZURE_ENV_NAME"))
     if trial:
