@@ -1,6 +1,6 @@
 """azd's hooks, run as azd runs them, with an `az` and an `azd` that answer as Azure would.
 
-What the hooks are, and how azd.yaml names them; what they do is in the files beside this one.
+What the hooks are, and how azure.yaml names them; what they do is in the files beside this one.
 """
 
 from __future__ import annotations
