@@ -90,13 +90,14 @@ def roles(azure: Azure, account: str, *assignments: dict[str, object]) -> None:
 
 
 def subscriptions(azure: Azure, topic_id: str, **functions: str) -> None:
-    """Make the topic's subscriptions: those of these names, to the app, and one to elsewhere."""
+    """Make the topic's subscriptions: those of these names, to the app, and others' three."""
     made = [webhook(topic_id, name, BASE) for name in functions]
-    elsewhere = webhook(topic_id, "theirs", "https://requestb.in/15ksip71")
-    azure.answers(
-        f"GET {topic_id}/eventSubscriptions",
-        listed(*made, elsewhere, queue_subscription(topic_id, "que")),
+    others = (
+        webhook(topic_id, "theirs", "https://requestb.in/15ksip71"),
+        webhook(topic_id, "other-app", BASE.replace("func-x", "func-y")),
+        queue_subscription(topic_id, "que"),
     )
+    azure.answers(f"GET {topic_id}/eventSubscriptions", listed(*made, *others))
     for name, function in functions.items():
         query = f"functionName={function}&code=key-of-app" if function else "code=key-of-app"
         azure.answers(
@@ -155,10 +156,14 @@ def test_before_the_code_is_there_provisioning_leaves_the_events_to_the_deployme
 ) -> None:
     """An app that is starting has no keys, or other ones, or gives no answer at all."""
     azure.answers("functionapp keys", "", "masterKey\n", (1, "ERROR: Bad Gateway\n"))
-    for _ in range(3):
+    for said in (
+        "has no code yet",
+        "has no code yet",
+        "has not started with its code: ERROR: Bad Gateway",
+    ):
         ran = run(azure, "postprovision")
         assert (ran.returncode, ran.stderr) == (0, "")
-        assert ran.stdout == ("func-x has no code yet. Events are sent to it after 'azd deploy'.\n")
+        assert ran.stdout == f"func-x {said}. Events are sent to it after 'azd deploy'.\n"
     assert azure.changes() == []
 
 

@@ -119,9 +119,13 @@ def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, tri
     Before their functions are gone: the host accepts events of a function that does not exist, and
     drops them.
     """
+    try:
+        deployed = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+    except Refused:
+        return  # the deployment that follows writes it anew
     removed = [
         old
-        for old in read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+        for old in deployed
         if not any(account.is_at(old.id) for account in accounts)
         and not (trial and old.name == "trial")
     ]
