@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 MODULES = """
-blob framing groups json_scan normalize outline records shards traffic unframed
+blob connection_names framing groups json_scan normalize outline records shards traffic unframed
 """
 
 

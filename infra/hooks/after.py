@@ -26,6 +26,13 @@ KEY_LOOKS, BETWEEN_LOOKS_S = 60, 10.0
 DEPLOYMENT_TRIES = 3
 
 
+class NoAnswer(Exception):
+    """The app did not say which keys it has; the arguments are what `az` said, line by line."""
+
+    def __str__(self) -> str:
+        return " ".join(self.args)
+
+
 def postdeploy(hook: Hook) -> None:
     """Wait for the key of the blob triggers, then send the events."""
     hook.needed(*NEEDED)
@@ -38,31 +45,37 @@ def postprovision(hook: Hook) -> None:
     """Send the events if the app has its code already: accounts may be new, or have new names."""
     hook.needed(*NEEDED)
     hook.az.sign_in_checked(hook.value("AZURE_SUBSCRIPTION_ID"), hook.name)
+    app = hook.value("FLOWLOG_FUNCTION_APP")
     try:
-        ready = KEY in _keys(hook)
-    except AzFailed:
-        ready = False  # an app without code often has no answer
-    if not ready:
+        if KEY in _keys(hook):
+            _send_events(hook)
+            return
+        hook.say(f"{app} has no code yet. Events are sent to it after 'azd deploy'.")
+    except NoAnswer as failed:  # as of an app without code, often
         hook.say(
-            f"{hook.value('FLOWLOG_FUNCTION_APP')} has no code yet. Events are sent to it after "
+            f"{app} has not started with its code: {failed}. Events are sent to it after "
             "'azd deploy'."
         )
-        return
-    _send_events(hook)
 
 
 def _keys(hook: Hook) -> list[str]:
-    """The names of the app's system keys; the keys themselves are not asked for."""
+    """The names of the app's system keys; the keys themselves are not asked for.
+
+    Raises `NoAnswer`.
+    """
     subscription, group, app = (hook.value(name) for name in NEEDED[:3])
     where = ("--subscription", subscription, "--resource-group", group, "--name", app)
     query = ("--query", "systemKeys | keys(@)", "--output", "tsv")
-    return hook.az.run("functionapp", "keys", "list", *where, *query).split()
+    try:
+        return hook.az.run("functionapp", "keys", "list", *where, *query).split()
+    except AzFailed as failed:
+        raise NoAnswer(*str(failed).splitlines()) from failed
 
 
 def _wait_for_key(hook: Hook) -> None:
     """The host makes the key when it first starts with the code."""
     app = hook.value("FLOWLOG_FUNCTION_APP")
-    said: list[str] = []
+    said: tuple[str, ...] = ()
     for look in range(KEY_LOOKS):
         if look == 1:
             hook.say(f"Waiting for {app} to start with the new code")
@@ -71,9 +84,9 @@ def _wait_for_key(hook: Hook) -> None:
         try:
             if KEY in _keys(hook):
                 return
-            said = []
-        except AzFailed as failed:
-            said = str(failed).splitlines()
+            said = ()
+        except NoAnswer as failed:
+            said = failed.args
     raise Refused(
         *said,
         f"{app} has no key '{KEY}' after {KEY_LOOKS} looks, so its blob triggers have not started.",

@@ -36,19 +36,20 @@ class Az:
         self._program = shutil.which("az", path=environment.get("PATH", ""))
 
     def sign_in_checked(self, subscription: str, hook: str) -> None:
-        """Raise `Refused` unless `az` is there and may use `subscription`."""
+        """Raise `Refused` unless `az` is there and may use `subscription`; empty: any."""
         if self._program is None:
             raise Refused(
                 "the Azure CLI, 'az', was not found. Install it "
                 f"(https://aka.ms/installazurecli), then run 'azd hooks run {hook}'."
             )
         try:
-            self.run("account", "show", "--subscription", subscription, "--output", "none")
+            which = ("--subscription", subscription) if subscription else ()
+            self.run("account", "show", *which, "--output", "none")
         except AzFailed as failed:
             raise Refused(
                 *str(failed).splitlines(),
-                f"the Azure CLI cannot use subscription {subscription}. Run 'az login', then "
-                f"'azd hooks run {hook}'.",
+                f"the Azure CLI cannot use subscription {subscription or 'any'}. Run 'az login', "
+                f"then 'azd hooks run {hook}'.",
             ) from failed
 
     def run(self, *arguments: str) -> str:

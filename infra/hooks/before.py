@@ -28,7 +28,7 @@ def preprovision(hook: Hook) -> None:
     if not accounts and not trial:
         raise Refused(*_NO_ACCOUNT)
     own = hook.value("AZURE_SUBSCRIPTION_ID")
-    hook.az.sign_in_checked(own or accounts[0].subscription if accounts else own, hook.name)
+    hook.az.sign_in_checked(own, hook.name)
     _register(hook, accounts, own, trial=trial, private=private)
     accounts = with_topics(hook.az, accounts, hook.value("AZURE_ENV_NAME"))
     if trial:
@@ -119,9 +119,13 @@ def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, tri
     Before their functions are gone: the host accepts events of a function that does not exist, and
     drops them.
     """
+    try:
+        deployed = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+    except Refused:
+        return  # the deployment that follows writes it anew
     removed = [
         old
-        for old in read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+        for old in deployed
         if not any(account.is_at(old.id) for account in accounts)
         and not (trial and old.name == "trial")
     ]

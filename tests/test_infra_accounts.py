@@ -1,0 +1,199 @@
+"""The list of log accounts: what it may say, and that the template then makes the same of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.hooks.accounts import LogAccount, Refused, parse_accounts, read_event_sources
+
+ROOT = Path(__file__).resolve().parents[1]
+BICEP = ROOT / "../shared/tools/bicep"
+SUBSCRIPTION = "5b4b650e-28b9-4790-b3ab-ddbd88d727c4"
+STORAGE = (
+    f"/subscriptions/{SUBSCRIPTION}/resourceGroups/logs/providers/Microsoft.Storage/storageAccounts"
+)
+EAST = LogAccount("east", SUBSCRIPTION, "logs", "logse")
+WEST = LogAccount("west_2", SUBSCRIPTION, "Logs.(West)-1", "logsw", "their-topic")
+
+
+@pytest.mark.parametrize(
+    ("text", "accounts"),
+    [
+        ("", ()),
+        ("  ", ()),
+        (f"east={STORAGE}/logse", (EAST,)),
+        (f" east = {STORAGE}/logse , west_2={WEST.id}=their-topic", (EAST, WEST)),
+        # As Azure Resource Manager returns ids at times, see azure_stand_in.topic.
+        (f"east={STORAGE}/logse".lower(), (EAST,)),
+        (f"east={STORAGE}/LOGSE".upper().replace("EAST", "east", 1), (EAST,)),
+    ],
+)
+def test_a_list_is_read(text: str, accounts: tuple[LogAccount, ...]) -> None:
+    found = parse_accounts(text)
+    assert [account.id.lower() for account in found] == [account.id.lower() for account in accounts]
+    assert [(a.name, a.account, a.topic) for a in found] == [
+        (a.name, a.account, a.topic) for a in accounts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (f"east={STORAGE}/logse,", "there is a comma too many at the end. Remove it."),
+        (f",east={STORAGE}/logse", "there is a comma too many at the beginning. Remove it."),
+        (
+            f"east={STORAGE}/logse,,west={STORAGE}/logsw",
+            "there is a comma too many between two accounts. Remove it.",
+        ),
+        (f"east={STORAGE}/logse,\nwest={STORAGE}/logsw", "contains a line break or a tab."),
+        (f"east=\t{STORAGE}/logse", "contains a line break or a tab."),
+        (f"east={STORAGE}/logse\r", "contains a line break or a tab."),
+        (
+            f"west={STORAGE}/logse,WEST={STORAGE}/logsw",
+            "'west' and 'WEST' are one name to the Functions host, which ignores case.",
+        ),
+        (
+            f"west={STORAGE}/logse,west={STORAGE}/logsw",
+            "'west' and 'west' are one name to the Functions host",
+        ),
+        (
+            f"a={STORAGE}/logse,b={STORAGE.lower()}/logse",
+            "'a' and 'b' are the same account, logse: every record would be sent twice.",
+        ),
+        (
+            f"x={STORAGE}/logse/blobServices/default",
+            "goes beyond the storage account. Leave out '/blobServices/default' at the end.",
+        ),
+        (f"x={STORAGE}/logse/", "goes beyond the storage account. Leave out '/' at the end."),
+        (f"x={STORAGE}/logse=", "ends in '='. Remove it"),
+        (f"x={STORAGE}/logse=a b", "'a b' is not the name of a system topic."),
+        (f"x={STORAGE}/logse=t=u", "is no account. Write NAME=RESOURCE_ID"),
+        (f"a__b={STORAGE}/logse", "the name 'a__b' contains __ or ends in _"),
+        (f"a_={STORAGE}/logse", "the name 'a_' contains __ or ends in _"),
+        (f"Storage={STORAGE}/logse", "reads its own setting AzureWebJobsStorage first"),
+        (f"dashboard={STORAGE}/logse", "reads its own setting AzureWebJobsdashboard first"),
+        (f"FeatureFlags={STORAGE}/logse", "AzureWebJobsFeatureFlags first"),
+        (f"AzureWebJobsStorage={STORAGE}/logse", "begins like a setting of the Functions host"),
+        (f"FLOWLOG_x={STORAGE}/logse", "begins like a setting of the Functions host or of Flowlog"),
+        (f"east-us={STORAGE}/logse", "is no name for a connection."),
+        (f"1st={STORAGE}/logse", "is no name for a connection."),
+        (f"{STORAGE}/logse", "is no account. Write NAME=RESOURCE_ID"),
+        (f"={STORAGE}/logse", "is no name for a connection."),
+        ("x=logse", "'logse' is not the resource id of a storage account; 'az storage account"),
+        (f"x={STORAGE}/", "is not the resource id of a storage account"),
+        (f"x={STORAGE}/Lo-gs", "is not the resource id of a storage account"),
+        (f"x={STORAGE}/logse".replace("/logs/", "/lo gs/"), "is not the resource id"),
+        (f"x={STORAGE}/logse".replace(SUBSCRIPTION, "mine"), "is not the resource id"),
+        (f"x={STORAGE}/logse".replace("/logs/", "/logs./"), "no resource group ends in a full"),
+        (f"{'a' * 31}={STORAGE}/logse", "is longer than 30 characters. Shorten it."),
+    ],
+)
+def test_what_would_fail_double_or_mislead_is_refused(text: str, complaint: str) -> None:
+    with pytest.raises(Refused) as refused:
+        parse_accounts(text)
+    assert len(refused.value.lines) == 1, refused.value.lines
+    assert refused.value.lines[0].startswith("FLOWLOG_LOG_ACCOUNTS")
+    assert complaint in refused.value.lines[0]
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(Refused) as refused:
+        parse_accounts(f"Storage={STORAGE}/logse,x=y,x_={STORAGE}/logsw,")
+    assert len(refused.value.lines) == 4
+
+
+@pytest.mark.parametrize("name", ["trial", "Trial"])
+def test_the_name_of_the_trials_account_is_taken_while_there_is_a_trial(name: str) -> None:
+    text = f"{name}={STORAGE}/logse"
+    assert parse_accounts(text)[0].name == name
+    with pytest.raises(Refused, match="belongs to the account of FLOWLOG_TRIAL"):
+        parse_accounts(text, trial=True)
+
+
+@given(st.text("aA_=,/ .xs1-\t\né" + STORAGE, max_size=80))
+def test_whatever_is_written_is_read_or_refused_with_a_reason(text: str) -> None:
+    try:
+        accounts = parse_accounts(text)
+    except Refused as refused:
+        reasons = refused.lines
+    else:
+        assert parse_accounts(",".join(account.text for account in accounts)) == accounts
+        return
+    assert reasons
+    assert all(reason.startswith("FLOWLOG_LOG_ACCOUNTS") for reason in reasons)
+
+
+def test_what_the_template_puts_out_is_read_with_its_topics() -> None:
+    text = f"Storage={STORAGE}/logse=evgt-x-Storage,{WEST.text}"
+    assert [account.text for account in read_event_sources(text)] == text.split(",")
+    assert read_event_sources("") == ()
+    with pytest.raises(Refused, match="Run 'azd provision'"):
+        read_event_sources(f"a={STORAGE}/logse")
+
+
+LONGEST = "a" * 30
+
+
+@pytest.mark.skipif(
+    not BICEP.exists(), reason="Microsoft's Bicep compiler is not in ../shared/tools"
+)
+def test_the_template_makes_of_each_entry_what_was_read(tmp_path: Path) -> None:
+    """By Microsoft's own evaluation, `bicep snapshot`."""
+    accounts = parse_accounts(
+        f"east={STORAGE.lower()}/logse, west_2={WEST.id}=their-topic,{LONGEST}={STORAGE}/longest"
+    )
+    shutil.copytree(ROOT / "infra", tmp_path / "infra", ignore=shutil.ignore_patterns("*_env"))
+    parameters = tmp_path / "infra/test.bicepparam"
+    parameters.write_text(
+        "using 'main.bicep'\nparam environmentName = 'dev'\nparam location = 'westeurope'\n"
+        f"param logAccounts = '{','.join(account.text for account in accounts)}'\n"
+    )
+    options = ["--subscription-id", SUBSCRIPTION, "--tenant-id", SUBSCRIPTION]
+    options += ["--location", "westeurope", "--deployment-name", "x"]
+    ran = subprocess.run(
+        [BICEP, "snapshot", parameters, *options],
+        env={**os.environ, "HOME": str(tmp_path), "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    snapshot = json.loads((tmp_path / "infra/test.snapshot.json").read_text())
+    east, _, longest = accounts
+    made = sorted(
+        (resource["name"], resource["properties"]["source"].lower())
+        for resource in snapshot["predictedResources"]
+        if resource["type"] == "Microsoft.EventGrid/systemTopics"
+    )
+    token = made[0][0].split("-")[1]
+    assert made == [
+        (f"evgt-{token}-{LONGEST}", longest.id.lower()),
+        (f"evgt-{token}-east", east.id.lower()),
+    ]
+    assert all(3 <= len(name) <= 50 for name, _ in made)  # Azure's limits for a system topic
+    app = next(
+        resource
+        for resource in snapshot["predictedResources"]
+        if resource["type"] == "Microsoft.Web/sites"
+    )
+    settings = {
+        setting["name"]: setting["value"]
+        for setting in app["properties"]["siteConfig"]["appSettings"]
+    }
+    assert settings["FLOWLOG_SOURCES"] == f"east,west_2,{LONGEST}"
+    # The storage suffix of the cloud is the only thing that Azure alone knows.
+    assert all(f"'{a.account}'" in settings[f"{a.name}__blobServiceUri"] for a in accounts)
+    scopes = [
+        resource["properties"]["scopes"]
+        for resource in snapshot["predictedResources"]
+        if resource["type"] == "Microsoft.Insights/metricAlerts"
+    ]
+    assert [accounts[1].topic_id] in scopes
