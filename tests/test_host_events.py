@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -125,7 +126,7 @@ def test_an_event_leaves_one_line_of_the_apps_and_one_of_the_workers(
         host.wait_for(r"INVOKED \d+ vnet_FlowLogs", since=before)
         lines = host.found("PYTHON", before)
         told.append([re.findall(r"PYTHON (\w+) (\S+)", line)[0] for line in lines])
-    assert told[1] == [("INFO", "azure.functions"), ("INFO", "flowlog_core.pipeline")]
+    assert told[1] == [("INFO", "azure.functions"), ("INFO", "flowlog_core.observe.log")]
 
 
 def test_events_of_no_blob_and_of_no_function_are_dropped_in_debug_lines(
@@ -165,8 +166,8 @@ def test_after_the_death_of_the_worker_the_retry_comes_at_once_and_does_not_help
             host.kill_worker()
             host.wait_for(r"worker process \d+ ended with 137")
             host.wait_for(r"FAILED 1 vnet_FlowLogs: the worker process died")
-            host.wait_for(r"INVOKED 2 vnet_FlowLogs", within_s=20)
-            assert len(host.found("flowlog_core.pipeline rung ")) == 1
+            host.wait_for(r"INVOKED 2 vnet_FlowLogs")
+            assert len(host.found(r"PYTHON INFO flowlog_core\S* handed_over ")) == 1
             proxy.disarm()
             before = account.received()
             assert [tuple_of(record) for record in before] == writer.written[: len(before)]
@@ -197,3 +198,23 @@ def test_after_the_death_of_the_host_its_events_are_hidden_for_ten_minutes(
             assert visible(account.connection_string, host.event_queue) == 0
             asked = host.found(rf"GET .*/{host.event_queue}/messages\?")
             assert {re.findall("visibilitytimeout=([0-9]+)", line)[0] for line in asked} == {"600"}
+
+
+def test_polling_leaves_one_receipt_for_each_append(
+    app: Path, azurite: Azurite, account: Account
+) -> None:
+    """For ever, in the host's account; and what it finds is forwarded exactly."""
+    interface = Interface.vnet()
+    writer = account.writer(NetworkWatcherWriter, interface)
+    polling = {"FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan"}
+    append(writer, interface)
+    with running_host(PYTHONS[-1], app, account.environment | polling) as host:
+        host.wait_for(r"INVOKED 1 vnet_FlowLogs")
+        time.sleep(1.1)  # a scan sees changes by the second
+        append(writer, interface)
+        host.wait_for(r"INVOKED 2 vnet_FlowLogs")
+        receipts = account.blobs.get_container_client("azure-webjobs-hosts").list_blob_names(
+            name_starts_with=f"blobreceipts/{host.host_id}/"
+        )
+        assert len(list(receipts)) == 2
+    assert [tuple_of(record) for record in account.received()] == writer.written

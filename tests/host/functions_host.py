@@ -30,8 +30,10 @@ import pytest
 
 PROGRAM = Path(__file__).parents[3] / "shared/tools/functions-host"
 WORKER_HOST = Path(__file__).parents[1] / "worker_host.py"
-START_WITHIN_S = 40.0
+START_WITHIN_S = 90.0
 """Importing the app and starting .NET, on a machine that runs other tests at the same time."""
+WITHIN_S = 60.0
+"""For anything else: long, as tests of other files may use the same processors."""
 KEY = "key"
 
 needs_functions_host = pytest.mark.skipif(
@@ -124,7 +126,7 @@ class Host:
         _end_group(self._process)
         self._ended()
 
-    def wait_for_end(self, within_s: float = 60) -> int:
+    def wait_for_end(self, within_s: float = WITHIN_S) -> int:
         """Its exit code, once it has stopped by itself: 0 after "Host is shutting down"."""
         assert self._process is not None
         try:
@@ -179,7 +181,7 @@ class Host:
         return [line for line in self.lines[since:] if re.search(pattern, line)]
 
     def wait_for(
-        self, pattern: str, within_s: float = 30, *, times: int = 1, since: int = 0
+        self, pattern: str, within_s: float = WITHIN_S, *, times: int = 1, since: int = 0
     ) -> list[str]:
         """Wait until so many lines from `since` on match, and return all that do."""
         with self._news:
@@ -239,7 +241,7 @@ def running_host(
         host.kill()
 
 
-def wait_until(condition: Callable[[], bool], *hosts: Host, within_s: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], *hosts: Host, within_s: float = WITHIN_S) -> None:
     """Wait until something outside of the logs is so; else fail with what the hosts said."""
     deadline = time.monotonic() + within_s
     while not condition():
