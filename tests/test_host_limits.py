@@ -104,7 +104,7 @@ def test_a_failed_event_is_tried_five_times_within_seconds_and_then_laid_aside_a
 def test_a_function_that_runs_too_long_ends_the_worker_with_all_that_runs_in_it(
     tmp_path: Path, azurite: Azurite, unique: Callable[[str], str]
 ) -> None:
-    app = HeldApp(tmp_path, functionTimeout="00:00:03")
+    app = HeldApp(tmp_path, functionTimeout="00:00:08")
     first, second = blobs(azurite, unique("slow"), 2)
     with running_host(PYTHONS[-1], app.folder, app.environment | connections(azurite)) as host:
         host.post("hold", events(azurite, [first]))
@@ -112,7 +112,7 @@ def test_a_function_that_runs_too_long_ends_the_worker_with_all_that_runs_in_it(
         time.sleep(1.5)
         host.post("hold", events(azurite, [second]))
         host.wait_for("INVOKE 2 hold")
-        host.wait_for("TIMEOUT Timeout value of 00:00:03 was exceeded")
+        host.wait_for("TIMEOUT Timeout value of 00:00:08 was exceeded")
         host.wait_for(r"FAILED [12] hold: the worker process died", times=2)
         for name in (first, second):  # the host tries both again, in another worker
             app.let_go(name)

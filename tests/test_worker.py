@@ -194,7 +194,7 @@ def test_an_event_leaves_one_line_in_the_log(
     before = len(worker.logs)
     worker.now("invoke", **event(worker, account, interface))
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
-    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.observe.log"]
 
 
 def test_metrics_of_an_event_are_exported_and_the_log_does_not_tell_of_it(
@@ -233,7 +233,7 @@ def test_sums_of_an_events_traffic_are_sent_and_the_log_does_not_tell_of_it(
         worker.stop()
     assert sum(row["records"] for row in ingestion.rows) == 120
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
-    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.observe.log"]
 
 
 def test_what_does_not_fit_is_told_once_at_the_first_use(
