@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from azurite_installation import AzuriteInstallation
 from hypothesis import settings
+from support import ROOT
 
 from flowlog_core.demo.azurite import Azurite, running_azurite
 
@@ -48,3 +53,19 @@ def installation(
     installation = AzuriteInstallation(connection_string, unique)
     yield installation
     installation.close()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what is deployed, and nothing besides."""
+    folder = tmp_path_factory.mktemp("published")
+    package = folder / "flowlog.zip"
+    subprocess.run(
+        [sys.executable, ROOT / "tools/package.py", "--output", package],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    package.unlink()
+    return folder

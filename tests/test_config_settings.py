@@ -68,8 +68,8 @@ def test_everything_can_be_set() -> None:
         {
             "FLOWLOG_SOURCES": "eastus, westeurope",
             "eastus": KEYED,
-            "westeurope__blobServiceUri": "https://west.blob.core.windows.net/",
-            "westeurope__queueServiceUri": "https://west.queue.core.windows.net",
+            "westeurope__blobServiceUri": "https://azurite:10000/devstoreaccount1/",
+            "westeurope__queueServiceUri": "https://azurite:10001/devstoreaccount1",
             "westeurope__credential": "managedidentity",
             "westeurope__clientId": "11111111-2222-3333-4444-555555555555",
             "FLOWLOG_NSG_CONTAINER": "nsg",
@@ -99,8 +99,8 @@ def test_everything_can_be_set() -> None:
     westeurope = Connection(
         "westeurope",
         uris={
-            "blob": "https://west.blob.core.windows.net",
-            "queue": "https://west.queue.core.windows.net",
+            "blob": "https://azurite:10000/devstoreaccount1",
+            "queue": "https://azurite:10001/devstoreaccount1",
         },
         client_id="11111111-2222-3333-4444-555555555555",
     )
@@ -239,7 +239,8 @@ def test_sums_of_traffic_need_a_place_and_a_rule() -> None:
 
 
 def test_an_account_name_alone_is_said_not_to_be_enough() -> None:
-    assert faults_of({**LOCAL, "FlowLogs": "", "FlowLogs__accountName": "logs"}) == [
+    named = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"], "FlowLogs__accountName": "logs"}
+    assert faults_of(named) == [
         "FlowLogs__blobServiceUri: missing, needed for reading flow logs. FlowLogs__accountName "
         "alone is not enough: the Python worker's blob binding cannot use it. Write "
         "https://ACCOUNT.blob.core.windows.net",
@@ -247,6 +248,55 @@ def test_an_account_name_alone_is_said_not_to_be_enough() -> None:
         "FlowLogs__accountName alone is not enough: the Python worker's blob binding cannot use "
         "it. Write https://ACCOUNT.queue.core.windows.net",
     ]
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_setting_beside_the_identity_form_is_a_fault(text: str) -> None:
+    """With it the host's function never starts; test_host_limits shows that."""
+    addresses = {
+        "FlowLogs__blobServiceUri": "https://logs.blob.core.windows.net",
+        "FlowLogs__queueServiceUri": "https://logs.queue.core.windows.net",
+    }
+    storage = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    assert faults_of({**storage, **addresses, "FlowLogs": text}) == [
+        "FlowLogs: empty, beside FlowLogs__… for an identity. The Functions host reads the empty "
+        "text as a connection string and does not start the functions. Remove the setting"
+    ]
+    assert Settings.from_environment({**storage, **addresses}).sources[0].uris
+
+
+def test_polling_with_an_identity_is_refused_outside_azurite() -> None:
+    """In Azure the host would change the properties of the blob service, which no data role lets.
+
+    Source: learn.microsoft.com, "Set Blob Service Properties", authorization.
+    """
+    polling = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan"}
+    west = {
+        "FLOWLOG_SOURCES": "FlowLogs,west",
+        "west__blobServiceUri": "https://west.blob.core.windows.net",
+        "west__queueServiceUri": "https://west.queue.core.windows.net",
+    }
+    assert faults_of({**polling, **west}) == [
+        "FLOWLOG_TRIGGER_SOURCE: LogsAndContainerScan does not work with an identity (west): to "
+        "poll, the host switches on the account's logging (Set Blob Service Properties), which no "
+        "role for data permits. Write EventGrid"
+    ]
+    on_azurite = {
+        "west__blobServiceUri": "https://127.0.0.1:10000/devstoreaccount1",
+        "west__queueServiceUri": "https://127.0.0.1:10001/devstoreaccount1",
+    }
+    for others in (on_azurite, {"FLOWLOG_TRIGGER_SOURCE": "EventGrid"}):
+        assert Settings.from_environment({**polling, **west, **others}).sources[1].uris
+    # With a key the host has every right; and only sources are polled.
+    keyed = {**polling, "FlowLogs": KEYED}
+    assert Settings.from_environment(keyed).trigger_source == "LogsAndContainerScan"
+    state = {
+        "FLOWLOG_STATE": "west",
+        "west__blobServiceUri": west["west__blobServiceUri"],
+        "west__queueServiceUri": west["west__queueServiceUri"],
+        "west__tableServiceUri": "https://west.table.core.windows.net",
+    }
+    assert Settings.from_environment({**polling, **state}).state.uris
 
 
 def test_a_half_written_identity_is_completed_in_words() -> None:

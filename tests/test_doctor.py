@@ -185,7 +185,7 @@ def test_settings_that_cannot_be_read_are_exit_2_and_all_told() -> None:
 def test_an_identity_without_a_token_is_told_once(installation: AzuriteInstallation) -> None:
     """What App Service's own endpoint for tokens answers where the identity is not assigned."""
     by_identity = {
-        "FlowLogs": "",
+        "FLOWLOG_TRIGGER_SOURCE": "EventGrid",
         "FlowLogs__blobServiceUri": "https://logs.blob.core.windows.net",
         "FlowLogs__queueServiceUri": "https://logs.queue.core.windows.net",
         "FlowLogs__credential": "managedidentity",
@@ -194,6 +194,7 @@ def test_an_identity_without_a_token_is_told_once(installation: AzuriteInstallat
     }
     with stand_in(400, "") as address:
         environment = installation.environment | by_identity | {"IDENTITY_ENDPOINT": address}
+        del environment["FlowLogs"]
         code, out, _ = flowlog("doctor", "--json", environment=environment)
     told = [one for one in json.loads(out)["findings"] if one["about"] != "Settings"]
     assert code == 1

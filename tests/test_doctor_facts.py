@@ -123,16 +123,15 @@ def test_the_host_has_settings_of_its_own() -> None:
         ),
         (
             {
-                "FlowLogs": "",
-                "FlowLogs__blobServiceUri": "http://logs.blob.core.windows.net",
-                "FlowLogs__queueServiceUri": "https://logs.queue.core.windows.net",
+                "FLOWLOG_SOURCES": "Flows",
+                "Flows__blobServiceUri": "http://logs.blob.core.windows.net",
+                "Flows__queueServiceUri": "https://logs.queue.core.windows.net",
             },
             "EventGrid",
             Finding(
                 "fault",
-                "FlowLogs uses http, over which the SDK sends no token",
-                "Write https in the addresses FlowLogs__blobServiceUri, __queueServiceUri and so "
-                "on",
+                "Flows uses http, over which the SDK sends no token",
+                "Write https in the addresses Flows__blobServiceUri, __queueServiceUri and so on",
             ),
         ),
     ],
@@ -140,28 +139,6 @@ def test_the_host_has_settings_of_its_own() -> None:
 def test_http_is_refused(http: dict[str, str], source: str, finding: Finding) -> None:
     on_azure = {"WEBSITE_INSTANCE_ID": "1", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
     assert cheap(BY_HAND | on_azure | http | {"FLOWLOG_TRIGGER_SOURCE": source}) == [finding]
-
-
-@pytest.mark.parametrize(
-    ("blobs", "queues", "is_refused"),
-    [
-        ("https://logs.blob.core.windows.net", "https://logs.queue.core.windows.net", True),
-        ("https://127.0.0.1:10000/x", "https://127.0.0.1:10001/x", False),
-    ],
-)
-def test_an_identity_may_not_poll_an_account_of_azure(
-    blobs: str, queues: str, is_refused: bool
-) -> None:
-    by_identity = {"FlowLogs__blobServiceUri": blobs, "FlowLogs__queueServiceUri": queues}
-    expected = [
-        Finding(
-            "fault",
-            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and FlowLogs uses an identity: the "
-            "trigger must change properties of the blob service, and no role for data allows that",
-            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid",
-        )
-    ]
-    assert cheap(BY_HAND | {"FlowLogs": ""} | by_identity) == (expected if is_refused else [])
 
 
 @pytest.mark.parametrize(

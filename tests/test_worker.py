@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -18,30 +16,16 @@ from collector import running_collector
 from ingestion import running_ingestion
 from support import tuple_of
 from test_service import HOUR, Account
-from worker_process import Worker, running_worker
+from worker_process import PYTHONS, Worker, running_worker
 
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import LogWriter, NetworkWatcherWriter
 
-ROOT = Path(__file__).resolve().parents[1]
-PYTHONS = sorted((ROOT / ".venv-worker").glob("*/bin/python"))
 NSG, VNET = "insights-logs-networksecuritygroupflowevent", "insights-logs-flowlogflowevent"
 SETTINGS = {
     "FlowLogs": "UseDevelopmentStorage=true",
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
 }
-
-
-@pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what is deployed, and nothing besides."""
-    folder = tmp_path_factory.mktemp("published")
-    package = folder / "flowlog.zip"
-    subprocess.run([sys.executable, ROOT / "tools/package.py", "--output", package], check=True)
-    with zipfile.ZipFile(package) as archive:
-        archive.extractall(folder)
-    package.unlink()
-    return folder
 
 
 @pytest.fixture(params=PYTHONS, ids=lambda path: path.parts[-3])
@@ -65,13 +49,20 @@ def account(connection_string: str, unique: Callable[[str], str]) -> Iterator[Ac
     account.close()
 
 
-def event(worker: Worker, account: Account, interface: Interface, name: str = "") -> dict[str, str]:
-    """What an invocation says of the interface's blob, or of a blob of another name."""
+def event(worker: Worker, account: Account, interface: Interface, name: str = "") -> dict[str, Any]:
+    """What the host's blob trigger says of the interface's blob, or of a blob of another name."""
+    container, name = account.container_of(interface), name or interface.blob_name(HOUR)
+    place = {"Connection": "FlowLogs", "ContainerName": container, "BlobName": name}
+    reference = {
+        "version": "1.0",
+        "source": "AzureStorageBlobs",
+        "content_type": "application/json",
+        "content": json.dumps(place),
+    }
     return {
         "function_id": worker.function_ids[f"{interface.kind}_FlowLogs"],
-        "connection": "FlowLogs",
-        "container": account.container_of(interface),
-        "blob": name or interface.blob_name(HOUR),
+        "binding": reference,
+        "metadata": {"BlobTrigger": f"{container}/{name}", "name": name},
     }
 
 
@@ -203,7 +194,7 @@ def test_an_event_leaves_one_line_in_the_log(
     before = len(worker.logs)
     worker.now("invoke", **event(worker, account, interface))
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
-    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.observe.log"]
 
 
 def test_metrics_of_an_event_are_exported_and_the_log_does_not_tell_of_it(
@@ -242,7 +233,7 @@ def test_sums_of_an_events_traffic_are_sent_and_the_log_does_not_tell_of_it(
         worker.stop()
     assert sum(row["records"] for row in ingestion.rows) == 120
     by_app = [each for each in worker.logs[before:] if each["logger"] != "azure.functions"]
-    assert [each["logger"] for each in by_app] == ["flowlog_core.pipeline"]
+    assert [each["logger"] for each in by_app] == ["flowlog_core.observe.log"]
 
 
 def test_what_does_not_fit_is_told_once_at_the_first_use(

@@ -1,16 +1,21 @@
-"""Plays the Functions host to Microsoft's Python worker library, in a process of its own.
+"""Runs the app in Microsoft's Python worker library, in a process of its own.
 
 Run as `python -I worker_host.py FOLDER` by the Python of a folder in .venv-worker; FOLDER is the
-unpacked zip, and the environment holds the app's settings. Commands are read from standard input,
-one JSON object a line, and are answered in the order in which they end:
+unpacked zip, and the environment holds the app's settings. Two programs drive it: `worker_process`,
+which plays the host, and `functions-host`, which has the host's real triggers. Commands are read
+from standard input, one JSON object a line, and are answered in the order in which they end:
 
     {"id": 1, "do": "init"}               the worker imports the app
                                           -> "modules" imported so far; "network": what it tried
                                           to reach meanwhile, and could not
     {"id": 2, "do": "index"}              -> "functions": name, function_id, raw_bindings
     {"id": 3, "do": "load", "function_id": ...}
-    {"id": 4, "do": "invoke", "function_id": ..., "connection": ..., "container": ..., "blob": ...}
-    {"id": 5, "do": "invoke", "function_id": ...}                        of a timer
+    {"id": 4, "do": "invoke", "function_id": ..., "binding": {"version", "source", "content_type",
+     "content"}, "metadata": {...}}       a blob trigger: the reference that the function gets
+    {"id": 5, "do": "invoke", "function_id": ..., "arg": ..., "message": ..., "metadata": {...}}
+                                          a queue trigger: the parameter's name and the text;
+                                          "base64" instead of "message": bytes
+    {"id": 6, "do": "invoke", "function_id": ...}                                  a timer
 
 Every answer holds the `id`, `ok`, and for a failure the `error` that the host would be told. Log
 records come as lines of their own, `{"log": {"logger", "level", "message"}}`. At the end of the
@@ -20,6 +25,7 @@ input the worker is stopped as the host would stop it.
 from __future__ import annotations
 
 import asyncio
+import base64
 import importlib
 import json
 import logging
@@ -86,36 +92,32 @@ def forbid_network_while_indexing(event: str, args: tuple[Any, ...]) -> None:
         raise ConnectionRefusedError(f"{event} {args[1:]} while the app is indexed")
 
 
-def bound_blob(connection: str, container: str, blob: str) -> OneOf:
-    """What the host sends for a blob trigger with a deferred binding: names, and no content."""
-    names = {"Connection": connection, "ContainerName": container, "BlobName": blob}
-    reference = Message(
-        version="1.0",
-        source="AzureStorageBlobs",
-        content_type="application/json",
-        content=json.dumps(names).encode(),
-    )
-    return OneOf(name="blob", data=OneOf(model_binding_data=reference))
+def trigger_of(command: dict[str, Any]) -> OneOf:
+    """What the host sends as the function's parameter."""
+    if "binding" in command:  # deferred: where the blob is, and nothing of its content
+        told = command["binding"]
+        reference = Message(**{**told, "content": told["content"].encode()})
+        return OneOf(name="blob", data=OneOf(model_binding_data=reference))
+    if "message" in command:
+        return OneOf(name=command["arg"], data=OneOf(string=command["message"]))
+    if "base64" in command:
+        return OneOf(name=command["arg"], data=OneOf(bytes=base64.b64decode(command["base64"])))
+    timer = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
+    return OneOf(name="timer", data=OneOf(json=json.dumps(timer)))
 
 
 def invocation(command: dict[str, Any]) -> Message:
-    """The request that the host would make of an event."""
-    if "blob" in command:
-        names = command["connection"], command["container"], command["blob"]
-        bound = bound_blob(*names)
-        metadata = {
-            "BlobTrigger": OneOf(string="/".join(names[1:])),
-            "name": OneOf(string=names[2]),
-        }
-    else:
-        timer = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
-        bound, metadata = OneOf(name="timer", data=OneOf(json=json.dumps(timer))), {}
+    """The request that the host makes of an event."""
+    metadata = {
+        name: OneOf(string=value) if isinstance(value, str) else OneOf(json=json.dumps(value))
+        for name, value in command.get("metadata", {}).items()
+    }
     return Message(
         invocation_id=f"invocation-{command['id']}",
         function_id=command["function_id"],
         trace_context=Message(trace_parent="", trace_state="", attributes={}),
         retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
-        input_data=[bound],
+        input_data=[trigger_of(command)],
         trigger_metadata=metadata,
     )
 
@@ -159,7 +161,8 @@ async def serve(folder: str) -> None:
     runtime = importlib.import_module("azure_functions_runtime")
     runtime.start_threadpool_executor()
     loop = asyncio.get_running_loop()
-    commands = asyncio.StreamReader()
+    # A queue message holds up to 64 KiB, which base64 and JSON make longer.
+    commands = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
 
     async def run(line: bytes) -> None:

@@ -13,6 +13,8 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 HOST = Path(__file__).with_name("worker_host.py")
+PYTHONS = sorted((Path(__file__).resolve().parents[1] / ".venv-worker").glob("*/bin/python"))
+"""Each has the app's requirements and Microsoft's worker library (`make setup`)."""
 ANSWER_WITHIN_S = 60
 
 
@@ -32,7 +34,7 @@ class Worker:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def ask(self, do: str, **fields: str) -> Future[dict[str, Any]]:
+    def ask(self, do: str, **fields: Any) -> Future[dict[str, Any]]:
         """Send a command; its answer comes when it is there."""
         number = len(self._answers)
         answer = self._answers[number] = Future()
@@ -41,7 +43,7 @@ class Worker:
         self._process.stdin.flush()
         return answer
 
-    def now(self, do: str, **fields: str) -> dict[str, Any]:
+    def now(self, do: str, **fields: Any) -> dict[str, Any]:
         """Send a command and wait for its answer."""
         return self.ask(do, **fields).result(ANSWER_WITHIN_S)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 Service = Literal["blob", "queue", "table"]
 
 _DEVELOPMENT = "UseDevelopmentStorage=true"  # in these letters: some clients know no others
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _STRING_KEYS = {"accountname", "blobendpoint", "queueendpoint", "tableendpoint"}
 
 
@@ -27,6 +28,25 @@ class Connection:
     """Service addresses, where an identity is used."""
     client_id: str | None = None
     """Of a user-assigned identity; None: the app's own."""
+
+    @property
+    def is_emulator(self) -> bool:
+        """Whether the account is Azurite's, or an address of this machine."""
+        text = (self.connection_string or "").lower()
+        if "usedevelopmentstorage=true" in text:
+            return True
+        return any(
+            urlsplit(address).hostname in _LOOPBACK or "devstoreaccount" in address
+            for address in self.addresses
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses of services that the settings name, in lower case."""
+        if self.connection_string is None:
+            return [uri.lower() for uri in self.uris.values()]
+        parts = (part.partition("=") for part in self.connection_string.lower().split(";"))
+        return [value.strip() for name, _, value in parts if name.strip().endswith("endpoint")]
 
 
 def parse_connection(
@@ -55,6 +75,11 @@ def parse_connection(
     if not any(key.startswith(f"{name}__") for key in environment):
         faults.append(_absent(name, needed))
         return Connection(name)
+    if name in environment:
+        faults.append(
+            f"{name}: empty, beside {name}__… for an identity. The Functions host reads the empty "
+            "text as a connection string and does not start the functions. Remove the setting"
+        )
     uris: dict[Service, str] = {}
     for service, purpose in needed.items():
         setting = f"{name}__{service}ServiceUri"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -83,6 +83,8 @@ class Settings:
             for name, services in needed.items()
         }
         faults += _misread(source_names, environment)
+        if values["trigger_source"] == "LogsAndContainerScan":
+            faults += _cannot_scan([connections[name] for name in source_names])
         faults += _too_long(values["queue"], values["shards"])
         if sink_name == state_name:
             faults += _same(values)
@@ -158,6 +160,23 @@ def _too_long(queue: str, shards: int) -> list[str]:
     return [
         f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), which append "
         f"-00, -01, … to it. Write at most {max_characters} characters"
+    ]
+
+
+def _cannot_scan(sources: Sequence[Connection]) -> list[str]:
+    """The fault that the host would poll an account that it opens with an identity.
+
+    Source: Microsoft.Azure.WebJobs.Extensions.Storage.Blobs 5.3.10, whose polling sets the logging
+    properties of the blob service; learn.microsoft.com, "Set Blob Service Properties", which names
+    Microsoft.Storage/storageAccounts/blobServices/write, no data action.
+    """
+    names = [each.name for each in sources if each.uris and not each.is_emulator]
+    if not names:
+        return []
+    return [
+        "FLOWLOG_TRIGGER_SOURCE: LogsAndContainerScan does not work with an identity "
+        f"({', '.join(names)}): to poll, the host switches on the account's logging (Set Blob "
+        "Service Properties), which no role for data permits. Write EventGrid"
     ]
 
 

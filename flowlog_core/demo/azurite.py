@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,8 @@ class Azurite:
     def connection_string(self) -> str:
         """For `from_connection_string` of all three kinds of client."""
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
+            f"DefaultEndpointsProtocol={self.blob_url.partition(':')[0]};"
+            f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
             f"BlobEndpoint={self.blob_url};QueueEndpoint={self.queue_url};"
             f"TableEndpoint={self.table_url};"
         )
@@ -96,9 +97,11 @@ def find_azurite(environ: Mapping[str, str] = os.environ, project: Path = PROJEC
 
 @contextmanager
 def running_azurite(
-    executable: Path | None = None, *, start_within_s: float = 30.0
+    executable: Path | None = None, *, options: Sequence[str] = (), start_within_s: float = 30.0
 ) -> Iterator[Azurite]:
     """Start an Azurite of its own on free ports of 127.0.0.1, and end it on leaving.
+
+    `options` are passed to Azurite beside our own, such as those for TLS and identities.
 
     It begins empty and keeps everything in memory (blobs and messages together at most half of the
     machine's, Azurite's default), so nothing remains of it. It also ends when this process is
@@ -112,7 +115,7 @@ def running_azurite(
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(  # noqa: S603 - the program is the user's own choice, without a shell
-            [program, *_OPTIONS],
+            [program, *_OPTIONS, *options],
             cwd=tempfile.gettempdir(),  # should it ever write a file, then not in the user's folder
             stdin=subprocess.PIPE,
             stdout=log,

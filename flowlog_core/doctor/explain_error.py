@@ -22,7 +22,7 @@ from flowlog_core.doctor.advice import (
     advice,
 )
 from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint
-from flowlog_core.doctor.facts import EXTRAS, Finding, is_emulator
+from flowlog_core.doctor.facts import EXTRAS, Finding
 from flowlog_core.errors import FlowlogError
 from flowlog_core.secrets import redact
 from flowlog_core.storage.responses import error_code
@@ -54,7 +54,7 @@ def explain_error(error: Exception, endpoint: Endpoint) -> Finding:
         return Finding("fault", what, advice(to_do, endpoint))
     for word, what, to_do in BY_WORDS:
         if word in text:
-            is_azurite = word == "refused" and is_emulator(endpoint.connection)
+            is_azurite = word == "refused" and endpoint.connection.is_emulator
             text = what.format(endpoint=endpoint)
             return Finding("fault", text, advice(AZURITE if is_azurite else to_do, endpoint))
     what = f"Cannot read the answer of the {endpoint}: {text}"

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from flowlog_core import __version__, compiled
 from flowlog_core.config.connections import Connection
@@ -28,7 +27,6 @@ _PACKAGES = (
     "azure-data-tables",
     "azure-identity",
 )
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Level = Literal["ok", "unknown", "warning", "fault"]
 
@@ -112,27 +110,10 @@ def trigger_fits_plan(facts: Facts) -> Iterator[Finding]:
 
 
 def trigger_fits_account(facts: Facts) -> Iterator[Finding]:
-    """Azurite sends no events, and Event Grid cannot reach a machine outside Azure by itself.
-
-    In an account of Azure, LogsAndContainerScan changes the logging properties of the blob service,
-    which no role for data allows (docs/host.md).
-    """
+    """Azurite sends no events, and Event Grid cannot reach a machine outside Azure by itself."""
     if facts.settings.trigger_source != "EventGrid":
-        by_identity = [
-            source.name
-            for source in facts.settings.sources
-            if source.connection_string is None and not is_emulator(source)
-        ]
-        if by_identity:
-            yield Finding(
-                "fault",
-                f"FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, and {', '.join(by_identity)} "
-                "uses an identity: the trigger must change properties of the blob service, and no "
-                "role for data allows that",
-                "Set FLOWLOG_TRIGGER_SOURCE to EventGrid",
-            )
         return
-    emulators = [source.name for source in facts.settings.sources if is_emulator(source)]
+    emulators = [source.name for source in facts.settings.sources if source.is_emulator]
     if emulators:
         yield Finding(
             "fault",
@@ -182,7 +163,7 @@ def host_has_its_settings(facts: Facts) -> Iterator[Finding]:
 def connections_are_encrypted(facts: Facts) -> Iterator[Finding]:
     """The SDK sends no token over http, and accounts refuse http by default."""
     for connection in facts.connections:
-        if is_emulator(connection) or not _uses_http(connection):
+        if connection.is_emulator or not _uses_http(connection):
             continue
         if connection.connection_string is None:
             what = f"{connection.name} uses http, over which the SDK sends no token"
@@ -195,29 +176,11 @@ def connections_are_encrypted(facts: Facts) -> Iterator[Finding]:
         yield Finding("fault", what, f"Write https in {setting}")
 
 
-def is_emulator(connection: Connection) -> bool:
-    """Whether the account is Azurite's, or an address of this machine."""
-    text = (connection.connection_string or "").lower()
-    if "usedevelopmentstorage=true" in text:
-        return True
-    return any(
-        urlsplit(address).hostname in _LOOPBACK or "devstoreaccount" in address
-        for address in _addresses(connection)
-    )
-
-
 def _uses_http(connection: Connection) -> bool:
     text = (connection.connection_string or "").lower()
     return "defaultendpointsprotocol=http;" in f"{text};" or any(
-        address.startswith("http://") for address in _addresses(connection)
+        address.startswith("http://") for address in connection.addresses
     )
-
-
-def _addresses(connection: Connection) -> list[str]:
-    if connection.connection_string is None:
-        return [uri.lower() for uri in connection.uris.values()]
-    parts = (part.partition("=") for part in connection.connection_string.lower().split(";"))
-    return [value.strip() for name, _, value in parts if name.strip().endswith("endpoint")]
 
 
 class Extra(NamedTuple):
