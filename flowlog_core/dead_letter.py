@@ -21,7 +21,7 @@ from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoint import table_key
 from flowlog_core.creation import created_when_absent
 from flowlog_core.errors import storage_errors
-from flowlog_core.normalize import BadTuple
+from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 

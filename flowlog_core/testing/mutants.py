@@ -22,8 +22,8 @@ from flowlog_core.claim import Claim
 from flowlog_core.clock import Clock, Stopwatch
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
 from flowlog_core.forward_chunk import forward_chunk
-from flowlog_core.framing import Framer
 from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.simulated_judge import true_time
 
