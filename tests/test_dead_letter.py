@@ -18,7 +18,7 @@ from flowlog_core.dead_letter import (
     DeadLetter,
     dead_letters_of,
 )
-from flowlog_core.parsing.entry import BadTuple
+from flowlog_core.parsing import BadTuple
 from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel

@@ -116,9 +116,10 @@ class Framer:
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
-            if self._skip_head():
+            item: Entry | Damaged | None = self._quick()
+            if item is None and self._skip_head():
                 continue
-            item = self._quick() or self._careful(final=final)
+            item = item or self._careful(final=final)
             if item is None:
                 return
             yield item
@@ -157,7 +158,9 @@ class Framer:
         if end := pending.data.rfind(b"}", 0, stop) + 1:
             raw = pending.first(end)
             with suppress(orjson.JSONDecodeError):  # damage, or an entry's beginning within it
-                return self._entry(raw, parse_object(raw))
+                value = parse_object(raw)
+                if "records" not in value:  # or a head may be at hand
+                    return self._entry(raw, value)
         self._guessed_to = pending.position + stop
         return None
 

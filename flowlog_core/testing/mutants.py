@@ -214,7 +214,7 @@ def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
         read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
         passed = replace(
             progress,
-            offset=framer._unframed.position + framer.pending_bytes,
+            offset=framer._pending.position + framer.pending_bytes,
             seam=checkpoint.seam_of(read),
             pending_bytes=0,
         )
