@@ -10,8 +10,8 @@ from flowlog_core.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.consume import decode
 from flowlog_core.forward_chunk import forward_chunk
-from flowlog_core.framing import Framer
 from flowlog_core.outcome import Outcome, Step
+from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
