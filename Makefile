@@ -46,11 +46,11 @@ infra-check: $(INFRA_READY) ## ask checkov and shellcheck about infra/
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 
 clean: ## remove all that setup and the tools made
-	rm -rf .venv .venv-worker .venv-infra tools/*/node_modules build *.egg-info flowlog_core/*.so
+	rm -rf .venv .venv-worker .venv-infra tools/*/node_modules build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard flowlog_core/*.[ch])
+$(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "Flowlog needs Python 3.11 or newer; '$(PYTHON)' was not found." >&2; \
 	  echo "Install it, or name yours: make setup PYTHON=/path/to/python" >&2; exit 1; }
@@ -61,10 +61,7 @@ $(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
-	@rm -rf build/lib* build/temp* flowlog_core/_tuple_writer*.so
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@test -e flowlog_core/_tuple_writer.abi3.so || \
-	  echo "No C compiler, or no headers of Python: normalizing will take several times as long."
 	@touch $@
 
 $(AZURITE_READY): tools/azurite/package.json tools/azurite/package-lock.json

@@ -8,12 +8,12 @@ from bench import (
     bench_ingest,
     bench_latency,
     bench_normalize,
+    bench_parsing,
     bench_sweep,
-    bench_tuple,
 )
 
 MEASUREMENTS = (
-    *(bench_normalize, bench_tuple, bench_ingest, bench_event),
+    *(bench_parsing, bench_normalize, bench_ingest, bench_event),
     *(bench_latency, bench_sweep, bench_import),
 )
 

@@ -24,10 +24,10 @@ from bench.growing import GrowingBlob, service_of
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import running_azurite
-from flowlog_core.framing import Entry, Framer
 from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.messages import messages_of
-from flowlog_core.normalize import normalize
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.framing import Entry, Framer
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.testing.generate import Format
 from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
@@ -79,7 +79,7 @@ def overhead() -> None:
             for item in framer.feed(blob):
                 if isinstance(item, Entry):
                     position = start.at(item.start)
-                    lines = normalize(item.parsed, f"{position.entry_id}.").lines
+                    lines = normalize(item.value, f"{position.entry_id}.").lines
                     for _ in messages_of(EntryRecords(position, lines))[0]:
                         pass
 

@@ -14,9 +14,9 @@ import orjson
 
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
 from flowlog_core.blob import BlobRef, LogBlob, Position
-from flowlog_core.framing import Entry, Framer
 from flowlog_core.messages import messages_of
-from flowlog_core.normalize import normalize
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.framing import Entry, Framer
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import Format
 
@@ -71,7 +71,7 @@ def measure(form: Format, tuples: int, blob_tuples: int) -> None:
         framer = Framer()
         for item in framer.feed(blob):
             if isinstance(item, Entry):
-                lines = normalize(item.parsed, PREFIX).lines
+                lines = normalize(item.value, PREFIX).lines
                 draw(EntryRecords(start.at(item.start), lines))
 
     works = (lambda: orjson.loads(blob), one_by_one, frame, normalize_all, pack, everything)

@@ -39,7 +39,7 @@ class Batch:
     source: dict[str, Any]
     """`account`, `container`, `blob`, `generation`, `offset`, `part`, `parts`."""
     records: list[dict[str, Any]]
-    """Flow records, in the file's order; the fields are `flowlog_core.records.FIELDS`."""
+    """Flow records, in the file's order; the fields are `flowlog_core.parsing.record.FIELDS`."""
 
 
 def decode(content: str | bytes) -> Batch:

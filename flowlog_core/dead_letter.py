@@ -20,7 +20,7 @@ from pybase64 import b64encode_as_string
 from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoint import table_key
 from flowlog_core.errors import storage_errors
-from flowlog_core.normalize import BadTuple
+from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.storage.create_on_demand import create_if_missing

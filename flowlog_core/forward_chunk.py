@@ -14,11 +14,9 @@ from flowlog_core.checkpoint import Progress, seam_of
 from flowlog_core.claim import Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letter import DeadLetter, DeadLetterStore, dead_letters_of
-from flowlog_core.framing import Damaged, Entry, Framer
-from flowlog_core.normalize import Normalized, UnreadableEntry, normalize
 from flowlog_core.outcome import Outcome, Step
+from flowlog_core.parsing import Damaged, Framer, Lines, read
 from flowlog_core.pipeline import Pipeline
-from flowlog_core.records import Lines
 from flowlog_core.sinks import EntryRecords, Packed
 
 log = logging.getLogger(__name__)
@@ -54,19 +52,24 @@ def forward_chunk(
 
     def messages() -> Iterator[Any]:
         nonlocal newest
-        for item in _items(framer, chunk, final=final):
+        items = read(
+            [chunk.data],
+            lambda offset: start.at(offset).entry_id,
+            framer,
+            is_end=chunk.is_last,
+            final=final,
+        )
+        for item in items:
             position = start.at(item.start)
-            try:
-                entry = _normalized(item, position)
-            except UnreadableEntry as error:
-                letters.add([DeadLetter(position, error.reason, item.raw)])
+            if isinstance(item, Damaged):
+                letters.add([DeadLetter(position, item.reason, item.raw)])
                 continue
-            records = EntryRecords(position, entry.lines, [bad.index for bad in entry.bad])
+            records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
             packed = pipeline.sink.pack(records)
-            if entry.bad or packed.too_large:
-                letters.add(dead_letters_of(records, item.raw, entry.bad, packed.too_large))
-            _count(outcome, entry.lines, packed)
-            newest = entry.last_time or newest
+            if item.bad or packed.too_large:
+                letters.add(dead_letters_of(records, item.raw, item.bad, packed.too_large))
+            _count(outcome, item.lines, packed)
+            newest = item.lines.last_time or newest
             yield from packed.messages
 
     def claimed(drawn: Iterator[Any]) -> Iterator[Any]:
@@ -81,18 +84,6 @@ def forward_chunk(
     if newest is not None:
         outcome.lag_s = (claim.now() - newest).total_seconds()
     return _progress(claim.progress, chunk, framer, outcome), outcome
-
-
-def _items(framer: Framer, chunk: Chunk, *, final: bool) -> Iterator[Entry | Damaged]:
-    yield from framer.feed(chunk.data)
-    if chunk.is_last:
-        yield from framer.end(final=final)
-
-
-def _normalized(item: Entry | Damaged, position: Position) -> Normalized:
-    if isinstance(item, Damaged):
-        raise UnreadableEntry(item.reason)
-    return normalize(item.parsed, f"{position.entry_id}.")
 
 
 def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:

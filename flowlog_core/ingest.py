@@ -18,8 +18,8 @@ from flowlog_core.errors import (
     FlowlogError,
 )
 from flowlog_core.forward_chunk import forward_chunk
-from flowlog_core.framing import Framer
 from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.parsing import Framer
 from flowlog_core.pipeline import Pipeline
 
 __all__ = ["Outcome", "Pipeline", "ingest"]

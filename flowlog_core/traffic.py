@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from flowlog_core.records import COUNTERS, Lines
+from flowlog_core.parsing.record import COUNTERS, Lines
 
 MOST_SENT = 1_000
 """Rows that one sending carries."""

@@ -28,7 +28,7 @@ from flowlog_core.cli.output import printable, writer_for
 from flowlog_core.clock import SystemClock
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.access import trial_message
-from flowlog_core.records import FIELDS
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.service import Service
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter

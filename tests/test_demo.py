@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from flowlog_core.blob import LogBlob, Position
 from flowlog_core.demo.display import Display
 from flowlog_core.demo.events import Tally
-from flowlog_core.demo.expected import expected_fields
 from flowlog_core.demo.ledger import Delays, Ledger, Verdict
 from flowlog_core.demo.scenario import flow_logs
 from flowlog_core.demo.screen import Line, LogRow, View, progress, screen
-from flowlog_core.framing import Entry, Framer
-from flowlog_core.normalize import normalize
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.framing import Entry, Framer
 from flowlog_core.testing.generate import HEAD, FlowLogGenerator, Format, document
 from flowlog_core.testing.memory import some_blob
+from flowlog_core.testing.reference import fields_of
 
 HOUR = datetime(2024, 8, 19, 18, tzinfo=UTC)
 BLOB = some_blob()
@@ -38,7 +38,7 @@ V4 = "1663146003599,10.0.0.6,192.0.2.180,23956,443,6,O,C,NX,2,767,3,1580"
 def record(log_format: Format, text: str, offset: int, index: int) -> dict[str, Any]:
     return {
         "id": Position(BLOB, offset=offset).record_id(index),
-        **expected_fields(log_format, text),
+        **fields_of(log_format, text),
     }
 
 
@@ -60,19 +60,19 @@ def ledger_with_three() -> tuple[Ledger, list[dict[str, Any]]]:
         (
             "nsg1",
             V1,
-            "2018-11-13T11:59:37.000Z NetworkSecurityGroupFlowEvent 1 203.0.113.5 10.0.0.4 35370 "
+            "2018-11-13T11:59:37.000Z NetworkSecurityGroupFlowEvent 1 203.0.113.5 35370 10.0.0.4 "
             "443 tcp 6 inbound allow None None None None None None",
         ),
         (
             "nsg2",
             V2,
-            "2018-11-13T12:00:02.000Z NetworkSecurityGroupFlowEvent 2 203.0.113.6 10.0.0.4 56509 "
+            "2018-11-13T12:00:02.000Z NetworkSecurityGroupFlowEvent 2 203.0.113.6 56509 10.0.0.4 "
             "3389 udp 17 outbound deny begin None None None None None",
         ),
         (
             "vnet4",
             V4,
-            "2022-09-14T09:00:03.599Z FlowLogFlowEvent 4 10.0.0.6 192.0.2.180 23956 "
+            "2022-09-14T09:00:03.599Z FlowLogFlowEvent 4 10.0.0.6 23956 192.0.2.180 "
             "443 tcp 6 outbound allow continue NX 2 767 3 1580",
         ),
     ],
@@ -80,7 +80,7 @@ def ledger_with_three() -> tuple[Ledger, list[dict[str, Any]]]:
 def test_a_written_tuple_says_what_its_record_must_hold(
     log_format: Format, text: str, told: str
 ) -> None:
-    assert " ".join(map(str, expected_fields(log_format, text).values())) == told
+    assert " ".join(map(str, fields_of(log_format, text).values())) == told
 
 
 def test_all_received_once_as_written_is_ok() -> None:

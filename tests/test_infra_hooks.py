@@ -128,66 +128,6 @@ def test_who_is_signed_in_to_azd_alone_is_told_of_az_login(tmp_path: Path) -> No
     )
 
 
-def packed(folder: Path, machine: str, python: str) -> tuple[str, dict[str, str]]:
-    """What `prepackage.sh` says in an app's folder, and the libraries that are there then.
-
-    One was there before, which nobody knows the sources of, and other things of who works there.
-    """
-    system, processor = machine.split()
-    uname = f'test "$1" = -s && echo {system} || echo {processor}'
-    for name, script in {"uname": uname, "python3": python}.items():
-        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
-        (folder / name).chmod(0o755)
-    app = folder / "app"
-    (app / "infra/hooks").mkdir(parents=True)
-    (app / "flowlog_core").mkdir()
-    (app / "flowlog_core/_tuple_writer.abi3.so").write_text("compiled before")
-    for made_before in ("compiled", "lib.linux-x86_64", "temp.linux-x86_64", "flowlog.zip"):
-        (app / "build" / made_before).mkdir(parents=True)
-    shutil.copy(HOOKS / "prepackage.sh", app / "infra/hooks")
-    ran = subprocess.run(
-        ["sh", app / "infra/hooks/prepackage.sh"],
-        env={"PATH": f"{folder}:{os.defpath}"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stderr == ""
-    assert {path.name for path in (app / "build").iterdir()} - {"compiled"} == {"flowlog.zip"}
-    return ran.stdout, {path.name: path.read_text() for path in (app / "flowlog_core").iterdir()}
-
-
-MAKES_IT = """
-for last; do :; done
-test "$1 $2 $last" = "-m pip ." && mkdir -p build/compiled/flowlog_core &&
-echo > build/compiled/flowlog_core/_tuple_writer.abi3.so
-"""
-SLOWER = "Flowlog: The app will run all the same, and take several times as long for normalizing.\n"
-
-
-def test_what_is_packed_was_compiled_before(tmp_path: Path) -> None:
-    said, libraries = packed(tmp_path, "Linux x86_64", MAKES_IT)
-    assert said == "Flowlog: compiled _tuple_writer.abi3.so.\n"
-    assert libraries == {"_tuple_writer.abi3.so": "\n"}
-
-
-@pytest.mark.parametrize(
-    ("machine", "python", "reason"),
-    [
-        ("Darwin arm64", MAKES_IT, "Azure runs on Linux x86_64, this is Darwin arm64"),
-        ("Linux aarch64", MAKES_IT, "Azure runs on Linux x86_64, this is Linux aarch64"),
-        ("Linux x86_64", "echo no pip; exit 1", "pip says: no pip"),
-        ("Linux x86_64", "exit 0", "a C compiler and the headers of Python are needed"),
-    ],
-)
-def test_what_cannot_be_compiled_is_packed_without(
-    tmp_path: Path, machine: str, python: str, reason: str
-) -> None:
-    said, libraries = packed(tmp_path, machine, python)
-    assert said == f"Flowlog: not compiled: {reason}.\n{SLOWER}"
-    assert libraries == {}
-
-
 POWERSHELL = Parser(Language(tree_sitter_powershell.language()))
 
 

@@ -17,9 +17,9 @@ from infra_made import INGESTION, TWO, main, settings_of
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
 from flowlog_core.metrics import METRICS
-from flowlog_core.normalize import normalize
 from flowlog_core.observe.log import LogObserver
 from flowlog_core.outcome import Failed, Outcome
+from flowlog_core.parsing.entry import normalize
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.traffic import MOST_SENT, Traffic
 from flowlog_core.traffic_logs import SEND_EVERY_S, STREAM

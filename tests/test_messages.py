@@ -16,7 +16,7 @@ from flowlog_core import messages as module
 from flowlog_core.blob import Position
 from flowlog_core.consume import Batch, decode
 from flowlog_core.messages import MAX_MESSAGE_BYTES, Encoding, Message
-from flowlog_core.records import Lines
+from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.testing.memory import some_blob
 

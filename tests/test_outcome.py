@@ -16,8 +16,8 @@ from flowlog_core.consume import decode
 from flowlog_core.errors import ClaimLost, FlowlogError, Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.outcome import Failed, Observers, Outcome
+from flowlog_core.parsing.record import Lines
 from flowlog_core.pipeline import Pipeline
-from flowlog_core.records import Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,

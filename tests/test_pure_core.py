@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES = """
-blob connection_names framing groups json_scan normalize outline records shards traffic unframed
-"""
+MODULES = "blob connection_names parsing shards traffic"
 
 
 @pytest.mark.parametrize("module", MODULES.split())

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowlog_core.records import FIELDS
+from flowlog_core.parsing.record import FIELDS
 
 
 def test_the_fields_are_those_of_the_documented_record() -> None:

@@ -19,8 +19,8 @@ from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.messages import Encoding
-from flowlog_core.normalize import normalize
-from flowlog_core.records import FIELDS, Lines
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.record import FIELDS, Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink

@@ -10,7 +10,7 @@ import pytest
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.errors import Unavailable
 from flowlog_core.messages import Message, messages_of
-from flowlog_core.records import Lines
+from flowlog_core.parsing.record import Lines
 from flowlog_core.shards import shard_of
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.sharded import ShardedSink

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.normalize import normalize
-from flowlog_core.records import COUNTERS, FIELDS, Lines
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.record import COUNTERS, FIELDS, Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 from flowlog_core.traffic import MEASURES, MOST_HELD, Key, Row, Traffic
 

@@ -21,8 +21,8 @@ ANSWER_WITHIN_S = 60
 class Worker:
     """A running worker.
 
-    `logs` holds the log records so far (logger, level, message) but the one that tells of a missing
-    C compiler, `function_ids` the id of each function by its name, once they are loaded.
+    `logs` holds the log records so far (logger, level, message), `function_ids` the id of each
+    function by its name, once they are loaded.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
@@ -72,8 +72,7 @@ class Worker:
         for line in self._process.stdout:
             told = json.loads(line)
             if "log" in told:
-                if not told["log"]["message"].startswith("ordinary records are written by Python"):
-                    self.logs.append(told["log"])
+                self.logs.append(told["log"])
             else:
                 self._answers[told["id"]].set_result(told)
         self._errors.seek(0)

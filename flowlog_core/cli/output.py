@@ -10,7 +10,7 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
-from flowlog_core.records import FIELDS
+from flowlog_core.parsing.record import FIELDS
 
 
 class Writer(Protocol):

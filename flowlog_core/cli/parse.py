@@ -20,8 +20,7 @@ from pathlib import Path
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.cli.output import WRITERS, Writer, printable, writer_for
-from flowlog_core.framing import Damaged, Entry, Framer
-from flowlog_core.normalize import UnreadableEntry, normalize
+from flowlog_core.parsing import Damaged, read
 
 _READ_BYTES = 1024 * 1024
 
@@ -60,37 +59,21 @@ def run(options: argparse.Namespace) -> int:
 def _parse(name: str, writer: Writer) -> Iterator[str]:
     """Write the records of one file; yields what could not be read, in words."""
     position = Position(BlobRef.of_file(name))
-    for item in _items(name):
-        if isinstance(item, str):
-            yield item
-            continue
-        if isinstance(item, Damaged):
-            yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
-            continue
-        try:
-            entry = normalize(item.parsed, f"{position.at(item.start).entry_id}.")
-        except UnreadableEntry as error:
-            yield f"byte {item.start}: {error.reason}"
-            continue
-        writer.write(entry.lines)
-        for bad in entry.bad:
-            yield f"byte {item.start}, tuple {bad.index}: {bad.reason}: {bad.raw}"
-
-
-def _items(name: str) -> Iterator[Entry | Damaged | str]:
-    """What is in a file; at the end in words why it cannot be read, where it cannot."""
-    framer = Framer()
-    pieces = _pieces(name)
+    items = read(_pieces(name), lambda offset: position.at(offset).entry_id)
     while True:
         try:
-            data = next(pieces, b"")
+            item = next(items, None)
         except OSError as error:
             yield f"cannot be read: {error.strerror or error}"
             return
-        if not data:
-            break
-        yield from framer.feed(data)
-    yield from framer.end(final=True)
+        if item is None:
+            return
+        if isinstance(item, Damaged):
+            yield f"byte {item.start}: {item.reason} ({item.end - item.start} bytes)"
+            continue
+        writer.write(item.lines)
+        for bad in item.bad:
+            yield f"byte {item.start}, tuple {bad.index}: {bad.reason}: {bad.raw}"
 
 
 def _pieces(name: str) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
 """What was written and what was received, tuple by tuple, and the check of one against the other.
 
-What a record must hold follows from the written tuple (see `expected`), and its id from the place
-where the writer put it: both by other code than what forwards it, so that a fault there shows here.
+What a record must hold follows from the written tuple (see `testing.reference`), and its id from
+the place where the writer put it: both by other code than what forwards it, so that a fault there
+shows here.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlog_core.blob import Position
-from flowlog_core.demo.expected import expected_fields
 from flowlog_core.testing.generate import Format
+from flowlog_core.testing.reference import fields_of
 
 _NAMED_AT_MOST = 5
 
@@ -139,7 +140,7 @@ class Ledger:
     def _settle(self, due: _Due, record: Mapping[str, Any], at_s: float) -> None:
         self._settled[due.label] += 1
         self._delays_ms[max(0, round((at_s - due.at_s) * 1000))] += 1
-        for name, value in expected_fields(due.log_format, due.text).items():
+        for name, value in fields_of(due.log_format, due.text).items():
             if name not in record or record[name] != value:
                 self._altered.append(
                     f"{due.where}: {due.text} was written, {name} is {record.get(name)!r} "

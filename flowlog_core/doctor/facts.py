@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
-from flowlog_core import __version__, compiled
+from flowlog_core import __version__
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 
@@ -257,11 +257,8 @@ class ToldOnce:
     file a line where people look for the app's own. Results that are `ok` are not logged.
     """
 
-    def __init__(
-        self, settings: Settings, environment: Mapping[str, str], *, is_compiled: bool | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
         self._untold = [(settings, environment)]
-        self._is_compiled = compiled.is_compiled() if is_compiled is None else is_compiled
 
     def __call__(self) -> None:
         """Log each warning and fault in one line, at the first call only."""
@@ -269,8 +266,6 @@ class ToldOnce:
             untold = self._untold.pop()  # atomic: only one of several threads gets it
         except IndexError:
             return
-        if not self._is_compiled:
-            log.info("ordinary records are written by Python, which takes several times as long")
         for finding in cheap_findings(*untold):
             if finding.level != "ok":
                 level = logging.ERROR if finding.level == "fault" else logging.WARNING

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import Position
-from flowlog_core.records import Lines
+from flowlog_core.parsing.record import Lines
 
 
 class EntryRecords(NamedTuple):

@@ -18,7 +18,7 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 from flowlog_core.blob import hour_key
 from flowlog_core.checkpoint import table_key
 from flowlog_core.errors import storage_errors
-from flowlog_core.records import COUNTERS, Lines
+from flowlog_core.parsing.record import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.table_batch import upsert
@@ -79,15 +79,15 @@ class TableSink:
 
 
 def _too_large(lines: Lines) -> list[TooLarge]:
-    starts = (0, *(end + 1 for end in lines.ends))  # the last one begins none
     return [
         TooLarge(index, "a field is longer than a table property may be")
-        for index, (start, end) in enumerate(zip(starts, lines.ends, strict=False))
-        # No field is longer than its record: nearly all need no second look.
-        if end - start > MAX_STRING_UTF16
+        for index, line in enumerate(lines)
+        # No field is longer than its record: nearly all need no second look. A character is at
+        # most two units.
+        if 2 * len(line) > MAX_STRING_UTF16
         and any(
             isinstance(value, str) and _utf16_units(value) > MAX_STRING_UTF16
-            for value in orjson.loads(lines[index]).values()
+            for value in orjson.loads(line).values()
         )
     ]
 

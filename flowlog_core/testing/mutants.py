@@ -22,8 +22,8 @@ from flowlog_core.claim import Claim
 from flowlog_core.clock import Clock, Stopwatch
 from flowlog_core.errors import ClaimLost, Conflict, StorageError
 from flowlog_core.forward_chunk import forward_chunk
-from flowlog_core.framing import Framer
 from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.testing.simulated_judge import true_time
 
@@ -214,7 +214,7 @@ def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
         read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
         passed = replace(
             progress,
-            offset=framer._unframed.position + framer.pending_bytes,
+            offset=framer._pending.position + framer.pending_bytes,
             seam=checkpoint.seam_of(read),
             pending_bytes=0,
         )

@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from reference_normalize import Bad, reference
-
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.testing.generate import HEAD, GeneratedEntry
+from flowlog_core.testing.reference import Bad, reference
 
 Record = dict[str, Any]
 

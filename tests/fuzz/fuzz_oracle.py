@@ -13,13 +13,14 @@ from fuzz_documents import ENTRIES, FuzzDocument
 
 from flowlog_core.blob import Position
 from flowlog_core.consume import decode
-from flowlog_core.framing import Damaged, Entry, Framer
 from flowlog_core.messages import messages_of
-from flowlog_core.normalize import Normalized, UnreadableEntry, normalize
-from flowlog_core.records import FIELDS
+from flowlog_core.parsing.entry import Normalized, UnreadableEntry, normalize
+from flowlog_core.parsing.framing import Damaged, Entry, Framer
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.testing.generate import TAIL
 from flowlog_core.testing.memory import some_blob
+from flowlog_core.testing.reference import Bad, reference
 
 Item = Entry | Damaged
 
@@ -79,7 +80,7 @@ def check(document: FuzzDocument, seed: int, new_framer: type[Framer] = Framer) 
             f"the untouched entry at {start} is not found",
         )
         if isinstance(found, Entry):
-            lines = normalize(found.parsed, _ID_PREFIX).lines
+            lines = normalize(found.value, _ID_PREFIX).lines
             _hold(lines == _EXPECTED[index], f"the entry at {start} is read differently")
     records = sum(_hold_entry(rng, item) for item in items if isinstance(item, Entry))
     entries = sum(isinstance(item, Entry) for item in items)
@@ -143,13 +144,12 @@ def _hold_structure(gap: bytes, *, is_start: bool) -> None:
 def _hold_entry(rng: random.Random, entry: Entry) -> int:
     """Every tuple is a record or bad, once, in order; every record is in one message, as it is."""
     try:
-        normalized = normalize(entry.parsed, _ID_PREFIX)
+        normalized = normalize(entry.value, _ID_PREFIX)
     except UnreadableEntry as error:
         _hold(bool(error.reason), "no reason is given")
         return 0
-    as_value = normalize(entry.value, _ID_PREFIX, compiled=False)
-    _hold(as_value == normalized, "the compiled code makes something else of the entry")
     records = [orjson.loads(line) for line in normalized.lines]
+    _hold_reference(entry.value, normalized, records)
     _hold_indexes(normalized, records)
     for record in records:
         _hold(tuple(record) == FIELDS, "a record has other fields")
@@ -168,6 +168,14 @@ def _hold_entry(rng: random.Random, entry: Entry) -> int:
     expected = [record for index, record in enumerate(records) if index not in left_out]
     _hold(sent == expected, "the messages hold something else than the records")
     return len(records)
+
+
+def _hold_reference(value: object, normalized: Normalized, records: list[Any]) -> None:
+    expected = reference(value, _ID_PREFIX)
+    good = [one for one in expected if not isinstance(one, Bad)]
+    _hold(records == good, "the records are not those of the reference")
+    bad = [index for index, one in enumerate(expected) if isinstance(one, Bad)]
+    _hold([one.index for one in normalized.bad] == bad, "other tuples are bad than should be")
 
 
 def _hold_indexes(normalized: Normalized, records: list[Any]) -> None:

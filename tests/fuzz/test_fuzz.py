@@ -11,7 +11,7 @@ from fuzz_oracle import BrokenPromiseError, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowlog_core.framing import Damaged, Entry, Framer
+from flowlog_core.parsing.framing import Damaged, Entry, Framer
 
 KEPT = [
     int(line.partition("#")[0])

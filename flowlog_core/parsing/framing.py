@@ -12,49 +12,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from flowlog_core.compiled import outline
-from flowlog_core.json_scan import (
+from flowlog_core.parsing.pending import PendingBytes
+from flowlog_core.parsing.recovery import (
     ENTRY_START,
     ENTRY_START_BYTES,
     Closed,
+    DamageScan,
     NextEntry,
-    Scan,
     find_head,
     parse_object,
-    quick_end,
 )
-from flowlog_core.outline import Outline
-from flowlog_core.unframed import Unframed
 
+_OPEN_BRACE = ord("{")
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One JSON object of the records array; `raw` is exactly the blob's bytes [start, end)."""
 
     start: int
     end: int
     raw: bytes
-    parsed: dict[str, Any] | Outline = field(compare=False)
-    """What `normalize` takes."""
-
-    @property
-    def value(self) -> dict[str, Any]:
-        """All that it holds."""
-        return self.parsed.whole() if isinstance(self.parsed, Outline) else self.parsed
+    value: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """Bytes [start, end) of the blob that hold no entry, and why, in words for a person."""
+class Damaged(NamedTuple):
+    """Bytes [start, end) of the blob that hold no readable entry, and why, for a person to read."""
 
     start: int
     end: int
@@ -68,8 +57,7 @@ class Framer:
     `offset` is 0 or what an earlier Framer's `offset` was; `before` the up to 64 bytes in front
     of it, which only the property of that name needs. Guarantees:
 
-    - The items depend on the bytes alone: not on the chunks, nor on where reading was resumed, nor
-      on whether there is compiled code and may be used.
+    - The items depend on the bytes alone: neither on the chunks nor on where reading was resumed.
     - Items ascend and do not overlap. What lies between them is a head (`{"records":[`, a byte
       order mark, scalars beside `records`), white space, commas or closing brackets.
     - A valid entry beside damage is found, and no input raises but `MemoryError`. Any JSON object
@@ -89,30 +77,24 @@ class Framer:
     """The last up to 64 bytes before `offset`."""
 
     def __init__(
-        self,
-        offset: int = 0,
-        before: bytes = b"",
-        *,
-        max_entry_bytes: int = 64 * 1024 * 1024,
-        compiled: bool = True,
+        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024
     ) -> None:
         if max_entry_bytes < 1:
             raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
-        self._unframed = Unframed(offset, before)
+        self._pending = PendingBytes(offset, before)
         self.offset = offset
-        self.before = self._unframed.before
+        self.before = self._pending.before
         self._max_entry_bytes = max_entry_bytes
-        self._outline = outline if compiled else None
-        # Up to where the two short ways were tried in vain; they are tried again only behind it.
-        self._outlined_to = self._guessed_to = 0
-        self._scan: Scan | None = None  # of the element at hand
+        # No end is guessed before this position: the last guess, from before it, was wrong.
+        self._guessed_to = 0
+        self._scan: DamageScan | None = None  # of the element at hand
 
     def feed(self, data: bytes) -> Iterator[Entry | Damaged]:
         """Take the next bytes of the blob; the iterator yields what they complete, lazily.
 
         `data` is taken by the call itself. Items left in the iterator come out of the next one.
         """
-        self._unframed.add(data)
+        self._pending.add(data)
         return self._items(final=False)
 
     def end(self, *, final: bool = False) -> Iterator[Entry | Damaged]:
@@ -130,118 +112,99 @@ class Framer:
 
         Separators and a tail do not count, unless they follow something unfinished.
         """
-        return len(self._unframed)
+        return len(self._pending)
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
-            item: Entry | Damaged | None = self._outlined()
+            item: Entry | Damaged | None = self._quick()
             if item is None and self._skip_head():
                 continue
-            item = item or self._quick() or self._careful(final=final)
+            item = item or self._careful(final=final)
             if item is None:
                 return
             yield item
 
     def _skip_separators(self) -> bool:
         """Pass what may stand between elements; False: nothing else is there (yet)."""
-        unframed = self._unframed
-        if unframed.position == 0 and unframed.starts_with(_BOM):
+        pending = self._pending
+        if pending.position == 0 and pending.data.startswith(_BOM):
             self._scan = None
-            unframed.drop(len(_BOM))
-        if structure := _STRUCTURE.match(unframed.read, unframed.at):
-            unframed.drop(structure.end() - unframed.at)
-        return len(unframed) > 0
+            pending.drop(len(_BOM))
+        structure = _STRUCTURE.match(pending.data)
+        if structure and structure.end():
+            pending.drop(structure.end())
+        return len(pending) > 0
 
     def _skip_head(self) -> bool:
         """Pass the head at hand, if one is there."""
-        unframed = self._unframed
-        head_bytes = find_head(unframed.read, unframed.at, self._max_entry_bytes)
+        head_bytes = find_head(self._pending.data, self._max_entry_bytes)
         if head_bytes is None:
             return False
         self._scan = None
-        unframed.drop(head_bytes)
+        self._pending.drop(head_bytes)
         return True
 
-    def _outlined(self) -> Entry | None:
-        """The entry at hand without its tuples, if it is complete and plain."""
-        if self._outline is None or self._is_tried(self._outlined_to):
-            return None
-        unframed = self._unframed
-        limit = unframed.decidable(self._max_entry_bytes)
-        end, text = self._outline(unframed.read, unframed.at, limit)
-        if text is not None and not ENTRY_START.search(text, 1):
-            try:
-                value = parse_object(text)
-            except orjson.JSONDecodeError:
-                pass  # damage: the scan tells
-            else:
-                raw = unframed.first(end)
-                return self._entry(raw, Outline(raw, value))
-        self._outlined_to = unframed.position + end
-        return None
-
     def _quick(self) -> Entry | None:
-        """The entry at hand, if it is complete and one look suffices."""
-        if self._is_tried(self._guessed_to):
-            return None
-        unframed = self._unframed
-        limit = unframed.decidable(self._max_entry_bytes)
-        end, is_alone = quick_end(unframed.buffer, limit)
-        if end is not None and is_alone:
-            raw = unframed.first(end)
-            # Otherwise braces in strings or damage: the scan tells.
-            with suppress(orjson.JSONDecodeError):
-                return self._entry(raw, parse_object(raw))
-        self._guessed_to = unframed.position + (limit if end is None else end)
-        return None
+        """The entry at hand, if it ends with the last brace before the next one begins.
 
-    def _is_tried(self, tried_to: int) -> bool:
-        """Whether the element at hand is known to be none of the easy ones."""
-        unframed = self._unframed
-        is_object = unframed.starts_with(b"{")
-        return self._scan is not None or unframed.position < tried_to or not is_object
+        That is a guess. It is right if and only if what it encloses is valid JSON.
+        """
+        pending = self._pending
+        if self._scan or pending.position < self._guessed_to or pending.data[0] != _OPEN_BRACE:
+            return None
+        limit = pending.decidable(self._max_entry_bytes)
+        following = ENTRY_START.search(pending.data, 1, limit)
+        stop = following.start() if following else limit
+        if end := pending.data.rfind(b"}", 0, stop) + 1:
+            raw = pending.first(end)
+            with suppress(orjson.JSONDecodeError):  # damage, or an entry's beginning within it
+                value = parse_object(raw)
+                if "records" not in value:  # or a head may be at hand
+                    return self._entry(raw, value)
+        self._guessed_to = pending.position + stop
+        return None
 
     def _careful(self, *, final: bool) -> Entry | Damaged | None:
         """The entry or damage at hand; None: the bytes that will tell are still to come."""
-        unframed, buffer = self._unframed, self._unframed.buffer
-        is_object = buffer.startswith(b"{")
-        scan = self._scan = self._scan or Scan(is_object=is_object)
-        found = scan.advance(buffer, unframed.decidable(self._max_entry_bytes, final=final))
+        pending, data = self._pending, self._pending.data
+        is_object = data.startswith(b"{")
+        scan = self._scan = self._scan or DamageScan(is_object=is_object)
+        found = scan.advance(data, pending.decidable(self._max_entry_bytes, final=final))
         if isinstance(found, NextEntry):
             reason = "not closed before the next entry" if is_object else "not an entry"
             return self._damaged(found.start, reason)
         if isinstance(found, Closed):
-            raw = unframed.first(found.end)
+            raw = pending.first(found.end)
             try:
                 return self._entry(raw, parse_object(raw))
             except orjson.JSONDecodeError as error:
-                if not unframed.may_be_tail(found.end):
+                if not pending.may_be_tail(found.end):
                     return self._damaged_to_open_entry(scan, found.end, f"not valid JSON: {error}")
         unread = ENTRY_START_BYTES if not final else 0  # so that open_entry sees whole starts
-        if len(buffer) > self._max_entry_bytes + unread:
-            cut = _cut(unframed.first(self._max_entry_bytes))
+        if len(data) > self._max_entry_bytes + unread:
+            cut = _cut(pending.first(self._max_entry_bytes))
             reason = f"larger than {self._max_entry_bytes} bytes"
             return self._damaged_to_open_entry(scan, cut, reason)
         if final:
             reason = "the blob ends before the entry does" if is_object else "not an entry"
-            tail = unframed.tail()
-            return self._damaged(tail[0] if tail else len(buffer), reason)
+            tail = pending.tail()
+            return self._damaged(tail[0] if tail else len(data), reason)
         return None
 
-    def _entry(self, raw: bytes, parsed: dict[str, Any] | Outline) -> Entry:
-        start = self._unframed.position
+    def _entry(self, raw: bytes, value: dict[str, Any]) -> Entry:
+        start = self._pending.position
         self._yielded(len(raw))
-        return Entry(start, self.offset, raw, parsed)
+        return Entry(start, self.offset, raw, value)
 
     def _damaged(self, end: int, reason: str) -> Damaged:
-        start = self._unframed.position
-        raw = self._unframed.first(end).rstrip(_SPACE + b",")
+        start = self._pending.position
+        raw = self._pending.first(end).rstrip(_SPACE + b",")
         self._yielded(len(raw))
         return Damaged(start, self.offset, raw, reason)
 
-    def _damaged_to_open_entry(self, scan: Scan, end: int, reason: str) -> Damaged:
+    def _damaged_to_open_entry(self, scan: DamageScan, end: int, reason: str) -> Damaged:
         """Damaged to `end`, or to what may be a neighbour's beginning: it gets its own chance."""
-        neighbour = scan.open_entry(self._unframed.buffer)
+        neighbour = scan.open_entry(self._pending.data)
         if neighbour is None:
             return self._damaged(end, reason)
         damaged = self._damaged(neighbour, reason)
@@ -251,8 +214,8 @@ class Framer:
 
     def _yielded(self, count: int) -> None:
         self._scan = None
-        self._unframed.drop(count)
-        self.offset, self.before = self._unframed.position, self._unframed.before
+        self._pending.drop(count)
+        self.offset, self.before = self._pending.position, self._pending.before
 
 
 def _cut(oversize: bytes) -> int:

@@ -1,8 +1,7 @@
-"""The rules of normalization in their slowest and plainest form, to hold the quick one against.
+"""The rules of the flow record in their slowest and plainest form, to hold the quick ones against.
 
-`reference(entry, id_prefix)` gives, for each index of an entry in file order, the record as a dict
-or `Bad`: what was written and the fields that are wrong with it. It shares no check and no
-conversion with `flowlog_core.normalize`.
+The tests, the fuzzer and the demo use it. It shares no check and no conversion with
+`flowlog_core.parsing`, only the list of IANA's protocol names.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from flowlog_core.protocols import KEYWORDS
+from flowlog_core.parsing.protocols import KEYWORDS
+from flowlog_core.testing.generate import Format
 
 Record = dict[str, Any]
 
@@ -31,7 +31,21 @@ class Unreadable(Exception):
     """The entry is of no known format."""
 
 
+def fields_of(log_format: Format, written: str) -> Record:
+    """What the record of a good tuple must say, besides where it was.
+
+    Raises `ValueError` if the tuple is not a good one.
+    """
+    version = int(log_format[-1])
+    category = "FlowLogFlowEvent" if version == 4 else "NetworkSecurityGroupFlowEvent"
+    record: Record = {"time": None, "category": category, "version": version}
+    if wrong := _read(written.split(","), record):
+        raise ValueError(f"{written!r}: {', '.join(wrong)}")
+    return record
+
+
 def reference(entry: object, id_prefix: str) -> list[Record | Bad]:
+    """For each index of an entry in file order, its record, or what was written and is `Bad`."""
     results: list[Record | Bad] = []
     for value, context in _tuples(entry):
         if isinstance(context, Bad):

@@ -1,10 +1,13 @@
-"""The flow record: the names of its fields, and finished records as JSON."""
+"""The flow record: the names of its fields, and finished records side by side."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate, count
+from operator import add
 
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `Position.record_id`
@@ -43,40 +46,39 @@ COUNTERS = FIELDS[-4:]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Finished records, a JSON object each, in file order: side by side in one piece of memory.
+    """Finished records, a JSON object each, in file order."""
 
-    `text` is the objects in UTF-8 with a comma between them, `ends` where each of them ends, in
-    eight bytes each.
-    """
-
-    text: bytes | bytearray
-    ends: array[int]
+    records: list[str]
 
     @classmethod
-    def of(cls, lines: Iterable[str]) -> Lines:
+    def of(cls, records: Iterable[str]) -> Lines:
         """From records one by one."""
-        text = bytearray()
-        ends = array("q")
-        for line in lines:
-            text += b"," + line.encode() if ends else line.encode()
-            ends.append(len(text))
-        return cls(text, ends)
+        return cls(list(records))
+
+    @property
+    def ends(self) -> array[int]:
+        """Where each record ends, in bytes of UTF-8, if they are joined by commas."""
+        sizes = (len(one) if one.isascii() else len(one.encode()) for one in self.records)
+        return array("q", map(add, accumulate(sizes), count()))
+
+    def joined(self, run: range) -> bytes:
+        """The records of a run of indexes in UTF-8, with commas between them."""
+        return ",".join(self.records[run.start : run.stop]).encode()
+
+    @property
+    def last_time(self) -> datetime | None:
+        """The time of the last record, aware UTC; None without one."""
+        if not self.records:
+            return None
+        line = self.records[-1]  # the time follows the id, which holds no quotation mark
+        start = line.index('"time":"') + len('"time":"')
+        return datetime.fromisoformat(line[start : line.index('"', start)])
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.records)
 
     def __iter__(self) -> Iterator[str]:
-        start = 0
-        for end in self.ends:
-            yield self.text[start:end].decode()
-            start = end + 1
+        return iter(self.records)
 
     def __getitem__(self, index: int) -> str:
-        """One record; `IndexError` where there is none."""
-        index = range(len(self))[index]
-        return str(self.joined(range(index, index + 1)), "utf-8")
-
-    def joined(self, run: range) -> memoryview:
-        """The records of a run of indexes, not copied, with the commas between them."""
-        start = self.ends[run.start - 1] + 1 if run.start else 0
-        return memoryview(self.text)[start : self.ends[run.stop - 1] if run else start]
+        return self.records[index]

@@ -1,9 +1,9 @@
 """Where the JSON objects in possibly damaged bytes begin and end. Pure, linear, resumable.
 
-A lost quotation mark turns strings and structure inside out, so nobody can say which of the
-two a byte of a damaged element belongs to. `Scan` therefore follows both readings in one pass:
-every unescaped quotation mark swaps which of them is outside a string, and each bracket counts
-in the reading that is outside there.
+A lost quotation mark turns strings and structure inside out, so nobody can say which of the two a
+byte of a damaged element belongs to. `DamageScan` therefore follows both readings in one pass:
+every unescaped quotation mark swaps which of them is outside a string, and each bracket counts in
+the reading that is outside there.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ _QUOTE, _BACKSLASH, _OPEN_BRACE, _CLOSE_BRACE, _OPEN_BRACKET = b'"\\{}['
 _CANDIDATE_DEPTH = 64  # real entries nest 7 deep; also bounds how often one byte is parsed
 
 
-def find_head(buffer: bytes | bytearray, at: int, most_bytes: int) -> int | None:
-    """How long the head at `at` is: `{"records":[`, scalars before `records` allowed."""
-    end = at + min(most_bytes, _HEAD_BYTES)
-    if buffer.find(b'"records"', at, end) < 0:  # spares every entry the slower pattern
+def find_head(buffer: bytearray, max_bytes: int) -> int | None:
+    """How long the head at 0 is: `{"records":[`, scalars before `records` allowed."""
+    limit = min(max_bytes, _HEAD_BYTES)
+    if buffer.find(b'"records"', 0, limit) < 0:  # spares every entry the slower pattern
         return None
-    head = _HEAD.match(buffer, at, end)
-    return head.end() - at if head else None
+    head = _HEAD.match(buffer, 0, limit)
+    return head.end() if head else None
 
 
 def parse_object(raw: bytes | bytearray) -> dict[str, Any]:
@@ -69,26 +69,6 @@ def parse_object(raw: bytes | bytearray) -> dict[str, Any]:
     return value
 
 
-def quick_end(buffer: bytearray, limit: int) -> tuple[int | None, bool]:
-    """Where the object at 0 would end (exclusive) if no string held a brace; None: beyond `limit`.
-
-    And whether what may be another entry begins in it. A guess at C speed: right if and only if
-    what it encloses parses.
-    """
-    depth = at = 0
-    is_alone = True
-    while (close := buffer.find(b"}", at, limit)) >= 0:
-        while (brace := buffer.find(b"{", at, close)) >= 0:
-            depth += 1
-            is_alone = is_alone and (brace == 0 or not ENTRY_START.match(buffer, brace))
-            at = brace + 1
-        depth -= 1
-        at = close + 1
-        if depth == 0:
-            return at, is_alone
-    return None, is_alone
-
-
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The element itself is a bracketed object that ends at `end` (exclusive), valid or not."""
@@ -103,7 +83,7 @@ class NextEntry:
     start: int
 
 
-class Scan:
+class DamageScan:
     """Reads on from the element at index 0 of a buffer until it closes or another entry shows.
 
     What is found depends on the bytes alone, not on the pieces in which they arrive: the object

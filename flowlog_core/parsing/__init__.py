@@ -1,0 +1,73 @@
+"""Bytes of a log blob to flow records. Pure: no storage, no clock, nothing of Azure.
+
+`read` is the way in. In the order of the data: `framing` finds the entries, with `pending` and
+`recovery`; `entry` takes one apart; `tuples` makes the records; `record` says what they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from flowlog_core.parsing.entry import UnreadableEntry, normalize
+from flowlog_core.parsing.framing import Damaged, Entry, Framer
+from flowlog_core.parsing.record import Lines
+from flowlog_core.parsing.tuples import BadTuple
+
+__all__ = ["BadTuple", "Damaged", "Framer", "Lines", "ParsedEntry", "read"]
+
+
+class ParsedEntry(NamedTuple):
+    """An entry: the blob's bytes [start, end), as they are in `raw`, and what became of them."""
+
+    start: int
+    end: int
+    raw: bytes
+    lines: Lines
+    """Its records."""
+    bad: list[BadTuple]
+    """What could not become a record."""
+
+
+def read(
+    chunks: Iterable[bytes],
+    entry_id: Callable[[int], str],
+    framer: Framer | None = None,
+    *,
+    is_end: bool = True,
+    final: bool = True,
+) -> Iterator[ParsedEntry | Damaged]:
+    """The entries of a blob, and what in it is no readable entry, in the blob's order.
+
+    Args:
+        chunks: The blob's bytes, from the framer's offset on, in pieces of any size.
+        entry_id: Makes the id of an entry from the byte at which it begins. The id of a record is
+            that id, a dot and the tuple's index in the entry.
+        framer: Says up to where the blob was read, at any moment; by default one at byte 0.
+        is_end: Whether the blob, as committed now, ends with these chunks.
+        final: Whether nothing will ever follow that end. Otherwise an entry cut short there is left
+            for whoever reads on from the framer's offset.
+
+    Raises whatever `chunks` raises, and `MemoryError`.
+    """
+    framer = framer or Framer()
+    for item in _framed(chunks, framer, is_end=is_end, final=final):
+        if isinstance(item, Damaged):
+            yield item
+            continue
+        start, end, raw, value = item
+        try:
+            lines, bad = normalize(value, f"{entry_id(start)}.")
+        except UnreadableEntry as error:
+            yield Damaged(start, end, raw, error.reason)
+        else:
+            yield ParsedEntry(start, end, raw, lines, bad)
+
+
+def _framed(
+    chunks: Iterable[bytes], framer: Framer, *, is_end: bool, final: bool
+) -> Iterator[Entry | Damaged]:
+    for chunk in chunks:
+        yield from framer.feed(chunk)
+    if is_end:
+        yield from framer.end(final=final)

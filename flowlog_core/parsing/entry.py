@@ -1,0 +1,227 @@
+"""An entry becomes flow records: NSG versions 1 and 2 and VNet version 4, in one schema.
+
+`walk` goes down to an entry's groups of tuples and writes what the records of each have in common;
+`tuples` has the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Any, NamedTuple
+
+import orjson
+
+from flowlog_core.parsing.record import Lines
+from flowlog_core.parsing.tuples import (
+    NSG1,
+    NSG2,
+    VNET4,
+    BadField,
+    BadTuple,
+    TupleFormat,
+    brief,
+    raw_of,
+)
+
+_NSG = "NetworkSecurityGroupFlowEvent"
+_VNET = "FlowLogFlowEvent"
+
+# Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
+# of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
+_MAX_REPEATED_BYTES = 128 * 1024 * 1024
+
+# With more bad tuples an entry is unreadable: each takes a hundred times the memory of its bytes.
+_MAX_BAD = 100_000
+
+_BATCH = 512
+"""How many tuples are read at once: their fields by themselves take ten times their memory."""
+
+
+class UnreadableEntry(ValueError):
+    """The entry as a whole fits no known format; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Normalized(NamedTuple):
+    """An entry's records, and what could not become one."""
+
+    lines: Lines
+    bad: list[BadTuple]
+
+
+@dataclass(frozen=True, slots=True)
+class EntryFormat:
+    """One format: names of keys in the entry, and its tuples.
+
+    An entry's flows are two lists deep. `body` holds `flows`; each of those has `outer_text` and
+    a list `groups`; each of these has `inner_text` and the list `flowTuples`.
+    """
+
+    category: str
+    version: int
+    tuples: TupleFormat
+    resource_id: str
+    body: str
+    outer_text: str
+    groups: str
+    inner_text: str
+
+    @classmethod
+    def nsg(cls, version: int, tuples: TupleFormat) -> EntryFormat:
+        """Of network security groups."""
+        return cls(_NSG, version, tuples, "resourceId", "properties", "rule", "flows", "mac")
+
+    @classmethod
+    def vnet(cls, version: int, tuples: TupleFormat) -> EntryFormat:
+        """Of virtual networks."""
+        keys = ("flowLogResourceID", "flowRecords", "aclID", "flowGroups", "rule")
+        return cls(_VNET, version, tuples, *keys)
+
+
+_FORMATS = {
+    (one.category, one.version): one
+    for one in (EntryFormat.nsg(1, NSG1), EntryFormat.nsg(2, NSG2), EntryFormat.vnet(4, VNET4))
+}
+
+
+class TupleGroup(NamedTuple):
+    """Some tuples of an entry, and what their records have in common."""
+
+    texts: list[Any]
+    first: int
+    """The index of the first one, counted over the entry."""
+    common: str
+    """From the quotation mark that ends the time to the comma in front of the source address."""
+
+
+def normalize(entry: object, id_prefix: str) -> Normalized:
+    """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
+
+    A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
+    included: what is wrong with one tuple never changes the id of another. Raises
+    `UnreadableEntry`, and nothing else, if the entry is of no known format, or if what is bad in
+    it, or repeated in each record, is too much to be held.
+    """
+    if not isinstance(entry, dict):
+        raise UnreadableEntry(f"not an object: {brief(entry)}")
+    entry_format = _format_of(entry)
+    bad: list[BadTuple] = []
+    try:
+        groups = walk(entry, entry_format, bad)
+    except BadField as error:
+        raise UnreadableEntry(str(error)) from None
+    head = '{"id":' + orjson.dumps(id_prefix).decode()[:-1]
+    records_of = entry_format.tuples.records
+    records: list[str] = []
+    for texts, first, common in groups:
+        for at in range(0, len(texts), _BATCH):
+            good, wrong = records_of(texts[at : at + _BATCH], head, first + at, common)
+            records += good
+            if wrong:
+                _add_bad(bad, wrong)
+    bad.sort(key=_index)
+    return Normalized(Lines(records), bad)
+
+
+def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) -> list[TupleGroup]:
+    """An entry's groups of tuples in file order; what is malformed as a whole goes to `bad`.
+
+    Raises `BadField` if the entry itself is malformed, and `UnreadableEntry` if what is bad or
+    repeated is too much to be held.
+    """
+    is_nsg = entry_format.category == _NSG
+    of_entry = (
+        f'","log_time":{_text(entry, "time")},"category":"{entry_format.category}"'
+        f',"version":{entry_format.version},"resource_id":{_text(entry, entry_format.resource_id)}'
+        f',"target_resource_id":{"null" if is_nsg else _text(entry, "targetResourceID")}'
+    )
+    mac_of_entry = _text(entry, "macAddress")
+    found: list[TupleGroup] = []
+    index = repeated_bytes = 0
+    for outer in _list(entry.get(entry_format.body), "flows"):
+        try:
+            groups = _list(outer, entry_format.groups)
+            outer_text = _text(outer, entry_format.outer_text)
+        except BadField as error:
+            _add_bad(bad, [BadTuple(index, raw_of(outer), str(error))])
+            index += 1
+            continue
+        for group in groups:
+            try:
+                texts = _list(group, "flowTuples")
+                inner_text = _text(group, entry_format.inner_text)
+            except BadField as error:
+                _add_bad(bad, [BadTuple(index, raw_of(group), str(error))])
+                index += 1
+                continue
+            if is_nsg:
+                mac = mac_of_entry if inner_text == "null" else inner_text
+                common = f'{of_entry},"mac":{mac},"rule":{outer_text},"acl_id":null,'
+            else:
+                common = (
+                    f'{of_entry},"mac":{mac_of_entry},"rule":{inner_text},"acl_id":{outer_text},'
+                )
+            repeated_bytes += len(texts) * getsizeof(common)
+            if repeated_bytes > _MAX_REPEATED_BYTES:
+                raise UnreadableEntry(
+                    "names and ids, which each record repeats, would come to more than "
+                    f"{_MAX_REPEATED_BYTES} bytes"
+                )
+            found.append(TupleGroup(texts, index, common))
+            index += len(texts)
+    return found
+
+
+def _format_of(entry: dict[str, Any]) -> EntryFormat:
+    category, version = entry.get("category"), entry.get("flowLogVersion")
+    properties = entry.get("properties")
+    if category == _NSG and isinstance(properties, dict):
+        version = properties.get("Version")
+    # JSON's true and 1.0 equal 1 in Python, yet are no versions.
+    if type(version) is int and isinstance(category, str):
+        entry_format = _FORMATS.get((category, version))
+        if entry_format is not None:
+            return entry_format
+    known = ", ".join(f"{category} version {version}" for category, version in _FORMATS)
+    raise UnreadableEntry(
+        f"unknown format: category {brief(category)}, version {brief(version)}; known: {known}"
+    )
+
+
+def _add_bad(bad: list[BadTuple], more: list[BadTuple]) -> None:
+    bad += more
+    if len(bad) > _MAX_BAD:
+        first = min(bad, key=_index)
+        raise UnreadableEntry(
+            f"more than {_MAX_BAD} tuples could not be read; the first: {first.reason}"
+        )
+
+
+def _index(bad: BadTuple) -> int:
+    return bad.index
+
+
+def _text(holder: dict[str, Any], key: str) -> str:
+    """The JSON of a string, null if it is null or absent; raises `BadField` for all else."""
+    value = holder.get(key)
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # half a surrogate pair
+            pass
+    raise BadField(f"{key} is not a string: {brief(value)}")
+
+
+def _list(holder: object, key: str) -> list[Any]:
+    if not isinstance(holder, dict):
+        raise BadField(f"expected an object with {key}: {brief(holder)}")
+    value = holder.get(key)
+    if not isinstance(value, list):
+        raise BadField(f"{key} is not a list: {brief(value)}")
+    return value

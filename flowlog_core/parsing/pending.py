@@ -1,0 +1,92 @@
+"""The bytes of a blob that were read and belong to no entry yet, and where they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+_BEFORE_BYTES = 64
+_SPACE = b" \t\r\n"
+
+
+class PendingBytes:
+    """The bytes from `position` on, as far as they were read. Indices count from there."""
+
+    data: bytearray
+    """To be read only: `add` and `drop` change it."""
+
+    position: int
+    """Where in the blob index 0 is, in bytes."""
+
+    before: bytes
+    """The up to 64 bytes in front of `position`."""
+
+    def __init__(self, position: int, before: bytes) -> None:
+        self.data = bytearray()
+        self.position = position
+        self.before = before[-_BEFORE_BYTES:]
+        self._last: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
+        self._proven = position  # up to here no closing brace can be the final tail's
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes of the blob."""
+        end = self.position + len(self.data)
+        self._last = ([(end + at, data[at]) for at in _last_two(data)] + self._last)[:2]
+        self.data += data
+        tail = self.tail()
+        self._proven = self.position + (tail[1] if tail else len(self.data))
+
+    def drop(self, count: int) -> None:
+        """Pass the first so many bytes."""
+        if count < _BEFORE_BYTES:
+            self.before = (self.before + self.data[:count])[-_BEFORE_BYTES:]
+        else:
+            self.before = bytes(self.data[count - _BEFORE_BYTES : count])
+        del self.data[:count]  # moves nothing: a bytearray can begin behind where its memory does
+        self.position += count
+
+    def first(self, count: int) -> bytes:
+        """The first so many bytes."""
+        return bytes(memoryview(self.data)[:count])  # copied once
+
+    def tail(self) -> tuple[int, int] | None:
+        """The indices of the `]` and the `}` with which the bytes end, white space aside."""
+        match self._last:
+            case [(brace, 0x7D), (bracket, 0x5D)] if bracket >= self.position:  # } and ]
+                return bracket - self.position, brace - self.position
+        return None
+
+    def decidable(self, max_bytes: int, *, final: bool = False) -> int:
+        """The index before which an element of at most `max_bytes` must end.
+
+        A last brace that may be the tail's is not before it, unless nothing will follow.
+        """
+        readable = len(self.data) if final else self._proven - self.position
+        return min(readable, max_bytes)
+
+    def may_be_tail(self, end: int) -> bool:
+        """Whether the brace in front of `end` may be the tail's, so that it closes nothing yet."""
+        return self.position + end > self._proven
+
+
+def _last_two(data: bytes) -> Iterator[int]:
+    """The indices of the last two bytes that are no white space, the last first."""
+    end = len(data)
+    for _ in range(2):
+        end = _without_space(data, end)
+        if end == 0:
+            return
+        end -= 1
+        yield end
+
+
+def _without_space(data: bytes, end: int) -> int:
+    """`end`, moved in front of the white space before it; found without a copy of all."""
+    while end > 0:
+        start = max(0, end - 64)
+        if text := data[start:end].rstrip(_SPACE):
+            return start + len(text)
+        end = start
+    return 0

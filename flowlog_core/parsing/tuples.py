@@ -1,0 +1,345 @@
+"""The three formats of flow tuples: a pattern that a tuple matches, and a record's template, each.
+
+Field by field as in Microsoft's pages "NSG flow logs overview" (versions 1 and 2) and "Virtual
+network flow logs" (version 4), and as seen in captures. Tuples are matched a batch at a time,
+joined by newlines. If anything in a batch is unusual, its tuples are read again one by one, and
+`explain` says what is wrong with one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import product
+from reprlib import Repr
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any, NamedTuple
+
+import orjson
+
+from flowlog_core.parsing.protocols import keyword
+
+_MAX_ADDRESSES = 131_072
+_MAX_SECONDS = 4_096
+_MAX_FLOWS = 4_096
+"""How many texts of each kind are remembered: so many addresses take some 20 MB."""
+
+_MAX_REMEMBERED_CHARACTERS = 64
+
+_REPR = Repr()
+_REPR.maxstring = _REPR.maxother = 80
+brief = _REPR.repr  # any value in a line's length, for reasons that a person reads
+
+
+class BadField(ValueError):
+    """A field, or what holds it, does not follow the format; the message says which and why."""
+
+
+# What is remembered: a dict finds what repeats, and `__missing__` checks and converts what is new.
+
+
+class _Addresses(dict[str, str]):
+    """Valid IP addresses as written. Raises `BadField` for anything else.
+
+    They are those that `ipaddress` accepts, but for a scope (`%eth0`): it means nothing outside the
+    machine it was written on.
+    """
+
+    def __missing__(self, address: str) -> str:
+        try:
+            inet_pton(AF_INET6 if ":" in address else AF_INET, address)
+        except OSError:
+            raise BadField(address) from None
+        if len(self) >= _MAX_ADDRESSES:
+            self.clear()
+        self[address] = address
+        return address
+
+
+class _Seconds(dict[str, str]):
+    """Unix seconds up to year 9999, written as RFC 3339 UTC up to the decimal point."""
+
+    def __missing__(self, seconds: str) -> str:
+        time = _EPOCH + timedelta(seconds=int(seconds))
+        if len(self) >= _MAX_SECONDS:
+            self.clear()
+        self[seconds] = text = f"{time:%Y-%m-%dT%H:%M:%S}."
+        return text
+
+
+class _VnetFlows(dict[str, str]):
+    """Protocol, direction, state and encryption of a VNet tuple, with the commas between them.
+
+    Raises `BadField` where the encryption is not Unicode text.
+    """
+
+    def __missing__(self, written: str) -> str:
+        protocol, direction, state, encryption = written.split(",")
+        action = "deny" if state == "D" else "allow"  # here the state is the decision too
+        text = _flow(int(protocol), direction, action, _STATES[state], encryption or None)
+        if len(written) <= _MAX_REMEMBERED_CHARACTERS:
+            if len(self) >= _MAX_FLOWS:
+                self.clear()
+            self[written] = text
+        return text
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PROTOCOLS = {"T": 6, "U": 17}
+_DIRECTIONS = {"I": "inbound", "O": "outbound"}
+_DECISIONS = {"A": "allow", "D": "deny"}
+_STATES = {"B": "begin", "C": "continue", "E": "end", "D": "deny"}
+
+
+def _json(text: str | None) -> str:
+    try:
+        return orjson.dumps(text).decode()
+    except TypeError:  # half a surrogate pair
+        raise BadField(f"not Unicode text: {brief(text)}") from None
+
+
+def _flow(
+    protocol: int, direction: str, action: str, state: str | None, encryption: str | None
+) -> str:
+    """The middle of a record."""
+    return (
+        f'"protocol":"{keyword(protocol)}","protocol_number":{protocol}'
+        f',"direction":"{_DIRECTIONS[direction]}","action":"{action}"'
+        f',"state":{_json(state)},"encryption":{_json(encryption)}'
+    )
+
+
+_ADDRESSES = _Addresses()
+_SECONDS = _Seconds()
+_NSG1_FLOWS = {
+    f"{p},{d},{decision}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], None, None)
+    for p, d, decision in product("TU", "IO", "AD")
+}
+_NSG2_FLOWS = {
+    f"{p},{d},{decision},{s}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], _STATES[s], None)
+    for p, d, decision, s in product("TU", "IO", "AD", "BCE")
+}
+_VNET4_FLOWS = _VnetFlows()
+
+
+# What each field of a tuple may hold.
+
+
+def _same_length(maximum: int) -> str:
+    """A pattern of the decimal numbers with as many digits as `maximum` that do not exceed it."""
+    digits = str(maximum)
+    return "|".join(
+        [
+            f"{digits[:at]}[{int(at == 0)}-{int(digit) - 1}][0-9]{{{len(digits) - at - 1}}}"
+            for at, digit in enumerate(digits)
+            if int(digit) > int(at == 0)
+        ]
+        + [digits]
+    )
+
+
+def _up_to(maximum: int) -> str:
+    """A pattern of the decimal numbers from 0 to `maximum` (over 9), without leading zeros."""
+    return f"[1-9][0-9]{{0,{len(str(maximum)) - 2}}}+|0|{_same_length(maximum)}"
+
+
+class Field(NamedTuple):
+    """What one field of a tuple may hold."""
+
+    name: str
+    pattern: str
+    """Matches no comma. What it captures, the record needs."""
+    expected: str
+    check: Callable[[str], object] | None = None
+    """Raises `BadField` for what matches the pattern and is invalid all the same."""
+
+    def explain(self, text: str) -> str | None:
+        """What is wrong with the text; None if nothing is."""
+        try:
+            if re.fullmatch(self.pattern, text):
+                if self.check is not None:
+                    self.check(text)
+                return None
+        except BadField:
+            pass
+        return f"{self.name} {brief(text)} is not {self.expected}"
+
+
+def _letters(name: str, letters: str) -> Field:
+    return Field(name, f"[{letters}]", " or ".join(letters))
+
+
+def _port(name: str) -> Field:
+    return Field(name, f"({_up_to(65535)})", "a decimal number from 0 to 65535")
+
+
+def _counter(name: str) -> Field:
+    maximum = 2**63 - 1
+    return Field(name, f"({_up_to(maximum)}|)", f"a decimal number from 0 to {maximum}")
+
+
+def _address(name: str) -> Field:
+    return Field(name, "([0-9A-Fa-f:.]{2,45}+)", "an IP address", _ADDRESSES.__getitem__)
+
+
+_ENDPOINTS = (
+    # Seconds and milliseconds. From 10**11 on a number is in milliseconds, below in seconds: as
+    # seconds that is the year 5138. RFC 3339 can write no time after 9999-12-31T23:59:59.999Z.
+    Field(
+        "time",
+        rf"(0(?![0-9])|[1-9][0-9]{{0,10}}|{_same_length(253_402_300_799)})([0-9]{{3}}|)",
+        "in Unix seconds or milliseconds up to year 9999",
+    ),
+    _address("source address"),
+    _address("destination address"),
+    _port("source port"),
+    _port("destination port"),
+)
+_DIRECTION = _letters("direction", "IO")
+_PROTOCOL_LETTER = _letters("protocol", "TU")
+_PROTOCOL_NUMBER = Field("protocol", f"(?:{_up_to(255)})", "a decimal number from 0 to 255")
+_DECISION = _letters("decision", "AD")
+_ENCRYPTION = Field("encryption", "[^,]*+", "Unicode text", _json)
+_COUNTERS = tuple(
+    _counter(f"{unit} from {side}")
+    for side in ("source", "destination")
+    for unit in ("packets", "bytes")
+)
+
+
+# The records of tuples. `rows` is what the pattern captured of each, `head` begins the id of all,
+# `first` is the index of the first, `common` is what their entry and group say of all.
+
+Row = tuple[str, ...]
+
+
+def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
+    seconds, addresses, flows = _SECONDS, _ADDRESSES, _NSG1_FLOWS
+    return [
+        f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
+        f'"src_ip":"{addresses[src]}","src_port":{src_port}'
+        f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
+        ',"packets_src_to_dst":null,"bytes_src_to_dst":null'
+        ',"packets_dst_to_src":null,"bytes_dst_to_src":null}'
+        for index, (s, ms, src, dst, src_port, dst_port, flow) in enumerate(rows, first)
+    ]
+
+
+def _counted(flows: Mapping[str, str]) -> Callable[[Sequence[Row], str, int, str], list[str]]:
+    """For a format whose tuples end with the four counters."""
+    seconds, addresses = _SECONDS, _ADDRESSES
+
+    def records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
+        return [
+            f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
+            f'"src_ip":"{addresses[src]}","src_port":{src_port}'
+            f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
+            f',"packets_src_to_dst":{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
+            f',"packets_dst_to_src":{packets_back or "null"}'
+            f',"bytes_dst_to_src":{octets_back or "null"}}}'
+            for index, (
+                s, ms, src, dst, src_port, dst_port, flow,
+                packets, octets, packets_back, octets_back,
+            ) in enumerate(rows, first)
+        ]  # fmt: skip
+
+    return records
+
+
+@dataclass(frozen=True, slots=True)
+class BadTuple:
+    """What could not become a record: a tuple, or a group of tuples that is malformed as a whole.
+
+    `index` counts over the entry as record ids do; a malformed group takes one index. `raw` is
+    the tuple as written, or the JSON of the group or of a tuple that is not a string.
+    """
+
+    index: int
+    raw: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TupleFormat:
+    """How the tuples of one version are written, and the records that they become."""
+
+    flow: tuple[Field, ...]
+    """Between the ports and the counters. Captured together: few forms make up most of a log."""
+    counters: tuple[Field, ...]
+    write: Callable[[Sequence[Row], str, int, str], list[str]]
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields in the tuple's order."""
+        return (*_ENDPOINTS, *self.flow, *self.counters)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches a line that is a tuple of this format, but for what only `Field.check` tells."""
+        flow = ",".join(field.pattern for field in self.flow)
+        others = (",".join(field.pattern for field in some) for some in (_ENDPOINTS, self.counters))
+        start, end = others
+        return re.compile(f"^{start},({flow}){',' if end else ''}{end}$", re.MULTILINE)
+
+    def records(
+        self, texts: Sequence[Any], head: str, first: int, common: str
+    ) -> tuple[list[str], list[BadTuple]]:
+        """The records of a batch of tuples, and those tuples that are bad."""
+        try:
+            lines = "\n".join(texts)
+            rows = self.pattern.findall(lines)
+            # Matches are lines, so with as many lines as tuples each tuple is one.
+            if len(rows) == len(texts) == lines.count("\n") + 1:
+                return self.write(rows, head, first, common), []
+        except (TypeError, BadField):  # TypeError: one is not a string
+            pass
+        return self._one_by_one(texts, head, first, common)
+
+    def _one_by_one(
+        self, texts: Sequence[Any], head: str, first: int, common: str
+    ) -> tuple[list[str], list[BadTuple]]:
+        records: list[str] = []
+        bad: list[BadTuple] = []
+        for index, text in enumerate(texts, first):
+            if reason := self.explain(text):
+                bad.append(BadTuple(index, raw_of(text), reason))
+            elif match := self.pattern.fullmatch(text):
+                records += self.write([match.groups()], head, index, common)
+        return records, bad
+
+    def explain(self, text: object) -> str | None:
+        """What is wrong with a tuple, by its first bad field; None if nothing is."""
+        if not isinstance(text, str):
+            return "not a string"
+        fields = self.fields
+        texts = text.split(",", len(fields))  # at most one too many: commas alone take no memory
+        if len(texts) != len(fields):
+            return f"number of fields is {text.count(',') + 1} instead of {len(fields)}"
+        reasons = (field.explain(one) for field, one in zip(fields, texts, strict=True))
+        return next(filter(None, reasons), None)
+
+
+def raw_of(value: object) -> str:
+    """A tuple as written; the JSON of anything else."""
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # deeper than orjson writes, or nothing that JSON can hold
+        return brief(value)
+
+
+NSG1 = TupleFormat((_PROTOCOL_LETTER, _DIRECTION, _DECISION), (), _nsg1_records)
+NSG2 = TupleFormat(
+    (_PROTOCOL_LETTER, _DIRECTION, _DECISION, _letters("state", "BCE")),
+    _COUNTERS,
+    _counted(_NSG2_FLOWS),
+)
+VNET4 = TupleFormat(
+    (_PROTOCOL_NUMBER, _DIRECTION, _letters("state", "BCED"), _ENCRYPTION),
+    _COUNTERS,
+    _counted(_VNET4_FLOWS),
+)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowlog_core.parsing.pending import PendingBytes
+
+_BYTES = st.text("{}[]a, \n").map(str.encode)
+_TAIL = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
+
+
+_STEPS = st.tuples(_BYTES, st.integers(0, 9))
+
+
+@given(_BYTES, st.lists(_STEPS, max_size=9), st.integers(1, 99))
+def test_it_is_the_bytes_read_from_a_position_on(
+    before: bytes, steps: list[tuple[bytes, int]], max_bytes: int
+) -> None:
+    """However they arrive, are passed and looked at; a tail that was partly passed is none."""
+    blob, at = before, len(before)
+    pending = PendingBytes(at, before)
+    for data, dropped in steps:
+        pending.add(data)
+        blob += data
+        rest = blob[at:]
+        assert len(pending) == len(rest)
+        assert pending.data == rest
+        assert (pending.position, pending.before) == (at, blob[:at][-64:])
+        found = _TAIL.search(rest)
+        brace = rest.rindex(b"}") if found else len(rest)
+        assert pending.tail() == ((found.start(), brace) if found else None)
+        assert pending.decidable(max_bytes) == min(brace, max_bytes)
+        assert pending.decidable(max_bytes, final=True) == min(len(rest), max_bytes)
+        assert not pending.may_be_tail(brace)
+        assert pending.may_be_tail(brace + 1)
+        count = min(dropped, brace)
+        assert pending.first(count) == rest[:count]
+        pending.drop(count)
+        at += count
