@@ -246,7 +246,7 @@ def test_what_does_not_fit_is_told_once_at_the_first_use(
         worker.now("invoke", **event(worker, account, Interface.nsg(), name))
     worker.now("invoke", function_id=worker.function_ids["sweep"])
     assert worker.messages("flowlog_core.doctor") == [
-        "FLOWLOG_TRIGGER_SOURCE is EventGrid, and FlowLogs is a storage emulator, which sends no "
+        "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends no "
         "events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan"
     ]
 

@@ -114,7 +114,10 @@ class Host:
         self.wait_for("Application started", START_WITHIN_S, since=before)
 
     def stop(self) -> int:
-        """Let it end what runs, as a scale-in does; its exit code."""
+        """Let it end what runs, as a scale-in does; its exit code.
+
+        That is 0, or -6: now and then the program aborts at its very end, when all is done.
+        """
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self.wait_for_end()
