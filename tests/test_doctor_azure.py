@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -41,13 +42,15 @@ from azure_deployment import (
 )
 from test_cli import flowlog
 
+from flowlog_core.cli.output import printable
 from flowlog_core.doctor.azure.arm import CLOUDS, Arm, NotVisible
 from flowlog_core.doctor.azure.deployment import Deployment, azd_values
 from flowlog_core.doctor.azure.roles import ROLE_IDS
+from flowlog_core.doctor.report import Told, write
 from flowlog_core.errors import SettingsError
 
 ROLES_FILE = Path(__file__).parent.parent / "infra" / "roles.json"
-MODULES = ROLES_FILE.parent / "modules"
+CHECKLIST = ROLES_FILE.parent.parent / "docs" / "first-deployment.md"
 
 
 @pytest.fixture
@@ -650,3 +653,26 @@ def test_the_command_without_a_login_is_exit_1(tmp_path: Path) -> None:
 
 def test_every_role_that_the_templates_assign_is_known() -> None:
     assert set(json.loads(ROLES_FILE.read_text())) <= set(ROLE_IDS)
+
+
+def test_the_checklist_shows_what_the_command_prints(azure: FakeAzure) -> None:
+    names = {
+        "func-flowlog-x": APP,
+        "stflowtrialx": "stlogs",
+        "stflowlogx": "ststate",
+        "trial": "logs",
+        " 2 min ago": " 3 min ago",
+    }
+    text = CHECKLIST.read_text("utf-8").partition("## 4.")[2].partition("```\n\n- **Proves**")[0]
+    for shown, real in names.items():
+        text = text.replace(shown, real)
+    shown = " ".join(text.split())
+    azure.measure()
+    out = io.StringIO()
+    told = [Told(about, finding) for about, finding in look(azure)]
+    write(told, out, printable, is_coloured=False, width=100)
+    sections = [" ".join(section.split()) for section in out.getvalue().split("\n\n")]
+    app, logs, _, sweep, _ = sections
+    assert app in shown
+    assert logs.removesuffix(" The first events take up to 10 minutes") in shown
+    assert sweep in shown

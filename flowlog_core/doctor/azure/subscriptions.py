@@ -25,8 +25,7 @@ _FUNCTION_PREFIX = "Host.Functions."
 _FILE = "PT1H.json"
 _REMAKE = "Run `azd hooks run postdeploy`, which creates the event subscriptions again"
 _COMMITS = ("PutBlockList",)
-"""The calls by which Network Watcher commits to a flow log; FlushWithClose in its place where the
-account has a hierarchical namespace."""
+"""The calls by which Network Watcher commits to a flow log."""
 
 
 class Topic(NamedTuple):
