@@ -356,15 +356,20 @@ def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
     assert sum(" INFO handed_over devstoreaccount1/" in line for line in lines) <= 14
 
 
-def test_run_once_says_in_a_line_where_storage_cannot_be_reached() -> None:
+def test_run_once_says_where_storage_cannot_be_reached_and_what_to_do() -> None:
     ends = "".join(f";{kind}Endpoint=http://127.0.0.1:9/x" for kind in ("Blob", "Queue", "Table"))
     nowhere = dict.fromkeys(
         ("FlowLogs", "AzureWebJobsStorage"), f"AccountName=x;AccountKey=eA=={ends}"
     )
     code, out, err = flowlog("run", "--once", environment=nowhere)
     assert (code, out, "Traceback" in err) == (1, "", False)
-    (told,) = [line for line in err.splitlines() if " WARNING " in line]
+    told, explained = [line for line in err.splitlines() if " WARNING " in line]
     assert " cannot look for what is behind: reading the checkpoint " in told
+    assert explained.endswith(
+        " WARNING Cannot connect to the storage account x (FlowLogs and AzureWebJobsStorage): "
+        "connection refused. Is Azurite running? If it is, check the address in FlowLogs and "
+        "AzureWebJobsStorage"
+    )
 
 
 def test_records_are_utf_8_whatever_the_terminal_takes(tmp_path: Path) -> None:

@@ -295,6 +295,12 @@ def test_the_endpoint_of_an_error_is_found_by_host_and_port() -> None:
     assert endpoint_of(Unavailable("no cause"), [blobs]) is None
 
 
+def test_services_at_one_address_are_named_together() -> None:
+    blobs, queues = endpoint("http://a.example:9/x"), endpoint("http://a.example:9/x", "queue")
+    found = endpoint_of(refused("a.example", 9), [blobs, queues])
+    assert str(found) == "storage account logs (Logs)"
+
+
 @pytest.mark.parametrize("command", ["run", "tail"])
 def test_run_and_tail_say_what_the_doctor_says(
     installation: AzuriteInstallation, command: str
@@ -307,10 +313,13 @@ def test_run_and_tail_say_what_the_doctor_says(
     )
     code, out, err = flowlog(command, "--once", environment=environment)
     assert (code, out) == (1, "")
-    service, name = ("blob", "FlowLogs") if command == "run" else ("queue", "AzureWebJobsStorage")
+    endpoint, name = {
+        "run": ("storage account", "FlowLogs and AzureWebJobsStorage"),
+        "tail": ("queue service of account", "AzureWebJobsStorage"),
+    }[command]
     assert (
-        f"Cannot connect to the {service} service of account x ({name}): connection refused. Is "
-        f"Azurite running? If it is, check the address in {name}\n"
+        f"Cannot connect to the {endpoint} x ({name}): connection refused. Is Azurite running? If "
+        f"it is, check the address in {name}\n"
     ) in err
 
 

@@ -27,15 +27,23 @@ import logging
 import os
 import shutil
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flowlog_core.cli.environment import add_settings_argument, environment_of
 from flowlog_core.cli.output import printable
 from flowlog_core.config.settings import Settings
+from flowlog_core.doctor.azure.arm import CLOUDS, Arm
+from flowlog_core.doctor.azure.deployment import Deployment, azd_values
+from flowlog_core.doctor.azure.examine import examine_azure
 from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told, count, to_json, write
 from flowlog_core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
 
 _WIDEST = 100
 
@@ -48,6 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="create Flowlog's own queue, tables and container if they are missing",
     )
+    parser.add_argument(
+        "--azure",
+        action="store_true",
+        help="check the deployment in Azure, with your `az login`",
+    )
+    azure = parser.add_argument_group("with --azure, where there is no azd environment")
+    azure.add_argument("--subscription", metavar="ID", help="the subscription of the app")
+    azure.add_argument("--resource-group", metavar="NAME", help="the resource group of the app")
+    azure.add_argument("--app", metavar="NAME", help="the function app")
+    azure.add_argument(
+        "--cloud",
+        choices=tuple(CLOUDS),
+        default="AzureCloud",
+        help="which Azure cloud (default AzureCloud)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
 
@@ -55,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
     """Examine and print. Returns the exit code."""
     # The findings say in better words what the SDK would log.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
+    if options.azure:
+        return _run_azure(options)
     could_start = True
     _show_progress("Checking. This takes half a minute at most …")
     try:
@@ -69,7 +94,44 @@ def run(options: argparse.Namespace) -> int:
         could_start = False
     finally:
         _show_progress("")
-    if options.json:
+    _print(told, is_json=options.json)
+    return 2 if not could_start else 1 if count(told, "fault") else 0
+
+
+def _run_azure(options: argparse.Namespace) -> int:
+    arguments = {
+        "AZURE_SUBSCRIPTION_ID": options.subscription,
+        "AZURE_RESOURCE_GROUP": options.resource_group,
+        "FLOWLOG_FUNCTION_APP": options.app,
+    }
+    try:
+        deployment = Deployment.find(arguments, {**azd_values(Path.cwd()), **os.environ})
+    except SettingsError as error:
+        _print([Told("Deployment", Finding("fault", fault)) for fault in error.faults],
+               is_json=options.json)  # fmt: skip
+        return 2
+    _show_progress(f"Checking {deployment.app} …")
+    try:
+        told = examine_azure(Arm(CLOUDS[options.cloud], caller_credential()), deployment)
+    finally:
+        _show_progress("")
+    _print(told, is_json=options.json)
+    return 1 if count(told, "fault") else 0
+
+
+def caller_credential() -> TokenCredential:
+    """The login of `az login`, or of `azd auth login` where there is none."""
+    from azure.identity import (  # noqa: PLC0415 - it takes a quarter of a second
+        AzureCliCredential,
+        AzureDeveloperCliCredential,
+        ChainedTokenCredential,
+    )
+
+    return ChainedTokenCredential(AzureCliCredential(), AzureDeveloperCliCredential())
+
+
+def _print(told: list[Told], *, is_json: bool) -> None:
+    if is_json:
         print(to_json(told))
     else:
         is_terminal = sys.stdout.isatty()
@@ -80,7 +142,6 @@ def run(options: argparse.Namespace) -> int:
             is_coloured=is_terminal and "NO_COLOR" not in os.environ,
             width=min(shutil.get_terminal_size().columns, _WIDEST) if is_terminal else None,
         )
-    return 2 if not could_start else 1 if count(told, "fault") else 0
 
 
 def _show_progress(text: str) -> None:

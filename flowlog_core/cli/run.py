@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     explain = ExplainOnce(Endpoints.of(settings, service.clients).all())
-    logging.getLogger("flowlog_core").addHandler(explain)
+    logging.getLogger().addHandler(explain)  # behind the one that prints: the error comes first
     observers = Observers(service.pipeline.observer, explain)
     service.pipeline = replace(service.pipeline, observer=observers)
     total = Summary()
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
             if not options.once or (found and not found.forwarded):
                 stop.wait(options.interval_s)  # what others have may take a while
     finally:
-        logging.getLogger("flowlog_core").removeHandler(explain)
+        logging.getLogger().removeHandler(explain)
         service.close()
     if options.log == "json":
         log.info("%s", total)

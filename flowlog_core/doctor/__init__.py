@@ -11,5 +11,6 @@ access          whether each container, queue and table can be used; leaves noth
 workspace       whether traffic summaries reach the Log Analytics workspace
 arrival         whether events arrive: blobs against checkpoints, poison queue, sweeps
 examine         the list of all checks; runs them at the same time, within a time limit
+azure           the checks of a deployment in Azure, with the caller's login
 report          the findings as text and as JSON
 """

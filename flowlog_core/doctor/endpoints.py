@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from flowlog_core.clients import Clients
@@ -39,6 +40,25 @@ class Endpoint(NamedTuple):
     def caller(self) -> str:
         """How Flowlog authenticates there."""
         return caller(self.connection)
+
+
+class SharedAddress(Endpoint):
+    """Several services, or connections, at one host and port: an error cannot tell them apart."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"storage account {self.account} ({self.connection.name})"
+
+
+def one_for_all(endpoints: Sequence[Endpoint]) -> Endpoint:
+    """The only one of `endpoints`, or one that stands for all of them."""
+    first = endpoints[0]
+    if len(endpoints) == 1:
+        return first
+    names = dict.fromkeys(endpoint.connection.name for endpoint in endpoints)
+    connection = replace(first.connection, name=" and ".join(names))
+    return SharedAddress(connection, *first[1:])
 
 
 def caller(connection: Connection) -> str:

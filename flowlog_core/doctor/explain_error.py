@@ -21,7 +21,7 @@ from flowlog_core.doctor.advice import (
     NO_STORAGE,
     advice,
 )
-from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint
+from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint, one_for_all
 from flowlog_core.doctor.facts import EXTRAS, Finding
 from flowlog_core.errors import FlowlogError
 from flowlog_core.secrets import redact
@@ -97,11 +97,14 @@ def endpoint_of(error: Exception, endpoints: Iterable[Endpoint]) -> Endpoint | N
             host, port, path = match[1], int(match[2]), None
         else:
             continue
+        at_address = []
         for endpoint in endpoints:
             own = urlsplit(endpoint.url)
             is_there = own.hostname == host and _port(endpoint.url) == port
             if is_there and (path is None or path.startswith(own.path.rstrip("/"))):
-                return endpoint
+                at_address.append(endpoint)
+        if at_address:
+            return one_for_all(at_address) if path is None else at_address[0]
     return None
 
 
