@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from azure_stand_in import ROOT, Azure, alert, assignment, listed, site, topic, webhook
+from azure_stand_in import ROOT, Azure, alert, assignment, listed, site, topic, watcher, webhook
 
 SUB = "5b4b650e-28b9-4790-b3ab-ddbd88d727c4"
 LOGS = f"/subscriptions/{SUB}/resourceGroups/logs"
@@ -178,3 +178,23 @@ def test_a_failure_in_the_middle_says_to_run_it_again(azure: Azure) -> None:
         "Flowlog: ERROR: (ScopeLocked) locked",
         "Flowlog: the Azure CLI failed; see above. Run this again.",
     ]
+
+
+def test_the_flow_log_of_the_trial_is_found_by_its_tag(azure: Azure) -> None:
+    """Shape: specification/network/…/2023-11-01/examples/NetworkWatcherFlowLogList.json."""
+    group = f"/subscriptions/{SUB}/resourceGroups/NetworkWatcherRG"
+    there = watcher("NetworkWatcher_westeurope", group, "westeurope")
+    azure.answers(f"GET {there['id']}", there)
+    logs = [
+        {"id": f"{there['id']}/flowLogs/{name}", "name": name, "tags": {"azd-env-name": name}}
+        for name in ("dev", "prod")
+    ]
+    azure.answers(f"GET {there['id']}/flowLogs", listed(*logs))
+    values = {
+        "AZURE_ENV_NAME": "dev",
+        "AZURE_SUBSCRIPTION_ID": SUB,
+        "AZURE_LOCATION": "westeurope",
+        "FLOWLOG_TRIAL": "true",
+    }
+    assert run(azure, values, "--yes").returncode == 0
+    assert azure.changes() == [f"delete {there['id']}/flowLogs/dev"]

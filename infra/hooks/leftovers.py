@@ -74,7 +74,8 @@ def _with_azd_values(environment: Mapping[str, str]) -> Mapping[str, str]:
 def _remove(hook: Hook, wanted: list[str], *, delete: bool) -> None:
     accounts = _accounts(hook, wanted)
     hook.az.sign_in_checked(
-        hook.value("AZURE_SUBSCRIPTION_ID") or accounts[0].subscription, hook.name
+        hook.value("AZURE_SUBSCRIPTION_ID") or "".join(a.subscription for a in accounts[:1]),
+        hook.name,
     )
     app = find_app(hook)
     principals = app.principals if app else tuple(hook.value(LAST_PRINCIPAL).split())
@@ -91,6 +92,10 @@ def _remove(hook: Hook, wanted: list[str], *, delete: bool) -> None:
                 "identity was. 'az role assignment list --scope ACCOUNT_ID' shows them; those "
                 "whose principal has no name are of identities that are gone."
             )
+    flow_logs = [] if wanted else list(_trial_flow_logs(hook))
+    for leftover in flow_logs:
+        hook.say(f"NetworkWatcherRG:\n  {leftover.kind}: {leftover.id}")
+    found += flow_logs
     if not found:
         hook.say("Nothing is left to remove.")
     elif not delete:
@@ -111,7 +116,7 @@ def _accounts(hook: Hook, wanted: list[str]) -> list[LogAccount]:
     known = [account for account in known if account.group.casefold() != own]
     if wanted:
         return [_one(known, text) for text in wanted]
-    if not known:
+    if not known and not hook.value("FLOWLOG_TRIAL"):
         raise Refused(
             f"no log account is known: {SETTING} is empty. Name them: --account RESOURCE_ID"
         )
@@ -158,6 +163,23 @@ def _of_account(
         for assignment in assignments_of(hook, account, principal):
             if account.is_at(assignment["scope"]):  # one of a whole group is not ours
                 yield Leftover("role assignment", assignment["id"], "2022-04-01")
+
+
+def _trial_flow_logs(hook: Hook) -> Iterator[Leftover]:
+    """The trial's flow log, which belongs to the Network Watcher of the region."""
+    names = ("AZURE_SUBSCRIPTION_ID", "AZURE_LOCATION", "AZURE_ENV_NAME")
+    subscription, location, environment = map(hook.value, names)
+    if not (subscription and location and environment):
+        return
+    watcher = (
+        f"/subscriptions/{subscription}/resourceGroups/NetworkWatcherRG/providers"
+        f"/Microsoft.Network/networkWatchers/NetworkWatcher_{location}"
+    )
+    if hook.az.find(watcher, version="2023-11-01") is None:
+        return
+    for one in hook.az.list(f"{watcher}/flowLogs", version="2023-11-01"):
+        if (one.get("tags") or {}).get(ENVIRONMENT_TAG) == environment:
+            yield Leftover("flow log of the trial", one["id"], "2023-11-01")
 
 
 def _subscriptions(
