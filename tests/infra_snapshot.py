@@ -146,9 +146,7 @@ def _literal(value: Any) -> str:
     return f"'{value}'" if isinstance(value, str) else json.dumps(value)
 
 
-def predict(
-    template: str, parameters: dict[str, Any], group: str = "", **facts: Any
-) -> Snapshot:
+def predict(template: str, parameters: dict[str, Any], group: str = "", **facts: Any) -> Snapshot:
     """`facts`: what Azure knows, by the last part of how it is reached."""
     found = json.loads(_predicted(template, json.dumps(parameters, sort_keys=True), group))
     resources = [_evaluated(one, facts) for one in found["predictedResources"]]
@@ -190,7 +188,9 @@ def _evaluated(value: Any, facts: dict[str, Any]) -> Any:
         "null": lambda: None,
         "true": lambda: True,
         "coalesce": lambda *values: next(v for v in values if v is not None),
-        "environment": lambda: SimpleNamespace(suffixes=SimpleNamespace(storage="core.windows.net")),
+        "environment": lambda: SimpleNamespace(
+            suffixes=SimpleNamespace(storage="core.windows.net")
+        ),
         "extensionResourceId": lambda scope, type_, name: f"{scope}/providers/{type_}/{name}",
         "format": lambda text, *values: text.format(*values),
         "guid": lambda *parts: "guid:" + "|".join(map(str, parts)).replace("/", ":"),
@@ -204,7 +204,7 @@ def _evaluated(value: Any, facts: dict[str, Any]) -> Any:
     }
     # Only what the compiler made of our own templates is evaluated, with these names and no others.
     text = value[1:-1].replace("if(", "iif(")
-    return eval(text, {"__builtins__": {}}, names)  # noqa: PGH001 - see above
+    return eval(text, {"__builtins__": {}}, names)
 
 
 def app_of(made: Snapshot) -> dict[str, Any]:

@@ -37,7 +37,10 @@ def test_the_ids_of_roles_are_the_published_ones() -> None:
 
 
 def test_every_role_in_the_list_is_assigned() -> None:
-    used = {role for _, role, _ in assigned(main(**PRIVATE)) | assigned(main(**TWO, logBlobRole="Owner"))}
+    used = {
+        role
+        for _, role, _ in assigned(main(**PRIVATE)) | assigned(main(**TWO, logBlobRole="Owner"))
+    }
     assert used == json.loads((INFRA / "roles.json").read_text(encoding="utf-8")).keys()
 
 
