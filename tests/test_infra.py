@@ -87,7 +87,6 @@ def test_every_module_is_used() -> None:
         ({"trial": "yes"}, "BCP033"),
         ({"sink": "file"}, "BCP033"),
         ({"silenceMinutes": 7}, "BCP033"),
-        ({"shards": 33}, "BCP027|BCP328|BCP329|BCP033"),
         ({"sinck": "queue"}, "BCP259"),
     ],
 )
