@@ -101,7 +101,7 @@ def test_the_app_accepts_the_settings_that_it_is_given() -> None:
     assert [source.name for source in settings.sources] == ["eastus", "west_europe", "trial"]
     assert (settings.sink, settings.trigger_source) == ("queue", "EventGrid")
     client = settings.state.client_id
-    assert client == "id-flowlog-" + state_of(made)[-13:] + ".properties.clientId"
+    assert client == "id-flowlog-" + state_of(made)[-13:] + ".clientId"
     assert settings.sources[0] == Connection(
         "eastus",
         uris={s: f"https://logse.{s}.core.windows.net" for s in ("blob", "queue")},
