@@ -18,6 +18,7 @@ from infra_snapshot import (
     INFRA,
     INGESTION,
     ONE,
+    OURS,
     PRIVATE,
     ROOT,
     SUBSCRIPTION,
@@ -341,7 +342,8 @@ def outside(made: Snapshot) -> set[tuple[str, str, str]]:
     found = set()
     for one in made.resources:
         scope, _, rest = one.id.partition("/providers/")
-        if GROUP in (scope, one.id):
+        in_ours = f"[resourceId('{OURS}', 'rg-dev',"  # an id that was not evaluated
+        if GROUP in (scope, one.id) or one.id.startswith(in_ours):
             continue
         name = rest.rpartition("/")[2]
         if one.type == "Microsoft.Authorization/roleAssignments":
