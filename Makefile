@@ -41,7 +41,9 @@ lint: $(PYTHON_READY) ## style, format and types
 audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs the internet)
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
-infra-check: $(INFRA_READY) ## ask checkov and shellcheck about infra/
+infra-check: $(INFRA_READY) ## compile and lint infra/, and ask checkov and shellcheck about it
+	@$(BIN)/python tools/bicep.py check infra/main.bicep infra/events.bicep || { \
+	  code=$$?; test $$code -eq 3 || exit $$code; echo "infra/*.bicep was not compiled" >&2; }
 	@.venv-infra/bin/shellcheck infra/hooks/*.sh
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 

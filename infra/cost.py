@@ -11,7 +11,7 @@ from math import exp
 from typing import NamedTuple
 
 HOURS = 730
-SIZES = (10, 100, 1000)  # network interfaces that log
+SIZES = (10, 100, 1000, 10000)  # network interfaces that log
 
 # What one commit of Network Watcher causes. It commits each interface's log about once a minute.
 COMMITS_AN_HOUR = 60
@@ -20,13 +20,13 @@ HOST_QUEUE_OPERATIONS = 3  # the host puts, gets and deletes its message
 MESSAGES = 1  # of records, sent by the app
 TABLE_OPERATIONS = 3  # the checkpoint: read, claim, commit
 BLOB_READS = 2  # the host asks for properties, the app for the new bytes
-REQUEST_KB = 1.5  # the host's row for the invocation, never sampled
+REQUEST_KB = 1.5  # the host's row for the invocation, sampled like the lines
 LINES = 6  # the host's lines about the invocation, the worker's and the app's
 LINE_KB = 1.0
 FLOWS_A_MINUTE = 20  # of an interface, each with addresses and a port of its own: a row of sums
 ROWS_SENT_A_MINUTE = 1000  # at most, by each instance: flowlog_core/traffic.py, MOST_SENT
 ROW_KB = 0.5  # ids, names and addresses are most of it
-LINES_KEPT_A_SECOND = 20  # at most, for each instance: Application Insights samples the rest
+ITEMS_KEPT_A_SECOND = 20  # rows and lines, for each instance: Application Insights samples the rest
 
 # Flex Consumption bills an instance while anything runs on it, a second at least each time.
 SECONDS_BILLED = 1.0
@@ -80,8 +80,9 @@ def month(
     busy = 1 - exp(-a_second * SECONDS_BILLED)
     if instances is None:
         instances = max(busy, a_second / COMMITS_A_SECOND_OF_AN_INSTANCE)
-    kept = min(a_second * LINES, LINES_KEPT_A_SECOND * max(instances, 1))
-    logs_gb = (commits * REQUEST_KB + kept * seconds * LINE_KB) / 1e6
+    items = 1 + LINES
+    kept = min(a_second * items, ITEMS_KEPT_A_SECOND * max(instances, 1))
+    logs_gb = kept * seconds * (REQUEST_KB + LINES * LINE_KB) / items / 1e6
     rows = min(interfaces * flows, ROWS_SENT_A_MINUTE * max(instances, 1))
     traffic_gb = rows * HOURS * 60 * ROW_KB / 1e6
     queue_operations = HOST_QUEUE_OPERATIONS + messages

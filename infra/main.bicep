@@ -26,8 +26,8 @@ param trial bool = false
 @description('Keep storage off the public network: virtual network integration and private endpoints.')
 param privateNetwork bool = false
 
-@description('Let nothing but Event Grid call the app. Deployments go another way and stay possible.')
-param eventGridOnly bool = true
+@description('Let nothing but Event Grid call the app. Switch it on once events arrive: README.md says why.')
+param eventGridOnly bool = false
 
 @description('Where records go.')
 @allowed([
@@ -76,6 +76,11 @@ param alertEmail string = ''
 ])
 param silenceMinutes int = 60
 
+@description('Delete dead letters after so many days; 0 keeps them forever. They hold the IP addresses of the log.')
+@minValue(0)
+@maxValue(36500)
+param deadLetterDays int = 90
+
 @description('Have the app send sums of the traffic to a table of the workspace, for the workbook.')
 param trafficTable bool = true
 
@@ -105,6 +110,7 @@ var tried = {
 }
 var sources = concat(given, trial ? [ tried ] : [])
 var sourceNames = [for source in sources: source.name]
+var accountNames = [for source in sources: last(split(source.id, '/'))]
 var eventSources = [for source in sources: '${source.name}=${source.id}=${source.topic}']
 
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
@@ -120,6 +126,7 @@ module monitoring 'modules/monitoring.bicep' = {
     token: token
     location: location
     tags: tags
+    trafficTable: trafficTable
   }
 }
 
@@ -144,6 +151,7 @@ module storage 'modules/storage.bicep' = {
     shards: shards
     privateNetwork: privateNetwork
     auditStorage: auditStorage
+    deadLetterDays: deadLetterDays
     workspaceId: monitoring.outputs.workspaceId
   }
 }
@@ -180,12 +188,24 @@ module logAccount 'modules/log-account.bicep' = [for source in sources: {
     blobRole: 'Storage Blob Data ${logBlobRole}'
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
-    actionGroupId: alerts.outputs.actionGroupId
     tags: tags
   }
   dependsOn: [
     trialLogs
   ]
+}]
+
+// With the app where that is possible. Azure wants the rule in the subscription of what it measures,
+// so for an account of another subscription it is in the account's group.
+module accountAlerts 'modules/account-alerts.bicep' = [for (source, i) in sources: {
+  name: 'flowlog-account-alerts-${source.name}'
+  scope: resourceGroup(split(source.id, '/')[2], toLower(split(source.id, '/')[2]) == toLower(subscription().subscriptionId) ? groupName : split(source.id, '/')[4])
+  params: {
+    accountId: source.id
+    topicId: logAccount[i].outputs.topicId
+    actionGroupId: alerts.outputs.actionGroupId
+    tags: tags
+  }
 }]
 
 // Event Grid keeps events that it could not deliver, under the topic's own identity.
@@ -194,7 +214,6 @@ module eventDeadLetters 'modules/event-dead-letters.bicep' = [for (source, i) in
   scope: group
   params: {
     storageName: storage.outputs.name
-    containerName: names.eventDeadLetterContainer
     principalId: logAccount[i].outputs.topicPrincipalId
   }
 }]
@@ -290,6 +309,7 @@ module alerts 'modules/alerts.bicep' = {
     insightsId: monitoring.outputs.insightsId
     email: alertEmail
     silenceMinutes: silenceMinutes
+    accountNames: accountNames
   }
 }
 
@@ -310,10 +330,14 @@ module traffic 'modules/traffic.bicep' = if (trafficTable) {
   params: {
     token: token
     workspaceName: monitoring.outputs.workspaceName
+    tableName: monitoring.outputs.trafficTableName
     location: location
     tags: tags
     principalId: identity.outputs.principalId
   }
+  dependsOn: [
+    access
+  ]
 }
 
 // azd puts these into the environment, where the hook after the deployment finds them.

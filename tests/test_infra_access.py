@@ -7,27 +7,44 @@ import re
 from pathlib import Path
 
 import pytest
-from infra_deploy import SUBSCRIPTION, Deployment
-from infra_made import FILES, GROUP, INFRA, PRIVATE, TWO, app_of, main, state_of
+from infra_snapshot import (
+    FILES,
+    GROUP,
+    INFRA,
+    PRIVATE,
+    SUBSCRIPTION,
+    TWO,
+    Snapshot,
+    app_of,
+    main,
+    state_of,
+)
 
 README = (INFRA / "README.md").read_text(encoding="utf-8")
 
-# As published: learn.microsoft.com, "Azure built-in roles".
+# The file says from where it is.
 PUBLISHED_ROLES = {
-    "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
-    "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
-    "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
-    "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
-    "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fe88",
-    "Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+    role["roleName"]: role["name"]
+    for role in json.loads(
+        (Path(__file__).parent / "azure/builtin-roles.json").read_text(encoding="utf-8")
+    )["roles"]
 }
 
 
 def test_the_ids_of_roles_are_the_published_ones() -> None:
-    assert json.loads((INFRA / "roles.json").read_text()) == PUBLISHED_ROLES
+    roles = json.loads((INFRA / "roles.json").read_text(encoding="utf-8"))
+    assert roles == {name: PUBLISHED_ROLES.get(name) for name in roles}
 
 
-def assigned(made: Deployment) -> set[tuple[str, str, str]]:
+def test_every_role_in_the_list_is_assigned() -> None:
+    used = {
+        role
+        for _, role, _ in assigned(main(**PRIVATE)) | assigned(main(**TWO, logBlobRole="Owner"))
+    }
+    assert used == json.loads((INFRA / "roles.json").read_text(encoding="utf-8")).keys()
+
+
+def assigned(made: Snapshot) -> set[tuple[str, str, str]]:
     """Who, may what, where (the last part of it)."""
     roles = {id_: role for role, id_ in PUBLISHED_ROLES.items()}
     return {
@@ -59,8 +76,8 @@ def test_nobody_may_more_than_is_needed() -> None:
         (f"id-flowlog-{token}", "Storage Queue Data Contributor", "logse"),
         (f"id-flowlog-{token}", "Storage Blob Data Reader", "logsw"),
         (f"id-flowlog-{token}", "Storage Queue Data Contributor", "logsw"),
-        (f"evgt-{token}-eastus", "Storage Blob Data Contributor", "flowlog-event-dead-letters"),
-        ("their-topic", "Storage Blob Data Contributor", "flowlog-event-dead-letters"),
+        (f"evgt-{token}-eastus", "Storage Blob Data Contributor", state_of(made)),
+        ("their-topic", "Storage Blob Data Contributor", state_of(made)),
     }
 
 
@@ -104,7 +121,7 @@ def test_storage_takes_tokens_over_tls_and_nothing_else(private: bool) -> None:
         }
 
 
-def test_the_app_is_called_by_event_grid_over_tls_and_by_nobody_else() -> None:
+def test_the_app_is_called_over_tls_and_deployed_with_a_token_alone() -> None:
     made = main(**TWO)
     app = app_of(made)
     site = app["siteConfig"]
@@ -113,16 +130,39 @@ def test_the_app_is_called_by_event_grid_over_tls_and_by_nobody_else() -> None:
         "1.2",
         "1.2",
     )
-    assert [rule["ipAddress"] for rule in site["ipSecurityRestrictions"]] == ["AzureEventGrid"]
-    assert site["ipSecurityRestrictionsDefaultAction"] == "Deny"
     passwords = made.of("Microsoft.Web/sites/basicPublishingCredentialsPolicies")
-    assert {one.name: one.body["properties"]["allow"] for one in passwords} == {
-        "ftp": False,
-        "scm": False,
-    }
+    assert {one.name: one.body["properties"]["allow"] for one in passwords} == {"scm": False}
     scale = app["functionAppConfig"]
     assert scale["runtime"] == {"name": "python", "version": "3.13"}
     assert scale["scaleAndConcurrency"] == {"instanceMemoryMB": 2048, "maximumInstanceCount": 40}
+
+
+def test_other_callers_than_event_grid_are_turned_away_only_on_request() -> None:
+    """Whether the validation handshake passes a Deny is not known, so that comes second."""
+    site = app_of(main(**TWO))["siteConfig"]
+    assert site["ipSecurityRestrictions"] == []
+    assert site["ipSecurityRestrictionsDefaultAction"] == "Allow"
+    site = app_of(main(**TWO, eventGridOnly=True))["siteConfig"]
+    assert [rule["ipAddress"] for rule in site["ipSecurityRestrictions"]] == ["AzureEventGrid"]
+    assert site["ipSecurityRestrictionsDefaultAction"] == "Deny"
+
+
+@pytest.mark.parametrize(("days", "enabled", "written"), [(90, True, 90), (0, False, 1)])
+def test_dead_letters_are_deleted_after_so_many_days(
+    days: int, enabled: bool, written: int
+) -> None:
+    """They hold IP addresses. 0 switches the rule off; a deployment would not remove it."""
+    made = main(**TWO, **({} if days == 90 else {"deadLetterDays": days}))
+    (policy,) = made.of("Microsoft.Storage/storageAccounts/managementPolicies")
+    (rule,) = policy.body["properties"]["policy"]["rules"]
+    assert rule["enabled"] == enabled
+    assert rule["definition"]["filters"] == {
+        "blobTypes": ["blockBlob"],
+        "prefixMatch": ["flowlog-dead-letters/", "flowlog-event-dead-letters/"],
+    }
+    assert rule["definition"]["actions"] == {
+        "baseBlob": {"delete": {"daysAfterModificationGreaterThan": written}}
+    }
 
 
 def test_flex_consumption_is_given_no_setting_that_it_refuses() -> None:
@@ -162,7 +202,7 @@ def test_in_a_private_network_every_account_has_its_endpoints() -> None:
     groups = made.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
     assert len(groups) == len(endpoints)
     assert app_of(made)["virtualNetworkSubnetId"].endswith("/subnets/app")
-    assert app_of(main(**TWO))["virtualNetworkSubnetId"] is None
+    assert app_of(main(**TWO)).get("virtualNetworkSubnetId") is None
 
 
 def test_whoever_moves_data_has_diagnostic_settings() -> None:

@@ -18,10 +18,9 @@ KQL = ROOT / "tools/kql"
 TABLES = {
     "customMetrics": "timestamp:datetime, name:string, valueCount:int, valueSum:real, "
     "valueMin:real, valueMax:real, customDimensions:dynamic",
-    "requests": "timestamp:datetime, name:string, success:bool",
     "traces": "timestamp:datetime, message:string, severityLevel:int, itemCount:int, "
     "operation_Name:string, customDimensions:dynamic",
-    "exceptions": "timestamp:datetime, type:string, outerMessage:string",
+    "exceptions": "timestamp:datetime, type:string, outerMessage:string, customDimensions:dynamic",
     "FlowlogTraffic_CL": ", ".join(f"{one['name']}:{one['type']}" for one in COLUMNS),
 }
 

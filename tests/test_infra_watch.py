@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra_made import INGESTION, TWO, main, settings_of
+from infra_snapshot import INGESTION, ONE, TWO, main, settings_of, state_of
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
@@ -30,24 +30,38 @@ WORKBOOK: dict[str, Any] = json.loads((INFRA / "workbook.json").read_text(encodi
 QUERIES = {
     item["name"]: item["content"]["query"] for item in WORKBOOK["items"] if item["type"] == 3
 }
-ALERTS = {
-    one.name.rpartition("-")[0].removeprefix("flowlog-"): one.body["properties"]
-    for one in main(**TWO).of("Microsoft.Insights/scheduledQueryRules")
-}
+ALERTS = (
+    "lag",
+    "failures",
+    "dead-letters",
+    "silence",
+    "missed-events",
+    "no-sweep",
+    "host-stops",
+)
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Name without the token -> properties."""
+    return {
+        one.name.rpartition("-")[0].removeprefix("flowlog-"): one.body["properties"]
+        for one in main(**TWO).of("Microsoft.Insights/scheduledQueryRules")
+    }
 
 
 def alert_query(name: str) -> str:
-    query: str = ALERTS[name]["criteria"]["allOf"][0]["query"]
+    query: str = alerts()[name]["criteria"]["allOf"][0]["query"]
     return query
 
 
-ASKED = [*QUERIES.values(), *map(alert_query, ALERTS)]
+def asked_for() -> list[str]:
+    return [*QUERIES.values(), *map(alert_query, ALERTS)]
 
 
 def test_every_metric_that_is_asked_for_is_one_of_the_apps() -> None:
     metrics = {one.name for one in METRICS}
     attributes = {name for one in METRICS for name in one.attributes}
-    for query in ASKED:
+    for query in asked_for():
         quoted = set(re.findall(r'"((?:flowlog|error)\.[\w.]+)"', query))
         assert quoted - metrics - attributes == set()
         dimensions = set(re.findall(r'customDimensions\["(.*?)"\]', query))
@@ -58,7 +72,7 @@ def test_every_metric_that_is_asked_for_is_one_of_the_apps() -> None:
 def test_a_counter_is_added_up_and_a_histogram_has_its_mean_or_extremes() -> None:
     """Application Insights keeps count, sum, least and most of a period, and no buckets."""
     kinds = {one.name: one.kind for one in METRICS}
-    for query in ASKED:
+    for query in asked_for():
         asked = {kinds[name] for name in re.findall(r'"([\w.]+)"', query) if name in kinds}
         if asked == {"counter"}:
             assert "sum(valueSum)" in query
@@ -71,14 +85,7 @@ def test_what_must_not_go_unnoticed_has_an_alert() -> None:
     made = main(**TWO, silenceMinutes=120)
     watched = {one.name.rpartition("-")[0] for one in made.of("Microsoft.Insights/metricAlerts")}
     assert watched == {"flowlog-poison-queue", "flowlog-undelivered-events"}
-    assert ALERTS.keys() == {
-        "lag",
-        "failures",
-        "dead-letters",
-        "silence",
-        "missed-events",
-        "no-sweep",
-    }
+    assert tuple(alerts()) == ALERTS
     (silence,) = (
         one
         for one in made.of("Microsoft.Insights/scheduledQueryRules")
@@ -92,25 +99,61 @@ def test_the_readme_tells_of_every_alert() -> None:
     (table,) = re.findall(r"\| alert \| fires when \|\n\|.*?\n(.*?)\n\n", readme, re.DOTALL)
     told = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
     assert told[: len(ALERTS)] == [
-        one["displayName"].removeprefix("Flowlog: ") for one in ALERTS.values()
+        one["displayName"].removeprefix("Flowlog: ") for one in alerts().values()
     ]
     assert told[len(ALERTS) :] == ["`flowlog-poison-queue-…`", "`flowlog-undelivered-events-…`"]
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_each_alert_looks_at_its_own_measure_and_reaches_the_action_group(name: str) -> None:
-    rule, measure = ALERTS[name], ALERTS[name]["criteria"]["allOf"][0]
-    assert re.search(rf"summarize {measure['metricMeasureColumn']} = \w+\(", measure["query"])
+    rule = alerts()[name]
+    measure = rule["criteria"]["allOf"][0]
+    column = measure["metricMeasureColumn"]
+    assert re.search(rf"(?:summarize|account,) {column} = \w+\(", measure["query"])
     assert len(rule["actions"]["actionGroups"]) == 1
     (group,) = main(**TWO).of("Microsoft.Insights/actionGroups")
     assert rule["actions"]["actionGroups"] == [group.id]
 
 
-def test_events_are_recognized_by_the_names_of_the_functions() -> None:
-    watched = json.loads((INFRA / "names.json").read_text())["watched"]
-    prefixes = {f"{one['function']}_" for one in watched}
-    for query in (alert_query("silence"), QUERIES["invocations"]):
-        assert set(re.findall(r'name startswith "(\w+)"', query)) == prefixes
+def test_silence_is_told_for_each_account_also_for_one_that_was_never_heard() -> None:
+    made = main(**TWO, trial=True)
+    (rule,) = (
+        one.body["properties"]
+        for one in made.of("Microsoft.Insights/scheduledQueryRules")
+        if one.name.startswith("flowlog-silence")
+    )
+    (measure,) = rule["criteria"]["allOf"]
+    assert measure["dimensions"] == [{"name": "account", "operator": "Include", "values": ["*"]}]
+    (listed,) = re.findall(r"^datatable\(account:string\) \[(.*?)\]", measure["query"])
+    trial = f"stflowtrial{state_of(made)[-13:]}"
+    assert json.loads(f"[{listed}]") == ["logse", "logsw", trial]
+    assert "join kind=leftouter" in measure["query"]
+    others = {
+        one.name: one.body["properties"]["criteria"]["allOf"][0]["dimensions"]
+        for one in made.of("Microsoft.Insights/scheduledQueryRules")
+        if not one.name.startswith("flowlog-silence")
+    }
+    assert [name for name, dimensions in others.items() if dimensions] == []
+
+
+def test_nothing_is_counted_in_rows_that_are_sampled() -> None:
+    """`requests` and lines are samples at a busy app; metrics and exceptions are whole."""
+    host = json.loads((INFRA.parent / "host.json").read_text(encoding="utf-8"))
+    sampling = host["logging"]["applicationInsights"]["samplingSettings"]
+    assert sampling == {"isEnabled": True, "excludedTypes": "Exception"}
+    assert [query for query in asked_for() if re.match(r"\s*requests\b", query)] == []
+
+
+def test_the_workbook_finds_its_data_also_when_it_is_opened_elsewhere() -> None:
+    made = main(**ONE)
+    (workbook,) = made.of("Microsoft.Insights/workbooks")
+    (insights,) = made.of("Microsoft.Insights/components")
+    (workspace,) = made.of("Microsoft.OperationalInsights/workspaces")
+    written = workbook.body["properties"]["serializedData"]
+    assert json.loads(written)["fallbackResourceIds"] == [insights.id]
+    assert workbook.body["properties"]["sourceId"] == insights.id
+    assert "{{" not in written
+    assert workspace.id in written
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

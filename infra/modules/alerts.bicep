@@ -1,11 +1,14 @@
 // When to tell a person. All from what the app and the host send to Application Insights; the two
-// alerts on the queues and topics of the log accounts are with these, in log-account.bicep.
+// alerts on the queue and topic of each log account are in account-alerts.bicep.
 param token string
 param location string
 param tags object
 param insightsId string
 param email string
 param silenceMinutes int
+
+@description('Names of the storage accounts with flow logs.')
+param accountNames array
 
 // Every metric is in docs/telemetry.md; a test holds these names against the code.
 var rules = [
@@ -14,6 +17,7 @@ var rules = [
     title: 'Flows arrive late'
     text: 'A flow record left more than 15 minutes after it was logged. Also while old logs are caught up with.'
     query: 'customMetrics | where name == "flowlog.lag" | summarize found = max(valueMax)'
+    by: ''
     operator: 'GreaterThan'
     threshold: 900
     minutes: 15
@@ -24,6 +28,7 @@ var rules = [
     title: 'Logs cannot be forwarded'
     text: 'Looks at blobs ended with an error, more often than passing faults explain. Host and sweep try again; the app log names blob and error.'
     query: 'customMetrics | where name == "flowlog.ingest.failures" | summarize found = sum(valueSum)'
+    by: ''
     operator: 'GreaterThan'
     threshold: 10
     minutes: 15
@@ -34,6 +39,7 @@ var rules = [
     title: 'Part of a log could not be read'
     text: 'It is kept whole in the dead-letter container, with the reason. The rest was forwarded.'
     query: 'customMetrics | where name == "flowlog.dead_letters" | summarize found = sum(valueSum)'
+    by: ''
     operator: 'GreaterThan'
     threshold: 0
     minutes: 15
@@ -41,9 +47,10 @@ var rules = [
   }
   {
     name: 'silence'
-    title: 'No events arrive'
-    text: 'No event about a flow log reached the app. Flow logs are off, or the event subscriptions are gone; the sweep still forwards what it finds.'
-    query: 'requests | where name startswith "nsg_" or name startswith "vnet_" | summarize found = count()'
+    title: 'Nothing arrives from an account'
+    text: 'Neither an event nor the sweep found a new flow log in this account. Flow logs are off there, or the app may not read it, or the app does not run.'
+    query: 'datatable(account:string) [${join(map(accountNames, one => '"${one}"'), ', ')}] | join kind=leftouter (customMetrics | where name in ("flowlog.ingests", "flowlog.ingest.failures") | summarize looks = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])) on account | project account, found = coalesce(looks, 0.0)'
+    by: 'account' // an account of which nothing was heard has a row too, with 0
     operator: 'LessThan'
     threshold: 1
     minutes: silenceMinutes
@@ -54,6 +61,7 @@ var rules = [
     title: 'The sweep forwards what events should'
     text: 'Events are missing or late for several blobs: look at the event subscriptions and at failures.'
     query: 'customMetrics | where name == "flowlog.sweep.forwarded" | summarize found = sum(valueSum)'
+    by: ''
     operator: 'GreaterThan'
     threshold: 20
     minutes: 60
@@ -64,10 +72,22 @@ var rules = [
     title: 'The app does not run'
     text: 'No sweep ended for an hour, and one should every five minutes. The app does not start, or cannot reach its state account.'
     query: 'customMetrics | where name == "flowlog.sweep.duration" and tostring(customDimensions["flowlog.outcome"]) != "failed" | summarize found = sum(valueCount)'
+    by: ''
     operator: 'LessThan'
     threshold: 1
     minutes: 60
     severity: 1
+  }
+  {
+    name: 'host-stops'
+    title: 'The Functions host stopped'
+    text: 'The host stops, and starts again, at an event of a blob that its identity may not read, and when it may not create its poison queue in a log account. Events wait ten minutes each time. Look at the exceptions and at the roles on the log accounts; in the first minutes after a deployment it is a role that is not effective yet.'
+    query: 'union (exceptions | project text = strcat(outerMessage, " ", tostring(customDimensions["FormattedMessage"]))), (traces | project text = message) | where text has "Host is shutting down" | summarize found = count()'
+    by: ''
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 15
+    severity: 2
   }
 ]
 
@@ -111,6 +131,15 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2021-08-01' = [for rule 
           query: rule.query
           metricMeasureColumn: 'found'
           timeAggregation: 'Total'
+          dimensions: empty(rule.by) ? [] : [
+            {
+              name: rule.by
+              operator: 'Include'
+              values: [
+                '*'
+              ]
+            }
+          ]
           operator: rule.operator
           threshold: rule.threshold
           failingPeriods: {

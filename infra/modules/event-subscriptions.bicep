@@ -25,20 +25,6 @@ resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' existing = {
   name: topicName
 }
 
-// How a commit of blocks, a blob written whole and a copy are named; and, in an account with a
-// hierarchical namespace, a file that is complete.
-var commits = [
-  'PutBlockList'
-  'PutBlob'
-  'CopyBlob'
-]
-var commitsOfFiles = [
-  'PutBlockList'
-  'PutBlob'
-  'CopyBlob'
-  'FlushWithClose'
-]
-
 resource subscriptions 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022-06-15' = [for one in watched: {
   parent: topic
   name: '${functionAppName}-${one.function}'
@@ -63,7 +49,15 @@ resource subscriptions 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022
         {
           operatorType: 'StringIn'
           key: 'data.api'
-          values: contains(account.properties, 'isHnsEnabled') && account.properties.isHnsEnabled ? commitsOfFiles : commits
+          // How a commit of blocks, a blob written whole and a copy are named; and, in an account with a
+          // hierarchical namespace, a file that is complete.
+          values: concat([
+            'PutBlockList'
+            'PutBlob'
+            'CopyBlob'
+          ], account.properties.?isHnsEnabled ?? false ? [
+            'FlushWithClose'
+          ] : [])
         }
       ]
     }

@@ -149,7 +149,7 @@ var addedSettings = [for extra in extras: {
 
 var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, ownSettings, hostSettings, addedSettings)
 
-// Azure's own addresses from which Event Grid calls; everything else is turned away.
+// Azure's own addresses from which Event Grid calls; with eventGridOnly every other caller is turned away.
 var fromEventGrid = [
   {
     name: 'event-grid'
@@ -178,10 +178,10 @@ resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
 
 resource app 'Microsoft.Web/sites@2024-04-01' = {
   // checkov:skip=CKV_AZURE_17: Event Grid, the only caller, shows no client certificate; it shows the key of the blob extension
-  // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and refuses the setting; a password for it is off, below
+  // checkov:skip=CKV_AZURE_78: Flex Consumption has no FTP and refuses the setting
   // checkov:skip=CKV_AZURE_212: Flex Consumption scales from zero; nothing is lost while no instance runs
   // checkov:skip=CKV_AZURE_213: Flex Consumption has no health check; a function that fails is in the alerts
-  // checkov:skip=CKV_AZURE_222: Event Grid delivers from outside any network; all other callers are turned away
+  // checkov:skip=CKV_AZURE_222: Event Grid delivers from outside any network; every caller needs the key of the blob extension
   name: name
   location: location
   tags: union(tags, {
@@ -232,15 +232,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   }
 }
 
-// No user names and passwords, neither for FTP nor for deployments.
-resource noFtpPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
-  parent: app
-  name: 'ftp'
-  properties: {
-    allow: false
-  }
-}
-
+// No user names and passwords for deployments. Flex Consumption has no FTP that needed the same.
 resource noScmPassword 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-04-01' = {
   parent: app
   name: 'scm'

@@ -9,6 +9,9 @@ param names object
 @description('How many queues take the records: shards.')
 param shards int
 
+@description('Delete dead letters after so many days; 0 keeps them forever.')
+param deadLetterDays int
+
 param privateNetwork bool
 param auditStorage bool
 param workspaceId string
@@ -74,6 +77,45 @@ resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2
     publicAccess: 'None'
   }
 }]
+
+// Dead letters hold parts of the logs, and so IP addresses. With 0 the rule is switched off rather than
+// left out: a deployment deletes nothing, so a rule of an earlier one would go on deleting.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'delete-dead-letters'
+          type: 'Lifecycle'
+          enabled: deadLetterDays > 0
+          definition: {
+            filters: {
+              blobTypes: [
+                'blockBlob'
+              ]
+              prefixMatch: [
+                '${names.deadLetterContainer}/'
+                '${names.eventDeadLetterContainer}/'
+              ]
+            }
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterModificationGreaterThan: max(deadLetterDays, 1)
+                }
+              }
+            }
+          }
+        }
+      ]
+    }
+  }
+  dependsOn: [
+    blobs
+  ]
+}
 
 // What flowlog_core/shards.py puts behind the name.
 var shardQueues = [for shard in range(0, shards): '${names.queue}-${padLeft(shard, 2, '0')}']

@@ -1,7 +1,8 @@
-// A table in the workspace for the sums of traffic that the app makes, and the way in: a data
-// collection rule with an address, which the app's identity may send to.
+// The way into the table for sums of traffic: a data collection rule with an address, which the app's
+// identity may send to. Made late, as the table must be known to Azure by then.
 param token string
 param workspaceName string
+param tableName string
 param location string
 param tags object
 
@@ -13,18 +14,6 @@ var columns = loadJsonContent('../traffic-columns.json')
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2023-09-01' existing = {
   name: workspaceName
-}
-
-resource table 'Microsoft.OperationalInsights/workspaces/tables@2022-10-01' = {
-  parent: workspace
-  name: 'FlowlogTraffic_CL'
-  properties: {
-    plan: 'Analytics'
-    schema: {
-      name: 'FlowlogTraffic_CL'
-      columns: columns
-    }
-  }
 }
 
 resource rule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
@@ -55,13 +44,10 @@ resource rule 'Microsoft.Insights/dataCollectionRules@2023-03-11' = {
           'workspace'
         ]
         transformKql: 'source'
-        outputStream: 'Custom-FlowlogTraffic_CL'
+        outputStream: 'Custom-${tableName}'
       }
     ]
   }
-  dependsOn: [
-    table
-  ]
 }
 
 // Sending to a data collection rule takes this role on it, whatever its name says of metrics.

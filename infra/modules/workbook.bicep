@@ -13,6 +13,6 @@ resource workbook 'Microsoft.Insights/workbooks@2022-04-01' = {
     displayName: 'Flowlog'
     category: 'workbook'
     sourceId: insightsId
-    serializedData: replace(loadTextContent('../workbook.json'), '{{workspaceId}}', workspaceId)
+    serializedData: replace(replace(loadTextContent('../workbook.json'), '{{workspaceId}}', workspaceId), '{{insightsId}}', insightsId)
   }
 }
