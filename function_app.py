@@ -56,7 +56,7 @@ def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes i
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", use_monitor=True)
 def tidy(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Remove checkpoints of blobs deleted long ago, once a day."""
-    SERVICE.tidy()
+    SERVICE.remove_stale_checkpoints()
 
 
 for source in SETTINGS.sources:

@@ -15,13 +15,15 @@ from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.ingest import Pipeline
 from flowlog_core.sinks.parallel import Parallel
-from flowlog_core.sweep.sweep import Place, Scope, Sweep
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import (
     EPOCH,
     ManualClock,
     MemoryBlobs,
     MemoryCheckpoints,
+    MemoryCursors,
     MemoryDeadLetters,
     MemorySink,
 )
@@ -64,17 +66,18 @@ def measure(kind: str, interfaces: int, hours: int, swept_hours: int) -> None:
             checkpoints.create(key, Checkpoint(str(blob), Progress(offset=2, etag=etag)))
     pipeline = Pipeline(blobs, checkpoints, MemorySink(), MemoryDeadLetters(), 180, clock)
     parallel = Parallel(1)
-    scope = Scope([Place("account", "logs")], swept_hours, untouched_for_s=0)
-    summary = Sweep(blobs, pipeline, scope, parallel).run()
-    if summary.behind:
+    cursors = MemoryCursors(clock)
+    options = SweepOptions([Container("account", "logs")], swept_hours, untouched_for_s=0)
+    report = Sweep(blobs, pipeline, cursors, options, parallel).run()
+    if report.behind:
         raise SystemExit("something was behind: the figures would mean nothing")
     blobs.calls.clear()
     checkpoints.pages = 0
-    Sweep(blobs, pipeline, scope, parallel).run()
+    Sweep(blobs, pipeline, cursors, options, parallel).run()
     parallel.close()
     listings = blobs.calls["page"] + blobs.calls["folders"]
     print(
-        f"| {kind} | {interfaces * hours:,} | {summary.looked_at:,} | {listings:,} "
+        f"| {kind} | {interfaces * hours:,} | {report.looked_at:,} | {listings:,} "
         f"| {checkpoints.pages:,} |"
     )
 

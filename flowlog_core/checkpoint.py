@@ -83,19 +83,20 @@ class Progress:
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
-    note: str = ""
-    """What a sweep remembers in its own checkpoint (see `sweep`); empty for a blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Forwarding failed, once or more, since it last succeeded."""
+    """That forwarding failed, perhaps repeatedly, since it last succeeded."""
 
     attempts: int
+    """In a row. The host repeats a failed call at once; tries within a minute count as one."""
     at: datetime
     """Time of the last failure, by the storage service's clock."""
     error: str
-    """What the last failure raised, in one line."""
+    """What the last one raised, in one line."""
+    is_refused: bool = False
+    """Whether the service refused the item for what it is: it will hardly take it soon."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,11 +29,13 @@ from flowlog_core.checkpoint import (
     Progress,
 )
 from flowlog_core.clock import Clock
-from flowlog_core.errors import ClaimLost, Conflict, Contention, Unavailable
+from flowlog_core.errors import ClaimLost, Conflict, Contention, Refused, Unavailable
 from flowlog_core.storage.timeouts import CALLS_A_CLAIM
 
 _DATE_RESOLUTION_S = 1.0
 _MAX_ERROR_CHARACTERS = 1000
+_ONE_ATTEMPT = timedelta(minutes=1)
+"""Tries that follow each other sooner are one attempt: the host repeats a failed call at once."""
 _MAX_TRIES = 64
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
@@ -134,7 +136,7 @@ class Claim:
         self.commit(progress)
         return False
 
-    def abandon(self, error: str) -> Failure:
+    def abandon(self, error: BaseException) -> Failure:
         """Let go without getting further, so that whoever tries again is not turned away.
 
         Counts and keeps the failure; returns it. What was committed stays.
@@ -145,10 +147,13 @@ class Claim:
                 self.look()
         return self._failure(error)
 
-    def _failure(self, error: str) -> Failure:
-        before = self._checkpoint.failure
-        attempts = 1 if before is None else before.attempts + 1
-        return Failure(attempts, self._seen.answer.server_time, error[:_MAX_ERROR_CHARACTERS])
+    def _failure(self, error: BaseException) -> Failure:
+        before, at = self._checkpoint.failure, self._seen.answer.server_time
+        attempts = 1 if before is None else before.attempts
+        if before is not None and at - before.at >= _ONE_ATTEMPT:
+            attempts += 1
+        text = (str(error) or type(error).__name__)[:_MAX_ERROR_CHARACTERS]
+        return Failure(attempts, at, text, is_refused=isinstance(error, Refused))
 
     def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
         """Change and release in one write, unless somebody rang since the last look: False."""

@@ -118,7 +118,7 @@ def _release_failed(claim: Claim | None, error: BaseException, outcome: Outcome)
         return Failed(0, None, error, outcome)
     attempts = None
     try:
-        attempts = claim.abandon(str(error) or type(error).__name__).attempts
+        attempts = claim.abandon(error).attempts
     except FlowlogError as second:
         error.add_note(f"The claim could not be released and has to run out: {second}")
     return Failed(claim.progress.offset, attempts, error, outcome)

@@ -23,9 +23,11 @@ from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
-from flowlog_core.sweep.cleanup import tidy
-from flowlog_core.sweep.sweep import Place, Scope, Summary, Sweep
-from flowlog_core.table_checkpoints import TableCheckpoints
+from flowlog_core.sweep.cleanup import remove_stale_checkpoints
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.report import SweepReport
+from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.table_checkpoints import TableCheckpoints, TableCursors
 from flowlog_core.telemetry import MetricsObserver
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TIDY_S = 600
+_CLEANUP_S = 600
 _BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's sends in flight
 
 
@@ -60,11 +62,11 @@ class Service:
         """The storage account behind each source connection."""
         self.blobs = AzureBlobs({self.accounts[name]: opened[name] for name in opened})
         state = settings.state
+        table = self.clients.tables(state).get_table_client(settings.checkpoint_table)
+        self.cursors = TableCursors(table)
         self.pipeline = Pipeline(
             reader=self.blobs,
-            checkpoints=TableCheckpoints(
-                self.clients.tables(state).get_table_client(settings.checkpoint_table)
-            ),
+            checkpoints=TableCheckpoints(table),
             sink=self._sink(),
             dead_letters=BlobDeadLetters(
                 self.clients.blobs(state).get_container_client(settings.dead_letter_container),
@@ -88,35 +90,38 @@ class Service:
             return None
         return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
 
-    def sweep(self) -> Summary:
-        """Find and forward what events missed, as far as the time of one sweep reaches."""
-        scope = Scope(self._places(), self.settings.sweep_hours, self.settings.catch_up_since)
+    def sweep(self) -> SweepReport:
+        """Find and forward what events missed, as far as the time of one sweep allows."""
+        settings = self.settings
+        options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
         clock = self.pipeline.clock
         started = clock.monotonic()
         try:
-            summary = self._sweep(scope).run()
+            report = self._sweep(options).run()
         except BaseException:
             self.metrics.sweep_failed(clock.monotonic() - started)
             raise
-        self.metrics.swept(summary, clock.monotonic() - started)
-        return summary
+        self.metrics.swept(report, clock.monotonic() - started)
+        return report
 
-    def tidy(self) -> int:
+    def remove_stale_checkpoints(self) -> int:
         """Remove the checkpoints of blobs deleted long ago; returns how many."""
         pipeline, days = self.pipeline, self.settings.keep_checkpoints_days
-        return tidy(pipeline.checkpoints, self.blobs, pipeline.clock, days, _TIDY_S)
+        return remove_stale_checkpoints(
+            pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
+        )
 
-    def catch_up(self, stop: threading.Event) -> Summary:
+    def catch_up(self, stop: threading.Event) -> SweepReport:
         """Forward everything that is behind, of any age and however young; `stop` ends it early."""
-        scope = Scope(self._places(), 0, untouched_for_s=0, most_s=math.inf)
-        return self._sweep(scope, stop).look_at_all()
+        options = SweepOptions(self._containers(), 0, untouched_for_s=0, max_s=math.inf)
+        return self._sweep(options, stop).look_at_all()
 
-    def _sweep(self, scope: Scope, stop: threading.Event | None = None) -> Sweep:
-        return Sweep(self.blobs, self.pipeline, scope, self._blobs_at_a_time, stop)
+    def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
+        return Sweep(self.blobs, self.pipeline, self.cursors, options, self._blobs_at_a_time, stop)
 
-    def _places(self) -> list[Place]:
-        containers = self.settings.containers
-        return [Place(a, c) for a in set(self.accounts.values()) for c in containers]
+    def _containers(self) -> list[Container]:
+        accounts = dict.fromkeys(self.accounts.values())
+        return [Container(one, name) for one in accounts for name in self.settings.containers]
 
     def close(self) -> None:
         """End the threads, close the connections, send the last sums of traffic and metrics."""

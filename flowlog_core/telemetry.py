@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
 
-    from flowlog_core.sweep.sweep import Summary
+    from flowlog_core.sweep.report import SweepReport
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class MetricsObserver:
         self._add("flowlog.ingest.failures", 1, {**where, "error.type": kind})
         self._count(failed.outcome, where)
 
-    def swept(self, summary: Summary, took_s: float) -> None:
+    def swept(self, summary: SweepReport, took_s: float) -> None:
         """A sweep returned."""
         outcome = "whole" if summary.is_whole else "unfinished"
         self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": outcome})

@@ -43,6 +43,12 @@ CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 QUEUES, TABLES = "974c5e8b-45b9-4653-ba55-5f855dd0fb88", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
 
 
+def cursor_path(container: str) -> str:
+    """Where the sweep's cursor of a container of the log account is read."""
+    keys = f"PartitionKey='sweep',RowKey='cursor|stlogs|{container}'"
+    return f"/ststate-tables/flowlogcheckpoints({keys})"
+
+
 def example(name: str, **properties: Any) -> dict[str, Any]:
     """The body of an example, its properties replaced."""
     body: dict[str, Any] = copy.deepcopy(EXAMPLES[name]["body"])
@@ -178,8 +184,10 @@ class FakeAzure:
         self.answers[SETTINGS] = {"properties": values | changed}
 
     def swept(self, at: datetime) -> None:
-        path = "/ststate-tables/flowlogcheckpoints(PartitionKey='sweep',RowKey='cursor')"
-        self.answers[path] = {"Timestamp": f"{at:%Y-%m-%dT%H:%M:%S.1234567Z}"}
+        for container in (NSG, VNET):
+            self.answers[cursor_path(container)] = {
+                "Timestamp": f"{at:%Y-%m-%dT%H:%M:%S.1234567Z}"
+            }
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         """As a credential of azure-identity."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import pytest
 
@@ -16,11 +17,19 @@ from flowlog_core.checkpoint import (
     checkpoint_key,
 )
 from flowlog_core.claim import Claim, take_or_ring
-from flowlog_core.errors import ClaimLost, Contention, Unavailable
+from flowlog_core.errors import (
+    ClaimLost,
+    Contention,
+    NotAllowed,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from flowlog_core.testing.memory import ManualClock, MemoryCheckpoints, some_blob
 
 KEY = checkpoint_key(some_blob())
 OWNED_FOR_S = 180.0
+WHY = Unavailable("why")
 SOME = Progress(offset=100, seam="ab", entries=1, records=2)
 MORE = Progress(offset=200, seam="cd", entries=2, records=4)
 
@@ -242,17 +251,47 @@ def test_abandoning_lets_go_and_moves_nothing(store: Store) -> None:
     claim = taken(store, "a")
     claim.commit(SOME)
     take(store, "b")
-    claim.abandon("why")
+    claim.abandon(WHY)
     assert (store.stored().owner, store.stored().progress) == ("", SOME)
 
 
 def test_failures_are_counted_until_it_goes_well(store: Store) -> None:
     for attempts in (1, 2):
         at = store.get(KEY).server_time
-        assert taken(store, "a").abandon("why") == Failure(attempts, at, "why")
+        assert taken(store, "a").abandon(WHY) == Failure(attempts, at, "why")
         assert store.stored().failure == Failure(attempts, at, "why")
+        store.clock.sleep(60)
     assert taken(store, "b").finish(SOME) is True
     assert store.stored().failure is None
+
+
+def test_tries_within_a_minute_count_as_one_failure(store: Store) -> None:
+    """The host repeats a failed call five times within seconds, for each of several events."""
+    for _ in range(15):
+        taken(store, "a").abandon(WHY)
+        store.clock.sleep(3)
+    assert store.stored().failure == Failure(
+        1, store.get(KEY).server_time - timedelta(seconds=3), "why"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "is_refused"),
+    [
+        (Refused("413 RequestBodyTooLarge"), True),
+        (Unavailable("503"), False),
+        (NotAllowed("403"), False),
+        (NotFound("404"), False),
+        (Contention("again"), False),
+        (ZeroDivisionError("a fault of ours"), False),
+    ],
+)
+def test_a_failure_says_whether_the_item_itself_was_refused(
+    store: Store, error: Exception, is_refused: bool
+) -> None:
+    at = store.get(KEY).server_time
+    taken(store, "a").abandon(error)
+    assert store.stored().failure == Failure(1, at, str(error), is_refused)
 
 
 def test_abandoning_after_a_commit_with_a_lost_answer_never_moves_the_offset_back(
@@ -261,7 +300,7 @@ def test_abandoning_after_a_commit_with_a_lost_answer_never_moves_the_offset_bac
     claim = taken(store, "a")
     landed = replace(store.stored(), progress=SOME)
     store.replace(KEY, landed, store.get(KEY).etag)  # our own commit, whose answer never came
-    claim.abandon("why")
+    claim.abandon(WHY)
     assert (store.stored().owner, store.stored().progress) == ("", SOME)
 
 
@@ -269,7 +308,7 @@ def test_abandoning_what_another_has_taken_leaves_it_alone(store: Store) -> None
     claim = taken(store, "a")
     store.clock.sleep(OWNED_FOR_S + 1)
     taken(store, "b")
-    claim.abandon("why")
+    claim.abandon(WHY)
     assert store.stored().owner == "b"
 
 

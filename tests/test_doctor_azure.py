@@ -35,6 +35,7 @@ from azure_deployment import (
     VNET,
     FakeAzure,
     assignment,
+    cursor_path,
     look,
     metric,
     running_azure,
@@ -470,7 +471,15 @@ def test_the_last_sweep_is_read_from_its_checkpoint(azure: FakeAzure) -> None:
     azure.settings(FLOWLOG_SWEEP_MINUTES="10")
     assert whats(azure) == []
     azure.settings(FLOWLOG_CHECKPOINT_TABLE="others")
-    assert whats(azure) == [("warning", "No sweep has run yet")]
+    assert whats(azure) == [("warning", f"No sweep has looked at stlogs/{NSG} yet")]
+
+
+def test_a_container_that_no_sweep_looks_at_any_more_is_seen_beside_one_that_is(
+    azure: FakeAzure,
+) -> None:
+    azure.swept(NOW)
+    azure.answers[cursor_path(VNET)] = {"Timestamp": f"{NOW - timedelta(minutes=40):%FT%TZ}"}
+    assert whats(azure) == [("fault", "The last sweep was 40 min ago")]
 
 
 def refuse(path: str, status: int = 403) -> Callable[[FakeAzure], None]:
@@ -513,7 +522,7 @@ FORBIDDEN = "your login may not read it: 403 AuthorizationFailed"
             ],
         ),
         (
-            refuse("/ststate-tables/flowlogcheckpoints(PartitionKey='sweep',RowKey='cursor')"),
+            refuse(cursor_path(NSG)),
             [f"Cannot see the last sweep: {FORBIDDEN}"],
         ),
     ],

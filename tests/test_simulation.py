@@ -37,6 +37,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "faults: blob rewritten or deleted",
         "faults: crash",
         "faults: event lost",
+        "faults: outage",
         "faults: suspended",
         "faults: time-out after effect",
         "faults: time-out, effect later",
@@ -46,6 +47,8 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "rings",
         "schedules without need of a sweep",
         "storage calls",
+        "sweeps out of time",
+        "sweeps that ended a pass",
         "taken by the last sweep",
         "taken on the way",
     }

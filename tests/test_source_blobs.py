@@ -21,6 +21,8 @@ from flowlog_core.testing.memory import MemoryBlobs, some_blob
 class Source(LogReader, BlobLister, Protocol):
     """What `ingest` and the sweep need of a source."""
 
+    blobs_a_page: int
+
 
 class Storage(Protocol):
     """A source, and how to put something there."""
@@ -113,16 +115,29 @@ def test_what_is_not_there_is_not_found(storage: Storage) -> None:
         storage.source.read(some_blob(hour=5, container=storage.container), 0, 5, None)
 
 
-def names_of(page: Page) -> list[str]:
-    return [one.blob.name for one in page.listed]
+def pages_of(storage: Storage, prefix: str, *, by_folder: bool) -> list[Page]:
+    """All pages, as the markers lead from one to the next."""
+    pages: list[Page] = []
+    while not pages or pages[-1].marker:
+        marker = pages[-1].marker if pages else ""
+        pages.append(
+            storage.source.page(
+                "exampleaccount", storage.container, prefix, marker=marker, by_folder=by_folder
+            )
+        )
+    return pages
+
+
+def names_in(pages: list[Page]) -> list[str]:
+    return sorted(one.blob.name for page in pages for one in page.listed)
 
 
 def test_a_page_shows_the_flow_logs_with_version_length_and_time(storage: Storage) -> None:
     blobs = [some_blob(hour=hour, container=storage.container) for hour in (1, 2, 3)]
     for number, blob in enumerate(blobs):
         storage.put(blob, b"x" * number)
-    page = storage.source.page("exampleaccount", storage.container, "")
-    assert page.is_all
+    (page,) = pages_of(storage, "", by_folder=False)
+    assert page.folders == []
     assert [(one.blob, one.blob_bytes) for one in page.listed] == list(
         zip(blobs, range(3), strict=True)
     )
@@ -136,12 +151,30 @@ def test_a_prefix_and_its_folders_narrow_a_listing(storage: Storage) -> None:
     for blob in blobs:
         storage.put(blob, b"")
     day = blobs[0].name.partition("h=01")[0]
-    folders = storage.source.folders("exampleaccount", storage.container, day)
-    assert folders == [f"{day}h=01/", f"{day}h=02/"]
-    page = storage.source.page("exampleaccount", storage.container, folders[1])
-    assert names_of(page) == [blobs[1].name]
-    assert storage.source.page("exampleaccount", storage.container, "none") == Page([], True)
-    assert storage.source.folders("exampleaccount", storage.container, "none") == []
+    folders = [f"{day}h=01/", f"{day}h=02/"]
+    assert pages_of(storage, day, by_folder=True) == [Page([], folders)]
+    assert names_in(pages_of(storage, folders[1], by_folder=False)) == [blobs[1].name]
+    file = blobs[1].name.removesuffix("PT1H.json")
+    assert names_in(pages_of(storage, file, by_folder=True)) == [blobs[1].name]
+    for by_folder in (False, True):
+        assert pages_of(storage, "none", by_folder=by_folder) == [Page([], [])]
+
+
+def test_markers_lead_through_all_that_one_page_does_not_hold(storage: Storage) -> None:
+    storage.source.blobs_a_page = 2
+    blobs = [some_blob(hour=hour, container=storage.container) for hour in range(5)]
+    for blob in blobs:
+        storage.put(blob, b"")
+    pages = pages_of(storage, "", by_folder=False)
+    assert [len(page.listed) for page in pages] == [2, 2, 1]
+    assert names_in(pages) == [blob.name for blob in blobs]
+    day = blobs[0].name.partition("h=00")[0]
+    pages = pages_of(storage, day, by_folder=True)
+    assert [list(page.folders) for page in pages] == [
+        [f"{day}h=00/", f"{day}h=01/"],
+        [f"{day}h=02/", f"{day}h=03/"],
+        [f"{day}h=04/"],
+    ]
 
 
 def test_other_blobs_are_not_listed(connection_string: str, unique: Callable[[str], str]) -> None:
@@ -149,16 +182,14 @@ def test_other_blobs_are_not_listed(connection_string: str, unique: Callable[[st
     storage.put(some_blob(container=storage.container), b"")
     service = BlobServiceClient.from_connection_string(connection_string)
     service.get_blob_client(storage.container, "readme.txt").upload_blob(b"hello")
-    page = storage.source.page("exampleaccount", storage.container, "")
-    assert (names_of(page), page.is_all) == ([some_blob().name], True)
+    assert names_in(pages_of(storage, "", by_folder=False)) == [some_blob().name]
 
 
 def test_a_container_that_is_not_there_is_not_found(connection_string: str) -> None:
     source = AzureBlobs({"a": BlobServiceClient.from_connection_string(connection_string)})
-    with pytest.raises(NotFound):
-        source.page("a", "no-such-container", "")
-    with pytest.raises(NotFound):
-        source.folders("a", "no-such-container", "")
+    for by_folder in (False, True):
+        with pytest.raises(NotFound):
+            source.page("a", "no-such-container", "", by_folder=by_folder)
 
 
 @pytest.mark.parametrize("storage", ["memory", "block blob"], indirect=True)  # others have no tiers
@@ -167,7 +198,7 @@ def test_what_is_in_the_archive_tier_is_listed_as_such_and_cannot_be_read(storag
     storage.put(archived, b"x")
     storage.put(other, b"x")
     storage.archive(archived)
-    listed = storage.source.page("exampleaccount", storage.container, "").listed
+    ((listed, *_),) = pages_of(storage, "", by_folder=False)
     assert [(one.blob, one.is_archived) for one in listed] == [(archived, True), (other, False)]
     with pytest.raises(Archived, match="409 BlobArchived"):
         storage.source.read(archived, 0, 5, None)

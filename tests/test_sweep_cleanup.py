@@ -11,8 +11,7 @@ from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.errors import NotAllowed
 from flowlog_core.source.blobs import AzureBlobs
-from flowlog_core.sweep.cleanup import tidy
-from flowlog_core.sweep.sweep import SWEEP_KEY
+from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryBlobs, MemoryCheckpoints
 
@@ -31,14 +30,13 @@ class World:
         self.clock = ManualClock(NOW_S)
         self.checkpoints = MemoryCheckpoints(self.clock)
         self.blobs = MemoryBlobs(self.clock)
-        self.checkpoints.create(SWEEP_KEY, Checkpoint("the sweep"))
 
     def add(self, *blobs: BlobRef) -> None:
         for blob in blobs:
             self.checkpoints.create(checkpoint_key(blob), Checkpoint(str(blob)))
 
-    def tidy(self, most_s: float = 60) -> int:
-        return tidy(self.checkpoints, self.blobs, self.clock, 90, most_s)
+    def remove(self, max_s: float = 60) -> int:
+        return remove_stale_checkpoints(self.checkpoints, self.blobs, self.clock, 90, max_s)
 
     def has(self, blob: BlobRef) -> bool:
         return self.checkpoints.get(checkpoint_key(blob)).checkpoint is not None
@@ -54,10 +52,9 @@ def test_an_old_checkpoint_goes_if_its_blob_is_gone(world: World) -> None:
     world.add(old, there, empty, young)
     world.blobs.put(there, b"x")
     world.blobs.put(empty, b"")
-    assert world.tidy() == 1
+    assert world.remove() == 1
     assert [world.has(blob) for blob in (old, there, empty, young)] == [False, True, True, True]
-    assert world.checkpoints.get(SWEEP_KEY).checkpoint is not None
-    assert world.tidy() == 0
+    assert world.remove() == 0
 
 
 def test_one_that_changes_meanwhile_stays(world: World) -> None:
@@ -72,7 +69,7 @@ def test_one_that_changes_meanwhile_stays(world: World) -> None:
             return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Busy(world.clock)
-    assert world.tidy() == 0
+    assert world.remove() == 0
     assert world.has(blob)
 
 
@@ -87,13 +84,13 @@ def test_what_cannot_be_told_stays_and_stops_nothing(world: World) -> None:
             return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Guarded(world.clock)
-    assert world.tidy() == 1
+    assert world.remove() == 1
     assert (world.has(forbidden), world.has(gone)) == (True, False)
 
 
 def test_it_ends_in_time(world: World) -> None:
     world.add(blob_of(91))
-    assert world.tidy(most_s=0) == 0
+    assert world.remove(max_s=0) == 0
 
 
 def test_one_of_an_archived_blob_stays_without_a_word(
@@ -103,7 +100,7 @@ def test_one_of_an_archived_blob_stays_without_a_word(
     world.add(archived)
     world.blobs.put(archived, b"x")
     world.blobs.archive(archived)
-    assert world.tidy() == 0
+    assert world.remove() == 0
     assert world.has(archived)
     assert [one for one in caplog.records if one.levelname == "WARNING"] == []
 
@@ -122,6 +119,6 @@ def test_a_checkpoint_of_an_account_that_is_no_source_any_more_stays_and_stops_n
             return super().read(blob, start, max_bytes, etag)
 
     world.blobs = Sources(world.clock)
-    assert world.tidy() == 1
+    assert world.remove() == 1
     assert (world.has(retired), world.has(gone)) == (True, False)
     assert [one for one in caplog.records if one.levelname == "WARNING"] == []

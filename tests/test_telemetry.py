@@ -18,7 +18,7 @@ from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.metrics import METRICS, PLACE
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.service import Service
-from flowlog_core.sweep.sweep import Summary
+from flowlog_core.sweep.report import SweepReport
 from flowlog_core.telemetry import MetricsObserver
 from flowlog_core.testing.memory import some_blob
 
@@ -135,8 +135,8 @@ def test_a_tuple_from_the_future_is_not_late(
 def test_sweeps_are_counted_with_what_they_found(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
-    observer.swept(Summary(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
-    observer.swept(Summary(looked_at=1, is_whole=False), 2.0)
+    observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
+    observer.swept(SweepReport(looked_at=1, is_whole=False), 2.0)
     observer.sweep_failed(3.0)
     assert measured(reader) == {
         series("flowlog.sweep.duration", outcome="whole"): Point(1, 1.5),
@@ -155,7 +155,7 @@ def test_every_metric_of_the_table_is_measured_as_the_table_says(
 ) -> None:
     observer.done(BLOB, some_outcome())
     observer.failed(BLOB, Failed(0, 1, Unavailable("busy")))
-    observer.swept(Summary(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
+    observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
     told = {}
     for metric in metrics_in(reader):
         first = metric.data.data_points[0]

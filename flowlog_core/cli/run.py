@@ -31,7 +31,7 @@ from flowlog_core.doctor.facts import Facts, extras_are_installed
 from flowlog_core.errors import FlowlogError
 from flowlog_core.outcome import Observers
 from flowlog_core.service import Service
-from flowlog_core.sweep.sweep import Summary
+from flowlog_core.sweep.report import SweepReport
 from flowlog_core.telemetry import MetricsObserver
 
 log = logging.getLogger(__name__)
@@ -87,14 +87,14 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger().addHandler(explain)  # behind the one that prints: the error comes first
     observers = Observers(service.pipeline.observer, explain)
     service.pipeline = replace(service.pipeline, observer=observers)
-    total = Summary()
-    found: Summary | None = Summary()
+    total = SweepReport()
+    found: SweepReport | None = SweepReport()
     try:
         while not stop.is_set():
             found = _look(service, stop)
             if found is not None:
                 if found.archived and found.archived != total.archived:
-                    log.warning("%s", found.told_of_archived)
+                    log.warning("%s", found.archived_warning)
                 total += found
                 if found.behind:
                     log.info("%s", found)
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if options.once and (found is None or total.failed + total.backing_off) else 0
 
 
-def _look(service: Service, stop: threading.Event) -> Summary | None:
+def _look(service: Service, stop: threading.Event) -> SweepReport | None:
     """One look at everything; None, and why in the log, where not even that could be had."""
     try:
         return service.catch_up(stop)

@@ -1,7 +1,7 @@
-"""Connection names, as the Functions host knows them: `X` stands for one storage account.
+"""Connection names, as the Functions host defines them: `X` stands for one storage account.
 
-Either the setting `X` holds a connection string, or `X__blobServiceUri`, `X__queueServiceUri` and
-`X__tableServiceUri` name the services and an identity opens them.
+Either the setting `X` is a connection string, or `X__blobServiceUri`, `X__queueServiceUri` and
+`X__tableServiceUri` are the services' addresses, and an identity is used.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
+
+from azure.core.utils import parse_connection_string
 
 Service = Literal["blob", "queue", "table"]
 
@@ -25,9 +27,9 @@ class Connection:
     name: str
     connection_string: str | None = field(default=None, repr=False)
     uris: Mapping[Service, str] = field(default_factory=dict)
-    """Service addresses, where an identity is used."""
+    """Addresses of the services, if an identity is used."""
     client_id: str | None = None
-    """Of a user-assigned identity; None: the app's own."""
+    """Of a user-assigned identity; None for the app's system-assigned one."""
 
     @property
     def is_emulator(self) -> bool:
@@ -45,33 +47,20 @@ class Connection:
         """The addresses of services that the settings name, in lower case."""
         if self.connection_string is None:
             return [uri.lower() for uri in self.uris.values()]
-        parts = (part.partition("=") for part in self.connection_string.lower().split(";"))
-        return [value.strip() for name, _, value in parts if name.strip().endswith("endpoint")]
+        parts = parse_connection_string(self.connection_string)  # keys in lower case
+        return [value.lower() for key, value in parts.items() if key.endswith("endpoint")]
 
 
 def parse_connection(
     name: str, environment: Mapping[str, str], needed: Mapping[Service, str], faults: list[str]
 ) -> Connection:
-    """Read the connection `name`; what is wrong with it is added to `faults`.
+    """Read the connection `name`; whatever is wrong with it is added to `faults`.
 
-    `needed` holds the services that must be reachable, each with what for.
+    `needed` maps each service that the connection must reach to what it is needed for.
     """
-    text = environment.get(name, "").strip()
-    if text:
-        pairs = _pairs(text)
-        parts = {key.lower(): value for key, value in pairs if value}  # what is empty is not said
-        if parts.get("usedevelopmentstorage", "").lower() == "true" and len(parts) == 1:
-            return Connection(name, connection_string=_DEVELOPMENT)
-        if _STRING_KEYS & parts.keys():
-            faults += _lacking(name, parts, needed)
-            return Connection(name, connection_string=";".join(map("=".join, pairs)))
-        faults.append(
-            f"{name}: not a storage connection string (its value is not shown here). Write "
-            "'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
-            "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or "
-            f"remove it and set {name}__blobServiceUri and so on to use an identity"
-        )
-        return Connection(name)
+    text = environment.get(name, "")
+    if text.strip():
+        return _parse_string(name, text, needed, faults)
     if not any(key.startswith(f"{name}__") for key in environment):
         faults.append(_absent(name, needed))
         return Connection(name)
@@ -95,21 +84,52 @@ def parse_connection(
     if credential and credential.lower() != "managedidentity":
         faults.append(f"{name}__credential: '{credential}' is unknown. Write managedidentity")
     if client_id and not credential:
-        faults.append(f"{name}__credential: missing beside {name}__clientId. Write managedidentity")
+        faults.append(
+            f"{name}__credential: missing, although {name}__clientId is set. Write managedidentity"
+        )
     return Connection(name, uris=uris, client_id=client_id)
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    """The keys and values of a connection string, without spaces: the SDK takes them for parts."""
-    cut = (part.partition("=") for part in text.split(";") if part.strip())
-    return [(key.strip(), value.strip()) for key, _, value in cut]
+def _parse_string(
+    name: str, text: str, needed: Mapping[Service, str], faults: list[str]
+) -> Connection:
+    """Read a connection string, cut up as the SDK does it."""
+    write = (
+        "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
+        "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or "
+        f"remove it and set {name}__blobServiceUri and so on to use an identity"
+    )
+    try:
+        parts = parse_connection_string(text)  # keys in lower case
+    except ValueError:
+        faults.append(
+            f"{name}: not a connection string (its value is not shown here). Each part must be "
+            f"Key=value, with a value, and each key may occur only once. {write}"
+        )
+        return Connection(name)
+    if any(blank != blank.strip() for blank in (text, *parts, *parts.values())):
+        faults.append(
+            f"{name}: the connection string has white space before or after it, or around a ';' or "
+            "'=' (its value is not shown here). The Functions host cannot read that. Remove the "
+            "white space"
+        )
+        return Connection(name)
+    if {key: value.lower() for key, value in parts.items()} == {"usedevelopmentstorage": "true"}:
+        return Connection(name, connection_string=_DEVELOPMENT)
+    if not _STRING_KEYS & parts.keys():
+        faults.append(
+            f"{name}: not a storage connection string (its value is not shown here). {write}"
+        )
+        return Connection(name)
+    faults += _lacking(name, parts, needed)
+    return Connection(name, connection_string=text.rstrip(";"))
 
 
 def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str]) -> list[str]:
-    """The faults of a connection string that says this, by key in lower case."""
+    """What a connection string lacks; `parts` has its keys in lower case."""
     faults = []
     opens_all = "sharedaccesssignature" in parts or {"accountname", "accountkey"} <= parts.keys()
-    # The clients of blobs and queues also take a signature that stands in the address.
+    # The clients of blobs and queues also accept a signature inside the address.
     signed = {
         service
         for service in ("blob", "queue")
@@ -117,13 +137,13 @@ def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str])
     }
     if not opens_all and not signed.issuperset(needed):
         faults.append(
-            f"{name}: the connection string opens nothing. It must have AccountName and "
-            "AccountKey, or SharedAccessSignature"
+            f"{name}: the connection string has no key. It must have AccountName and AccountKey, "
+            "or SharedAccessSignature"
         )
     if "accountname" not in parts:
         faults += [
-            f"{name}: the connection string names no {service} service, needed for {purpose}. Add "
-            f"AccountName, or {service.capitalize()}Endpoint"
+            f"{name}: the connection string has no address of the {service} service, needed for "
+            f"{purpose}. Add AccountName, or {service.capitalize()}Endpoint"
             for service, purpose in needed.items()
             if f"{service}endpoint" not in parts
         ]

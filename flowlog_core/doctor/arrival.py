@@ -17,7 +17,8 @@ from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.listing import Listed, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing
-from flowlog_core.sweep.sweep import SWEEP_KEY, is_behind
+from flowlog_core.sweep.sweep import is_behind
+from flowlog_core.table_checkpoints import SWEEP_PARTITION
 
 LATE = timedelta(minutes=10)
 """A change that has waited longer than this for its event will not get one."""
@@ -71,8 +72,8 @@ def _changed_since(at: Installation, account: str, since: datetime) -> list[List
     until_s = time.monotonic() + _LISTING_S
     for container in at.settings.containers:
         try:
-            for batch in flow_logs_since(at.service.blobs, account, container, since):
-                found += batch
+            for step in flow_logs_since(at.service.blobs, account, container, since):
+                found += step.listed
                 if time.monotonic() > until_s:
                     break
         except NotFound:
@@ -188,12 +189,16 @@ def poison_queue(at: Installation, source: Connection) -> list[Finding]:
 
 
 def last_sweep(at: Installation) -> list[Finding]:
-    """Report when a sweep last wrote its checkpoint."""
+    """Report when a sweep last saved a cursor."""
     settings = at.settings
     table = at.clients.tables(settings.state).get_table_client(settings.checkpoint_table)
     try:
-        entity = table.get_entity(*SWEEP_KEY, raw_response_hook=at.hear)
+        cursors = list(
+            table.query_entities(f"PartitionKey eq '{SWEEP_PARTITION}'", raw_response_hook=at.hear)
+        )
     except ResourceNotFoundError:
+        cursors = []
+    if not cursors:
         return [
             Finding(
                 "ok",
@@ -202,8 +207,8 @@ def last_sweep(at: Installation) -> list[Finding]:
                 "(FLOWLOG_SWEEP_MINUTES)",
             )
         ]
-    written: Any = entity.metadata["timestamp"]  # of a stored entity never None, as typed
-    age = at.now() - written
+    saved: list[Any] = [cursor.metadata["timestamp"] for cursor in cursors]  # never None, as typed
+    age = at.now() - max(saved)
     if age > _SWEEPS_OVERDUE:
         return [
             Finding(

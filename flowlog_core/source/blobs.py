@@ -13,14 +13,16 @@ from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.errors import UnknownAccount, storage_errors
 from flowlog_core.source.listing import Listed, Page
 
-_BLOBS_A_PAGE = 5000  # the most that a page holds
+MAX_BLOBS_A_PAGE = 5000  # Microsoft's page "List Blobs": maxresults
 
 
 class AzureBlobs:
     """A `LogReader` and `BlobLister` over the source accounts, by account name."""
 
-    def __init__(self, accounts: Mapping[str, BlobServiceClient]) -> None:
-        self._accounts = accounts
+    def __init__(
+        self, accounts: Mapping[str, BlobServiceClient], blobs_a_page: int = MAX_BLOBS_A_PAGE
+    ) -> None:
+        self._accounts, self.blobs_a_page = accounts, blobs_a_page
 
     def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
@@ -38,18 +40,24 @@ class AzureBlobs:
         blob_bytes = int(str(properties.content_range).rpartition("/")[2])
         return Slice(data, str(properties.etag), blob_bytes)
 
-    def page(self, account: str, container: str, prefix: str) -> Page:
+    def page(
+        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+    ) -> Page:
         """See `BlobLister.page`."""
         client = self._accounts[account].get_container_client(container)
+        options: dict[str, Any] = {
+            "name_starts_with": prefix or None,
+            "results_per_page": self.blobs_a_page,
+        }
         with storage_errors(f"listing {account}/{container}/{prefix}"):
-            pages: Any = client.list_blobs(
-                name_starts_with=prefix or None, results_per_page=_BLOBS_A_PAGE
-            ).by_page()
-            found = list(next(pages, ()))
-        logs = ((one, LogBlob.parse(one.name)) for one in found)
+            listing = client.walk_blobs(**options) if by_folder else client.list_blobs(**options)
+            pages: Any = listing.by_page(marker or None)
+            found = list(next(pages))
+        blobs = [one for one in found if not isinstance(one, BlobPrefix)]
+        logs = ((one, LogBlob.parse(one.name)) for one in blobs)
         return Page(
             [
-                # A listing leaves out the quotes that stand in every other answer's ETag.
+                # A listing leaves out the quotes that all other answers put around an ETag.
                 Listed(
                     BlobRef(account, container, log),
                     f'"{str(one.etag).strip(chr(34))}"',
@@ -60,12 +68,6 @@ class AzureBlobs:
                 for one, log in logs
                 if log is not None
             ],
-            is_all=not pages.continuation_token,
+            [one.name for one in found if isinstance(one, BlobPrefix)],
+            pages.continuation_token or "",
         )
-
-    def folders(self, account: str, container: str, prefix: str) -> list[str]:
-        """See `BlobLister.folders`."""
-        client = self._accounts[account].get_container_client(container)
-        with storage_errors(f"listing the folders of {account}/{container}/{prefix}"):
-            found = client.walk_blobs(name_starts_with=prefix or None, delimiter="/")
-            return [one.name for one in found if isinstance(one, BlobPrefix)]

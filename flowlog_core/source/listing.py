@@ -1,9 +1,12 @@
-"""Listing the flow logs of a container, from some hour on, in few calls. Pure but for its source.
+"""Finding the flow logs of a container, from some hour on, in few calls. Pure but for its lister.
 
 Names begin with the resource and end with the hour, so no prefix finds one hour's blobs, and a
-container holds the logs of weeks. Asking for a page costs the same whatever it holds; so a folder
-that fits into one page is taken as it is, and only a larger one is entered, its folders of older
-hours left out.
+container holds the logs of weeks. A call costs the same whatever its page holds. So a folder that
+fits into one page is listed as it is, and only a larger one is entered, without its older hours.
+
+Names come in the order of their code points, whatever order the service lists them in: with a
+hierarchical namespace it lists `WEB/…` before `WEB-2/…`, since there `/` sorts before every other
+character. All of a folder's pages are read before its parts are put into order.
 """
 
 from __future__ import annotations
@@ -35,48 +38,104 @@ class Listed(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The first flow logs under a prefix, in the order of their names."""
+    """One page of a listing. It may be short, or empty, and still not be the last one."""
 
     listed: Sequence[Listed]
-    is_all: bool
-    """Whether there is nothing more under the prefix, flow log or not."""
+    """The flow logs on it; other blobs are left out. In any order."""
+    folders: Sequence[str] = ()
+    """Whole names, each with a `/` at its end. In any order."""
+    marker: str = ""
+    """Leads to the next page; empty on the last one."""
 
 
 class BlobLister(Protocol):
-    """Lists one container. All methods raise a `StorageError`, `NotFound` without a container."""
+    """Lists the blobs of one container.
 
-    def page(self, account: str, container: str, prefix: str) -> Page:
-        """The first page of what is under `prefix`, folders ignored."""
+    Raises a `StorageError`; `NotFound` if the container does not exist.
+    """
+
+    def page(
+        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+    ) -> Page:
+        """The page at `marker` of what is under `prefix`.
+
+        With `by_folder`, only what is directly under it: blobs, and folders unopened.
+        """
         ...
 
-    def folders(self, account: str, container: str, prefix: str) -> list[str]:
-        """The folders right under `prefix`, each with its whole name and a `/` at its end."""
-        ...
+
+class Step(NamedTuple):
+    """What one call of a listing brought."""
+
+    listed: Sequence[Listed] = ()
+    """The next flow logs, in the order of their names."""
+    done: str = ""
+    """Up to here, a folder or a blob, all is listed. Empty if the call brought no end nearer."""
+
+
+def is_done(name: str, done: str) -> bool:
+    """Whether a listing that came as far as `done` is through with `name`.
+
+    Both are names of blobs, or of folders with a `/` at their ends.
+    """
+    if name.endswith("/") and done.startswith(name) and name != done:
+        return False  # it stopped inside that folder
+    return name <= done or (done.endswith("/") and name.startswith(done))
 
 
 def flow_logs_since(
-    lister: BlobLister, account: str, container: str, since: datetime, after: str = ""
-) -> Iterator[Sequence[Listed]]:
-    """The flow logs of hours from `since` on whose names come after `after`, in their order.
+    lister: BlobLister, account: str, container: str, since: datetime, done: str = ""
+) -> Iterator[Step]:
+    """The flow logs of hours from `since` on, except those that a listing up to `done` is through.
 
-    Comes in batches, each from one page.
+    Yields a `Step` after every call, even one that brings nothing, so that the caller may stop
+    there. Carries on from the `done` of a step, or from the name of any of its flow logs.
+    Raises as `BlobLister.page` does.
     """
-    waiting = [_Folder("", may_fit=True)]
+
+    def pages(prefix: str, *, by_folder: bool) -> Iterator[Page]:
+        page = lister.page(account, container, prefix, by_folder=by_folder)
+        yield page
+        while page.marker:
+            page = lister.page(account, container, prefix, marker=page.marker, by_folder=by_folder)
+            yield page
+
+    waiting: list[Listed | _Folder] = [_Folder("", may_fit=True)]
     while waiting:
-        prefix, may_fit = waiting.pop()
-        if _is_before(prefix, since) or (prefix < after and not after.startswith(prefix)):
+        part = waiting.pop()
+        if isinstance(part, Listed):
+            yield Step([part], part.blob.name)
             continue
-        inner = [] if may_fit else lister.folders(account, container, prefix)
-        if not inner:
-            page = lister.page(account, container, prefix)
-            if page.is_all:
-                logs = [one for one in page.listed if one.blob.log.hour >= since]
-                if found := [one for one in logs if one.blob.name > after]:
-                    yield found
-                continue
-            inner = lister.folders(account, container, prefix)
-        # A folder that is alone holds all that its parent held, which was too much for a page.
-        waiting += [_Folder(name, may_fit=len(inner) > 1) for name in sorted(inner, reverse=True)]
+        prefix = part.prefix
+        if _is_before(prefix, since) or (prefix and is_done(prefix, done)):
+            continue
+        listed: list[Listed] = []
+        folders: set[str] = set()
+        is_whole = False
+        is_of_one_hour = _is_of_one_hour(prefix)
+        if part.may_fit or is_of_one_hour:
+            for page in pages(prefix, by_folder=False):
+                listed += page.listed
+                is_whole = not page.marker
+                yield Step()
+                if not is_of_one_hour:
+                    break  # where there is more, entering the folder leaves out older hours
+        if not is_whole:
+            listed.clear()
+            for page in pages(prefix, by_folder=True):
+                listed += page.listed
+                folders.update(page.folders)
+                yield Step()
+        listed = [
+            one for one in listed if one.blob.log.hour >= since and not is_done(one.blob.name, done)
+        ]
+        if folders:
+            # A folder that is alone holds all that its parent held, which was too much for a page.
+            waiting += listed
+            waiting += (_Folder(name, may_fit=len(folders) > 1) for name in folders)
+            waiting.sort(key=_name_of, reverse=True)
+        else:
+            yield Step(sorted(listed, key=_name_of), prefix)
 
 
 class _Folder(NamedTuple):
@@ -87,12 +146,21 @@ class _Folder(NamedTuple):
     """Whether all of it might fit into one page."""
 
 
+def _name_of(part: Listed | _Folder) -> str:
+    return part.prefix if isinstance(part, _Folder) else part.blob.name
+
+
+def _is_of_one_hour(prefix: str) -> bool:
+    match = _DATE.search(prefix)
+    return match is not None and match["hour"] is not None
+
+
 def _is_before(prefix: str, since: datetime) -> bool:
     """Whether all hours under a folder are certainly before `since`."""
     match = _DATE.search(prefix)
     if match is None:
         return False
-    # What the name leaves open is compared as if it were just as `since` has it.
+    # Parts of the date that the name leaves open are taken from `since`.
     given = {unit: int(value) for unit, value in match.groupdict().items() if value is not None}
     start = datetime(since.year, since.month, since.day, since.hour, tzinfo=UTC)
     try:

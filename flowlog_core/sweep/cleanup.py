@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from flowlog_core.appended import LogReader
 from flowlog_core.blob import BlobRef, hour_key
-from flowlog_core.checkpoint import CheckpointStore
+from flowlog_core.checkpoint import CheckpointKey, CheckpointStore
 from flowlog_core.clock import Clock
 from flowlog_core.errors import (
     Archived,
@@ -18,27 +18,29 @@ from flowlog_core.errors import (
     OutOfRange,
     UnknownAccount,
 )
-from flowlog_core.sweep.sweep import SWEEP_KEY
 
 log = logging.getLogger(__name__)
 
+_NO_BLOB = CheckpointKey("no", "blob")
+"""Read for the service's time alone, which every answer tells."""
 
-def tidy(
-    checkpoints: CheckpointStore, reader: LogReader, clock: Clock, keep_days: int, most_s: float
+
+def remove_stale_checkpoints(
+    checkpoints: CheckpointStore, reader: LogReader, clock: Clock, keep_days: int, max_s: float
 ) -> int:
-    """Remove checkpoints of hours more than `keep_days` days ago; returns how many.
+    """Remove checkpoints of deleted blobs whose hour is more than `keep_days` days ago.
 
-    Only if the blob itself is gone: while it is there, any event might have it read again from its
-    beginning. Stops after `most_s` seconds; the next day goes on with what is left.
-    Raises a `StorageError` if the table cannot be read.
+    Returns how many. A blob that still exists keeps its checkpoint, since an event of it would
+    have it forwarded again from its beginning. Stops after `max_s` seconds; what is left is
+    removed the next day. Raises a `StorageError` if the table cannot be read.
     """
     started, removed, kept = clock.monotonic(), 0, 0
-    oldest_kept = checkpoints.get(SWEEP_KEY).server_time - timedelta(days=keep_days)
+    oldest_kept = checkpoints.get(_NO_BLOB).server_time - timedelta(days=keep_days)
     for key, answer in checkpoints.before(hour_key(oldest_kept)):
-        if clock.monotonic() - started >= most_s:
+        if clock.monotonic() - started >= max_s:
             break
         blob = BlobRef.parse(answer.checkpoint.blob) if answer.checkpoint else None
-        if blob is None or key == SWEEP_KEY:
+        if blob is None:
             continue
         try:
             if _is_gone(reader, blob):
@@ -46,12 +48,12 @@ def tidy(
                     checkpoints.remove(key, answer.etag)
                     removed += 1
         except UnknownAccount:
-            kept += 1  # who adds the account again does not want its logs again
+            kept += 1  # once it is a source again, its logs must not come again
         except FlowlogError as error:
-            log.warning("cannot tell whether %s may be forgotten: %s", blob, error)
+            log.warning("keeping the checkpoint of %s, which may still exist: %s", blob, error)
     log.info("removed %d checkpoints of deleted blobs", removed)
     if kept:
-        log.info("kept %d old checkpoints of accounts that are no source any more", kept)
+        log.info("kept %d old checkpoints of accounts that are no longer in FLOWLOG_SOURCES", kept)
     return removed
 
 

@@ -1,80 +1,185 @@
-"""What a sweep remembers from one time to the next: how far it came, and what it still owes.
+"""What a sweep remembers of one container: how far it came, and how far back the next must look.
 
-A pass goes once through everything in its window; it may take several sweeps. The next pass begins
-where the window must begin so that no hour is ever left out: some hours before the last pass began
-(however long the app stood still since), or at the oldest hour that still fails.
+A pass goes once through everything in its window; it may take several sweeps. The next window
+begins some hours before the last pass began, however long the app stood still since, or with the
+oldest hour that is unfinished. So no hour is ever left out.
+
+One sweep at a time goes through a container: it holds the cursor by a lease in the same entity.
+Nothing depends on that but cost, since every blob has a claim of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple, Protocol
 
-import orjson
+from flowlog_core.clock import Clock
+from flowlog_core.errors import ClaimLost, Conflict
+
+
+class Container(NamedTuple):
+    """A container of flow logs in a source account."""
+
+    account: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
-class SweepPass:
-    """The pass that is under way, and what the one before left."""
+class Cursor:
+    """The latest pass over one container. All times are the storage service's."""
 
     began: datetime
-    """In the storage service's time."""
     since: datetime
-    """The first hour of the window."""
-    account: str = ""
-    container: str = ""
-    name: str = ""
-    """Up to this blob of this container everything was looked at; empty at the beginning."""
-    oldest_failed: datetime | None = None
-    """The earliest hour of a blob that failed or was left for later in this pass."""
+    """The first hour of the pass's window."""
+    done: str = ""
+    """Up to here, a blob or a folder, the pass has come; see `listing.is_done`."""
+    oldest_unfinished: datetime | None = None
+    """The earliest hour of a blob that failed, or was left for later, in this pass."""
     caught_up_since: datetime | None = None
-    """What FLOWLOG_CATCH_UP_SINCE said when a pass last covered it."""
+    """What FLOWLOG_CATCH_UP_SINCE was when a pass last covered it."""
     is_over: bool = False
+    saved: datetime | None = None
+    """When a sweep of this container last wrote this."""
+    owner: str = ""
+    """The sweep that holds the cursor; empty if none does."""
+    owned_until: datetime | None = None
 
-    @classmethod
-    def continued(
-        cls, note: str, now: datetime, hours: int, catch_up_since: datetime | None
-    ) -> SweepPass:
-        """The pass that `note` (as `to_note` gives it) left unfinished, or else the next one."""
-        last = _from_note(note) if note else None
-        if last is not None and not last.is_over:
-            return last
-        reach = timedelta(hours=hours)
-        starts = [_hour(now) - reach]
-        caught_up_since = None
-        if last is not None:
-            starts += [_hour(last.began) - reach, last.oldest_failed or now]
-            caught_up_since = last.caught_up_since
-        if catch_up_since is not None and catch_up_since != caught_up_since:
-            starts.append(catch_up_since)
-            caught_up_since = catch_up_since
-        return cls(now, min(starts), caught_up_since=caught_up_since)
+    def at(self, done: str) -> Cursor:
+        """The same pass, come as far as `done`."""
+        return replace(self, done=done)
 
-    def to_note(self) -> str:
-        """For `Progress.note`."""
-        return orjson.dumps(asdict(self)).decode()
+    def with_unfinished(self, hour: datetime) -> Cursor:
+        """The same pass, with a blob of `hour` left to be done."""
+        oldest = hour if self.oldest_unfinished is None else min(hour, self.oldest_unfinished)
+        return replace(self, oldest_unfinished=oldest)
 
-    def at(self, account: str, container: str, name: str) -> SweepPass:
-        """The same pass, come as far as `name`."""
-        return replace(self, account=account, container=container, name=name)
-
-    def owing(self, hour: datetime) -> SweepPass:
-        """The same pass, with a blob of `hour` that is not done."""
-        oldest = hour if self.oldest_failed is None else min(hour, self.oldest_failed)
-        return replace(self, oldest_failed=oldest)
-
-    def over(self) -> SweepPass:
+    def over(self) -> Cursor:
         """The same pass, at its end."""
-        return replace(self, account="", container="", name="", is_over=True)
+        return replace(self, done="", is_over=True)
 
 
-def _from_note(note: str) -> SweepPass:
-    stored = orjson.loads(note)
-    for name in ("began", "since", "oldest_failed", "caught_up_since"):
-        if stored[name] is not None:
-            stored[name] = datetime.fromisoformat(stored[name])
-    return SweepPass(**stored)
+def next_cursor(
+    last: Cursor | None, now: datetime, hours: int, catch_up_since: datetime | None
+) -> Cursor:
+    """The pass that `last` left unfinished, or the pass that follows it.
+
+    A new window begins `hours` before the current hour, or further back where that is needed.
+    """
+    if last is not None and not last.is_over:
+        return last
+    window = timedelta(hours=hours)
+    starts = [_hour(now) - window]
+    caught_up_since = None
+    if last is not None:
+        starts += [_hour(last.began) - window, last.oldest_unfinished or now]
+        caught_up_since = last.caught_up_since
+    if catch_up_since is not None and catch_up_since != caught_up_since:
+        starts.append(catch_up_since)
+        caught_up_since = catch_up_since
+    return Cursor(now, min(starts), caught_up_since=caught_up_since)
 
 
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
+
+
+class StoredCursor(NamedTuple):
+    """The store's answer. `cursor` is None, and `etag` empty, where there is none."""
+
+    cursor: Cursor | None
+    etag: str
+    server_time: datetime
+
+
+class CursorStore(Protocol):
+    """Keeps one cursor for each container. All methods raise a `StorageError`."""
+
+    def get(self, container: Container) -> StoredCursor:
+        """The cursor as it is now."""
+        ...
+
+    def put(self, container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        """Replace the cursor whose ETag is `etag`, or create it if `etag` is empty.
+
+        Raises `Conflict` if the stored one is another.
+        """
+        ...
+
+    def get_shared(self) -> StoredCursor:
+        """The one cursor that Flowlog 0.1 kept for all containers together, without its `done`."""
+        ...
+
+    def remove_shared(self, etag: str) -> None:
+        """Remove that cursor. Raises `Conflict` if its ETag is not `etag` any more."""
+        ...
+
+
+class HeldCursor:
+    """A cursor that one sweep holds. Use `hold`; all methods may raise a `StorageError`."""
+
+    def __init__(
+        self,
+        store: CursorStore,
+        container: Container,
+        owner: str,
+        owned_for_s: float,
+        clock: Clock,
+        stored: StoredCursor,
+    ) -> None:
+        self._store, self._container, self._clock = store, container, clock
+        self._owner, self._owned_for_s = owner, owned_for_s
+        self._stored, self._answered = stored, clock.monotonic()
+
+    def now(self) -> datetime:
+        """The service's time."""
+        passed_s = self._clock.monotonic() - self._answered
+        return self._stored.server_time + timedelta(seconds=passed_s)
+
+    def save(self, cursor: Cursor) -> None:
+        """Store `cursor` and renew the lease. Raises `ClaimLost` if another sweep took it."""
+        until = self.now() + timedelta(seconds=self._owned_for_s)
+        self._put(replace(cursor, owner=self._owner, owned_until=until))
+
+    def save_now_and_then(self, cursor: Cursor) -> None:
+        """`save` if the last time is so long ago that the lease should be renewed."""
+        if self._clock.monotonic() - self._answered >= self._owned_for_s / 6:
+            self.save(cursor)
+
+    def release(self, cursor: Cursor | None = None) -> None:
+        """Store `cursor`, or leave it as it was saved last, and end the lease."""
+        cursor = cursor or self._stored.cursor
+        if cursor is not None:
+            self._put(replace(cursor, owner="", owned_until=None))
+
+    def _put(self, cursor: Cursor) -> None:
+        wanted = replace(cursor, saved=self.now())
+        try:
+            stored = self._store.put(self._container, wanted, self._stored.etag)
+        except Conflict:
+            # Perhaps with a write of this sweep's own, whose answer was lost.
+            stored = self._store.get(self._container)
+            if stored.cursor != wanted:
+                if stored.cursor is None or stored.cursor.owner != self._owner:
+                    taken = f"another sweep took over {'/'.join(self._container)}"
+                    raise ClaimLost(taken) from None
+                stored = self._store.put(self._container, wanted, stored.etag)
+        self._stored, self._answered = stored, self._clock.monotonic()
+
+
+def hold(
+    store: CursorStore,
+    container: Container,
+    stored: StoredCursor,
+    owner: str,
+    owned_for_s: float,
+    clock: Clock,
+) -> HeldCursor | None:
+    """Take the lease on a cursor that was just read; None if another sweep has it.
+
+    `owner` must be unique to the call. The lease holds once the first `save` went through.
+    """
+    cursor = stored.cursor
+    if cursor and cursor.owned_until and stored.server_time < cursor.owned_until:
+        return None
+    return HeldCursor(store, container, owner, owned_for_s, clock, stored)

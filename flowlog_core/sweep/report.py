@@ -1,81 +1,58 @@
-"""What a sweep looks at, and what it tells of what it did."""
+"""What a sweep found and did."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.outcome import Outcome
 
-
-class Place(NamedTuple):
-    """A container of flow logs in a source account."""
-
-    account: str
-    container: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a sweep looks at, and how long it may take."""
-
-    places: Sequence[Place]
-    hours: int
-    """How far back, beside the open hour."""
-    since: datetime | None = None
-    """Further back than that, once: until a sweep has gone through all of it."""
-    untouched_for_s: float = 120
-    """Leave younger commits alone: their events are on the way."""
-    most_s: float = 240
-    """No new blob is begun after this; the next sweep goes on from there."""
-
-
+_ADDED_UP = ("forwarded", "entries", "records", "dead_letters", "new_bytes")
 _AS_FOUND_LAST = (
-    *("looked_at", "behind", "left_to_others", "archived", "archived_such_as"),
+    *("looked_at", "behind", "left_to_others", "archived", "archived_example"),
     *("failed", "backing_off", "is_whole"),
 )
 
 
 @dataclass(slots=True)
-class Summary:
-    """What a sweep found and did."""
+class SweepReport:
+    """Counts of blobs, then of what was forwarded of them."""
 
     looked_at: int = 0
     behind: int = 0
+    """Blobs that had something new and were due."""
     forwarded: int = 0
     left_to_others: int = 0
-    """Another worker has them and was told, or took them on the way."""
+    """Another worker holds their claims, or took them in the meantime."""
     archived: int = 0
-    """In the archive tier, where they cannot be read; left alone until they are rehydrated."""
-    archived_such_as: str = ""
-    """The first of these."""
+    """Behind, but in the archive tier, where they cannot be read; skipped until rehydrated."""
+    archived_example: str = ""
     failed: int = 0
+    """Blobs that failed, and containers that could not be listed."""
     backing_off: int = 0
+    """Blobs that failed before and are not due again yet."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
     new_bytes: int = 0
     is_whole: bool = True
-    """False: the time was up, or another sweep is going on."""
+    """False if the sweep ended early: its time was up, or another sweep was running."""
 
     def add_archived(self, blob: BlobRef) -> None:
-        """Count one that is behind and cannot be read."""
+        """Count a blob that is behind and cannot be read."""
         self.archived += 1
-        self.archived_such_as = self.archived_such_as or str(blob)
+        self.archived_example = self.archived_example or str(blob)
 
     @property
-    def told_of_archived(self) -> str:
-        """A sentence for the log, where there are some."""
+    def archived_warning(self) -> str:
+        """A sentence for the log if `archived` is not 0."""
         return (
-            f"{self.archived} blobs are behind and in the archive tier, where they cannot be read: "
-            f"{self.archived_such_as}"
+            f"{self.archived} blobs have new data but are in the archive tier and cannot be read, "
+            f"for example {self.archived_example}"
         )
 
     def add(self, outcome: Outcome) -> None:
-        """Count what one blob came to."""
+        """Count what one call of `ingest` did."""
         if outcome.how in ("handed_over", "claim_lost"):
             self.left_to_others += 1
         else:
@@ -85,9 +62,9 @@ class Summary:
         self.dead_letters += outcome.dead_letters
         self.new_bytes += outcome.new_bytes
 
-    def __iadd__(self, later: Summary) -> Summary:
-        """Add up what was done; what is failing, or left, is as it was found last."""
-        for name in ("forwarded", "entries", "records", "dead_letters", "new_bytes"):
+    def __iadd__(self, later: SweepReport) -> SweepReport:
+        """Add what a later sweep did; what it left undone replaces what this one left."""
+        for name in _ADDED_UP:
             setattr(self, name, getattr(self, name) + getattr(later, name))
         for name in _AS_FOUND_LAST:
             setattr(self, name, getattr(later, name))

@@ -1,14 +1,14 @@
 """Finding blobs that are ahead of their checkpoints, and forwarding them.
 
-It makes good what events cannot: those that were lost, those whose worker died with its claim, and
-those that failed until the host gave up. Per blob it costs its share of a listing page and of a
-page of checkpoints; only what is behind costs more.
+The sweep makes good what events cannot: events that were lost, workers that died with their
+claims, and blobs that failed until the host gave up. A blob costs its share of a listing page and
+of a page of checkpoints; only a blob that is behind costs more.
 
     names, in order      a b c d e f g h i j k l m n o p
-    first sweep          ------------> time is up, the cursor is kept
+    first sweep          ------------> time is up, the cursor is saved
     next sweep                        -----------------> end; the one after begins at a again
 
-Only one sweep runs at a time: it claims a checkpoint of its own, which also keeps its cursor.
+Each container has a cursor of its own. The container that has waited longest comes first.
 """
 
 from __future__ import annotations
@@ -17,29 +17,36 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoint import Checkpoint, CheckpointKey, Failure, checkpoint_key
-from flowlog_core.claim import take_or_ring
-from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
+from flowlog_core.checkpoint import Checkpoint, Failure, checkpoint_key
+from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
-from flowlog_core.sweep.cursor import SweepPass
-from flowlog_core.sweep.report import Place, Scope, Summary
-
-__all__ = ["SWEEP_KEY", "Place", "Scope", "Summary", "Sweep", "is_behind", "try_again_at"]
+from flowlog_core.sweep.cursor import (
+    Container,
+    Cursor,
+    CursorStore,
+    HeldCursor,
+    StoredCursor,
+    hold,
+    next_cursor,
+)
+from flowlog_core.sweep.report import SweepReport
 
 log = logging.getLogger(__name__)
 
-SWEEP_KEY = CheckpointKey("sweep", "cursor")
 SETTLED_AFTER = timedelta(hours=3)
 """How long after its hour has begun nobody appends to a blob any more: one hour to write it, the
-rest for a late Network Watcher. What makes no entry by then never will."""
+rest for a late Network Watcher. Bytes that make no entry by then never will."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_BACKOFF_S, _MOST_BACKOFF_S = 60, 6 * 3600
+_FIRST_BACKOFF_S = 60
+MAX_BACKOFF_S = 600
+MAX_BACKOFF_OF_REFUSED_S = 6 * 3600
 
 
 class Runner(Protocol):
@@ -58,179 +65,216 @@ class IngestOne(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """What a sweep looks at, and how long it may take."""
+
+    containers: Sequence[Container]
+    hours: int
+    """How far back, in addition to the current hour."""
+    since: datetime | None = None
+    """Look back to here, once: until a pass has gone through all of it."""
+    untouched_for_s: float = 120
+    """Leave younger commits alone: their events are on the way."""
+    max_s: float = 240
+    """End after this long, or once the sweep has got any further if that takes longer."""
+
+
 class Sweep:
-    """Sweeps as often as `run` is called; `stop` ends it early, as the end of its time does."""
+    """One sweep. `stop` ends it early, between two calls of a listing or two blobs."""
 
     def __init__(
         self,
         lister: BlobLister,
         pipeline: Pipeline,
-        scope: Scope,
+        cursors: CursorStore,
+        options: SweepOptions,
         parallel: Runner,
         stop: threading.Event | None = None,
         ingest_one: IngestOne = ingest,
     ) -> None:
-        self._lister, self._pipeline, self._scope = lister, pipeline, scope
-        self._parallel, self._stop = parallel, stop or threading.Event()
-        self._ingest_one = ingest_one
+        self._lister, self._pipeline, self._cursors = lister, pipeline, cursors
+        self._options, self._parallel = options, parallel
+        self._stop, self._ingest_one = stop or threading.Event(), ingest_one
         self._lock = threading.Lock()
+        self._started = pipeline.clock.monotonic()
+        self._got_further = self._ended_early = False
+        self._report = SweepReport()
 
-    def run(self) -> Summary:
-        """Carry on where the last sweep stopped, until the end of the pass or of the time.
+    def run(self) -> SweepReport:
+        """Carry on where the last sweep stopped, until all passes are over or the time is up.
 
         Blobs that fail are counted and named in the log; they keep no other blob from its turn.
-        Raises a `FlowlogError` only where the sweep's own checkpoint cannot be used.
+        Raises a `FlowlogError` only if the cursors cannot be read or written.
         """
-        pipeline = self._pipeline
-        claim = take_or_ring(
-            pipeline.checkpoints,
-            SWEEP_KEY,
-            "the sweep",
+        for container, stored in self._longest_waiting_first():
+            if self._must_end():
+                break
+            try:
+                self._sweep(container, stored)
+            except ClaimLost as error:
+                log.warning("%s, because this one stood still for too long", error)
+                self._report.is_whole = False
+        log.info("swept: %s", self._report)
+        if self._report.archived:
+            log.warning("%s", self._report.archived_warning)
+        return self._report
+
+    def look_at_all(self) -> SweepReport:
+        """One pass over every hour there is, without a memory and beside other sweeps."""
+        for container in self._options.containers:
+            if self._must_end():
+                break
+            now = self._cursors.get(container).server_time
+            self._go_through(container, Cursor(now, _BEGINNING), now, held=None)
+        return self._report
+
+    def _longest_waiting_first(self) -> list[tuple[Container, StoredCursor]]:
+        stored = {one: self._cursors.get(one) for one in self._options.containers}
+        if any(one.cursor is None for one in stored.values()):
+            shared = self._cursors.get_shared()
+            if shared.cursor is not None:
+                for container in [one for one in stored if stored[one].cursor is None]:
+                    stored[container] = self._cursors.put(container, shared.cursor, "")
+                with suppress(Conflict, NotFound):  # an earlier version is still running
+                    self._cursors.remove_shared(shared.etag)
+
+        def last_saved(one: tuple[Container, StoredCursor]) -> tuple[datetime, Container]:
+            container, (cursor, *_) = one
+            return (cursor and cursor.saved) or _BEGINNING, container
+
+        return sorted(stored.items(), key=last_saved)
+
+    def _sweep(self, container: Container, stored: StoredCursor) -> None:
+        """Hold the container's cursor and go on with its pass."""
+        pipeline, options = self._pipeline, self._options
+        held = hold(
+            self._cursors,
+            container,
+            stored,
             pipeline.new_owner(),
             pipeline.owned_for_s,
             pipeline.clock,
         )
-        if claim is None:
-            log.info("another sweep is going on")
-            return Summary(is_whole=False)
+        if held is None:
+            log.info("another sweep of %s/%s is running", *container)
+            self._report.is_whole = False
+            return
+        now = held.now()
+        cursor = next_cursor(stored.cursor, now, options.hours, options.since)
+        held.save(cursor)
         try:
-            going = SweepPass.continued(
-                claim.progress.note, claim.now(), self._scope.hours, self._scope.since
-            )
-
-            def save(come_this_far: SweepPass) -> None:
-                claim.commit(replace(claim.progress, note=come_this_far.to_note()))
-
-            summary, going = self._go_on(going, claim.now(), save, claim.keep)
-            while not claim.finish(replace(claim.progress, note=going.to_note())):
-                claim.look()  # another sweep has rung and left: it would have found the same
-        except ClaimLost:
-            log.warning("another sweep took over, as this one stood still for too long")
-            return Summary(is_whole=False)
-        except BaseException as error:
-            claim.abandon(str(error) or type(error).__name__)
+            cursor = self._go_through(container, cursor, now, held)
+        except BaseException:
+            with suppress(FlowlogError):  # it runs out by itself
+                held.release()
             raise
-        log.info("swept: %s", summary)
-        if summary.archived:
-            log.warning("%s", summary.told_of_archived)
-        return summary
+        held.release(cursor)
 
-    def look_at_all(self) -> Summary:
-        """One pass over every hour there is, without a memory and beside other sweeps."""
-        now = self._pipeline.checkpoints.get(SWEEP_KEY).server_time
-        return self._go_on(SweepPass(now, _BEGINNING), now, _nothing, _nothing)[0]
+    def _go_through(
+        self, container: Container, cursor: Cursor, now: datetime, held: HeldCursor | None
+    ) -> Cursor:
+        """From `cursor` to the end of the pass, or as far as the time allows."""
+        try:
+            for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
+                behind, cursor = self._behind(step.listed, cursor, now)
+                cursor = self._forward(behind, cursor, now, held)
+                if self._ended_early:
+                    return cursor
+                if step.done:
+                    cursor = cursor.at(step.done)
+                    self._got_further = True
+                if held is not None:
+                    (held.save if behind else held.save_now_and_then)(cursor)
+                if self._must_end():
+                    return cursor
+        except NotFound:
+            log.debug("%s/%s does not exist yet", *container)
+        except ClaimLost:
+            raise
+        except FlowlogError as error:
+            log.warning("cannot list %s/%s: %s", *container, error)
+            self._report.failed += 1
+            cursor = cursor.with_unfinished(cursor.since)
+        self._got_further = True
+        return cursor.over()
 
-    def _go_on(
-        self,
-        going: SweepPass,
-        now: datetime,
-        save: Callable[[SweepPass], None],
-        keep: Callable[[], None],
-    ) -> tuple[Summary, SweepPass]:
-        """From where `going` stands to the end of the pass, or of the time."""
-        started, summary = self._pipeline.clock.monotonic(), Summary()
+    def _must_end(self) -> bool:
+        """Told to stop, or out of time; but a sweep that never got further would never end."""
+        took_s = self._pipeline.clock.monotonic() - self._started
+        is_late = self._got_further and took_s >= self._options.max_s
+        if is_late or self._stop.is_set():
+            self._ended_early, self._report.is_whole = True, False
+        return self._ended_early
 
-        def may_begin_another() -> bool:
-            keep()
-            took_s = self._pipeline.clock.monotonic() - started
-            return took_s < self._scope.most_s and not self._stop.is_set()
-
-        for place in sorted(self._scope.places):
-            if place < (going.account, going.container):
-                continue
-            if place != (going.account, going.container):
-                going = going.at(*place, "")
-            try:
-                batches = flow_logs_since(self._lister, *place, going.since, going.name)
-                for batch in batches:
-                    going = self._batch(batch, going, now, summary, may_begin_another)
-                    if not summary.is_whole:
-                        return summary, going
-                    save(going)
-            except NotFound:
-                log.debug("%s/%s does not exist yet", *place)
-            except ClaimLost:
-                raise
-            except FlowlogError as error:
-                log.warning("cannot look for what is behind in %s/%s: %s", *place, error)
-                summary.failed += 1
-                going = going.owing(going.since)
-        return summary, going.over()
-
-    def _batch(
-        self,
-        batch: Sequence[Listed],
-        going: SweepPass,
-        now: datetime,
-        summary: Summary,
-        may_begin_another: Callable[[], bool],
-    ) -> SweepPass:
-        """Forward what is behind in one batch; the pass as far as that came."""
-        owing: list[Listed] = []
-        reached = batch[-1].blob.name
-        behind = list(self._behind(batch, now, summary, owing))
-        summary.looked_at += len(batch)
-        summary.behind += len(behind)
+    def _forward(
+        self, behind: Sequence[Listed], cursor: Cursor, now: datetime, held: HeldCursor | None
+    ) -> Cursor:
+        """Forward blobs until the time is up; the cursor then is at the last that was begun."""
+        last_begun: Listed | None = None
+        failed: list[Listed] = []
 
         def in_time() -> Iterator[Listed]:
-            nonlocal reached
-            for number, one in enumerate(behind):
-                if not may_begin_another():
-                    # Back to the last that was begun, or to where this batch began.
-                    reached = behind[number - 1].blob.name if number else going.name
-                    summary.is_whole = False
+            nonlocal last_begun
+            for one in behind:
+                if self._must_end():
                     return
+                if held is not None:
+                    held.save_now_and_then(cursor)
+                last_begun, self._got_further = one, True
                 yield one
 
-        def take(one: Listed) -> None:
+        def forward(one: Listed) -> None:
             settled = now - one.blob.log.hour >= SETTLED_AFTER
             try:
                 outcome = self._ingest_one(one.blob, self._pipeline, final=settled)
             except Exception:
                 # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
-                # told the log; the blob's checkpoint counts the attempts and makes it wait.
+                # logged it; the blob's checkpoint counts the attempts and makes it wait.
                 log.debug("failed %s", one.blob, exc_info=True)
                 with self._lock:
-                    summary.failed += 1
-                    owing.append(one)
+                    self._report.failed += 1
+                    failed.append(one)
             else:
                 with self._lock:
-                    summary.add(outcome)
+                    self._report.add(outcome)
 
-        self._parallel(in_time(), take)
-        for one in owing:
-            going = going.owing(one.blob.log.hour)
-        return going.at(going.account, going.container, reached)
+        self._parallel(in_time(), forward)
+        for one in failed:
+            cursor = cursor.with_unfinished(one.blob.log.hour)
+        return cursor if last_begun is None else cursor.at(last_begun.blob.name)
 
     def _behind(
-        self, batch: Sequence[Listed], now: datetime, summary: Summary, owing: list[Listed]
-    ) -> Iterator[Listed]:
+        self, listed: Sequence[Listed], cursor: Cursor, now: datetime
+    ) -> tuple[list[Listed], Cursor]:
+        """The blobs that are to be forwarded now; those left for later are noted as unfinished."""
         rows: dict[str, list[str]] = defaultdict(list)
-        keys = [checkpoint_key(one.blob) for one in batch]
+        keys = [checkpoint_key(one.blob) for one in listed]
         for key in keys:
             rows[key.partition].append(key.row)
         stored = {
             partition: self._pipeline.checkpoints.between(partition, min(found), max(found))
             for partition, found in rows.items()
         }
-        for one, key in zip(batch, keys, strict=True):
+        report, behind = self._report, []
+        report.looked_at += len(listed)
+        for one, key in zip(listed, keys, strict=True):
             checkpoint = stored[key.partition].get(key.row)
             if not is_behind(one, checkpoint, now):
                 continue
             if one.is_archived:
-                # Not owed: no later pass could read it either. Who rehydrates it asks for it anew.
-                summary.add_archived(one.blob)
-            elif (now - one.last_modified).total_seconds() < self._scope.untouched_for_s:
-                owing.append(one)  # its event is on the way, and may yet be lost
+                # Not kept as unfinished: an archived blob cannot be read until it is rehydrated,
+                # and whoever does that asks for it again.
+                report.add_archived(one.blob)
+            elif (now - one.last_modified).total_seconds() < self._options.untouched_for_s:
+                cursor = cursor.with_unfinished(one.blob.log.hour)  # its event may yet be lost
             elif checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
-                summary.backing_off += 1
-                owing.append(one)
+                report.backing_off += 1
+                cursor = cursor.with_unfinished(one.blob.log.hour)
             else:
-                yield one
-
-
-def _nothing(*_: object) -> None:
-    """For a sweep that has no claim to keep and no cursor to save."""
+                behind.append(one)
+        report.behind += len(behind)
+        return behind, cursor
 
 
 def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:
@@ -243,9 +287,11 @@ def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool
 
 
 def try_again_at(failure: Failure) -> datetime:
-    """When the sweep gives a failing blob its next turn: a minute, doubled each time, at most 6 h.
+    """When the sweep tries a failing blob again: after a minute, doubled with each attempt.
 
-    Events of the blob are not held up by this; they are the host's to deliver.
+    It waits at most 10 minutes, so that everything is forwarded soon after an outage ends, and 6
+    hours at most if the service refused the item for what it is. Events are tried at once.
     """
-    wait_s = min(_FIRST_BACKOFF_S * 2 ** min(failure.attempts - 1, 20), _MOST_BACKOFF_S)
+    max_s = MAX_BACKOFF_OF_REFUSED_S if failure.is_refused else MAX_BACKOFF_S
+    wait_s = min(_FIRST_BACKOFF_S * 2 ** min(failure.attempts - 1, 20), max_s)
     return failure.at + timedelta(seconds=wait_s)

@@ -7,7 +7,7 @@ threads, and `calls` counts what a storage account would be asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import RLock
@@ -21,6 +21,7 @@ from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
 from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.source.listing import Listed, Page
+from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -114,12 +115,63 @@ class MemoryCheckpoints:
         return Answer(checkpoint, self._stored[key][1], service_time(self.clock))
 
 
+class MemoryCursors:
+    """A `CursorStore`; `shared` is the old cursor of all containers, if there is one."""
+
+    def __init__(self, clock: ManualClock | None = None, shared: Cursor | None = None) -> None:
+        self.clock = clock or ManualClock()
+        self.calls: Counter[str] = Counter()
+        self.shared = shared
+        self._stored: dict[Container, tuple[Cursor, str]] = {}
+        self._versions = 0
+
+    def get(self, container: Container) -> StoredCursor:
+        """See `CursorStore.get`."""
+        self.calls["get"] += 1
+        cursor, etag = self._stored.get(container, (None, ""))
+        return StoredCursor(cursor, etag, service_time(self.clock))
+
+    def put(self, container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        """See `CursorStore.put`."""
+        self.calls["put"] += 1
+        if self._stored.get(container, (None, ""))[1] != etag:
+            raise Conflict(f"{container} is not {etag} any more")
+        self._versions += 1
+        self._stored[container] = cursor, f"cursor-{self._versions}"
+        return StoredCursor(*self._stored[container], service_time(self.clock))
+
+    def get_shared(self) -> StoredCursor:
+        """See `CursorStore.get_shared`."""
+        etag = "shared" if self.shared else ""
+        return StoredCursor(self.shared, etag, service_time(self.clock))
+
+    def remove_shared(self, etag: str) -> None:
+        """See `CursorStore.remove_shared`."""
+        if self.shared is None or etag != "shared":
+            raise Conflict("the shared cursor is another")
+        self.shared = None
+
+
+def by_code_point(name: str) -> str:
+    """The order of a listing in an account without a hierarchical namespace."""
+    return name
+
+
+def hierarchical(name: str) -> str:
+    """The order of a listing in an account with one: `/` comes before every other character."""
+    return name.replace("/", "\0")
+
+
 class MemoryBlobs:
     """A `LogReader` and `BlobLister` over byte strings; `put` commits a blob's next version."""
 
     def __init__(self, clock: ManualClock | None = None, blobs_a_page: int = 5000) -> None:
         self.clock = clock or ManualClock()
         self.blobs_a_page = blobs_a_page
+        self.order: Callable[[str], str] = by_code_point
+        """Of listings: by code point, or as with a hierarchical namespace."""
+        self.odd_page: Callable[[], int] | None = None
+        """How much the next page holds, perhaps nothing; the last one may be empty then."""
         self.calls: Counter[str] = Counter()
         self.read_bytes = 0
         self._committed: dict[BlobRef, datetime] = {}
@@ -134,6 +186,11 @@ class MemoryBlobs:
             self._versions += 1
             self._stored[blob] = content, f"version-{self._versions}"
             self._committed[blob] = service_time(self.clock)
+
+    def versions(self) -> dict[BlobRef, str]:
+        """The present ETag of each blob."""
+        with self._lock:
+            return {blob: etag for blob, (_, etag) in self._stored.items()}
 
     def delete(self, blob: BlobRef) -> None:
         """Remove the blob."""
@@ -167,30 +224,35 @@ class MemoryBlobs:
             self.read_bytes += len(data)
             return Slice(data, version, len(content))
 
-    def page(self, account: str, container: str, prefix: str) -> Page:
+    def page(
+        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+    ) -> Page:
         """See `BlobLister.page`."""
         with self._lock:
-            self.calls["page"] += 1
-            found = [
-                Listed(blob, etag, len(content), self._committed[blob], blob in self._archived)
-                for blob, (content, etag) in self._stored.items()
-                if (blob.account, blob.container) == (account, container)
-                and blob.name.startswith(prefix)
-            ]
-        found.sort(key=lambda one: one.blob.name)
-        return Page(found[: self.blobs_a_page], len(found) <= self.blobs_a_page)
-
-    def folders(self, account: str, container: str, prefix: str) -> list[str]:
-        """See `BlobLister.folders`."""
-        with self._lock:
-            self.calls["folders"] += 1
-            names = [
-                blob.name[len(prefix) :]
-                for blob in self._stored
-                if (blob.account, blob.container) == (account, container)
-                and blob.name.startswith(prefix)
-            ]
-        return sorted({prefix + name.partition("/")[0] + "/" for name in names if "/" in name})
+            self.calls["folders" if by_folder else "page"] += 1
+            found: dict[str, Listed | None] = {}
+            for blob, (content, etag) in self._stored.items():
+                if (blob.account, blob.container) != (account, container):
+                    continue
+                if not blob.name.startswith(prefix):
+                    continue
+                folder, slash, _ = blob.name[len(prefix) :].partition("/")
+                if by_folder and slash:
+                    found[f"{prefix}{folder}/"] = None
+                else:
+                    found[blob.name] = Listed(
+                        blob, etag, len(content), self._committed[blob], blob in self._archived
+                    )
+        names = sorted(found, key=self.order)
+        start = int(marker or 0)
+        end = start + (self.blobs_a_page if self.odd_page is None else self.odd_page())
+        parts = [(name, found[name]) for name in names[start:end]]
+        has_more = end < len(names) if self.odd_page is None else end <= len(names)
+        return Page(
+            [one for _, one in parts if one is not None],
+            [name for name, one in parts if one is None],
+            str(end) if has_more else "",
+        )
 
 
 @dataclass

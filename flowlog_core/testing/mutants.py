@@ -25,6 +25,9 @@ from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source import listing
+from flowlog_core.source.listing import BlobLister, Page
+from flowlog_core.sweep import cursor, sweep
 from flowlog_core.testing.simulated_judge import true_time
 
 Replacement = tuple[object, str, object]
@@ -152,7 +155,7 @@ def _lost_claim_ignored() -> list[Replacement]:
 def _abandon_goes_back() -> list[Replacement]:
     real = Claim.abandon
 
-    def abandon(mine: Claim, error: str) -> Any:
+    def abandon(mine: Claim, error: BaseException) -> Any:
         mine.commit(replace(mine.progress, offset=0, seam="", etag=""))
         return real(mine, error)
 
@@ -297,6 +300,71 @@ def _growth_taken_for_the_end() -> list[Replacement]:
     return [(ingest, "_forward_what_is_new", forward)]
 
 
+def _listing_in_another_order() -> list[Replacement]:
+    def name_of(part: Any) -> str:
+        name: str = part.prefix if hasattr(part, "prefix") else part.blob.name
+        return name.replace("/", "\0")
+
+    return [(listing, "_name_of", name_of)]
+
+
+def _markers_ignored() -> list[Replacement]:
+    real = listing.flow_logs_since
+
+    class FirstPages:
+        def __init__(self, lister: BlobLister) -> None:
+            self._lister = lister
+
+        def page(self, *arguments: Any, **options: Any) -> Page:
+            return self._lister.page(*arguments, **options)._replace(marker="")
+
+    def first_pages(lister: BlobLister, *arguments: Any) -> Iterator[listing.Step]:
+        return real(FirstPages(lister), *arguments)
+
+    return [(sweep, "flow_logs_since", first_pages)]
+
+
+def _back_off_for_hours() -> list[Replacement]:
+    return [(sweep, "MAX_BACKOFF_S", sweep.MAX_BACKOFF_OF_REFUSED_S)]
+
+
+def _one_cursor_for_all() -> list[Replacement]:
+    real = cursor.next_cursor
+    shared: dict[str, Any] = {}
+
+    def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
+        if shared and shared["cursor"].began > now:
+            shared.clear()  # another schedule
+        shared["cursor"] = real(shared.get("cursor") and last and shared["cursor"], now, *rest)
+        shared["cursor"] = shared["cursor"].over()
+        return replace(shared["cursor"], is_over=False)
+
+    return [(sweep, "next_cursor", next_cursor)]
+
+
+def _time_up_before_any_progress() -> list[Replacement]:
+    def must_end(one: Any) -> bool:
+        took_s = one._pipeline.clock.monotonic() - one._started
+        if took_s >= one._options.max_s:
+            one._ended_early, one._report.is_whole = True, False
+        return bool(one._ended_early)
+
+    return [(sweep.Sweep, "_must_end", must_end)]
+
+
+def _unfinished_forgotten() -> list[Replacement]:
+    return [(cursor.Cursor, "with_unfinished", lambda mine, hour: mine)]  # noqa: ARG005
+
+
+def _window_from_now() -> list[Replacement]:
+    real = cursor.next_cursor
+
+    def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
+        return real(replace(last, began=now) if last and last.is_over else last, now, *rest)
+
+    return [(sweep, "next_cursor", next_cursor)]
+
+
 def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
     mutants = [Mutant(b.__name__.strip("_").replace("_", "-"), what, b) for b, what in builders]
     return {mutant.name: mutant for mutant in mutants}
@@ -322,4 +390,11 @@ MUTANTS = _table(
     (_ids_of_their_time, "a message gets another id each time it is made"),
     (_send_errors_swallowed, "what the sink refused counts as sent"),
     (_growth_taken_for_the_end, "after a look that found more to do, the worker leaves"),
+    (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
+    (_markers_ignored, "a listing ends with the first page, though that carries a marker"),
+    (_back_off_for_hours, "a blob waits for hours after errors that pass"),
+    (_one_cursor_for_all, "what a sweep remembers of one container, it takes for another's"),
+    (_time_up_before_any_progress, "a sweep ends in time, though it got no further"),
+    (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
+    (_window_from_now, "a sweep's window is counted from now, however long none ran"),
 )

@@ -13,10 +13,12 @@ from flowlog_core.checkpoint import checkpoint_key
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.listing import Listed
-from flowlog_core.sweep.sweep import Place, Scope, Sweep
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.memory import (
     MemoryBlobs,
     MemoryCheckpoints,
+    MemoryCursors,
     MemoryDeadLetters,
     MemorySink,
     some_blob,
@@ -62,6 +64,7 @@ class Schedule:
             sends_in_flight=rng.choice((1, 1, 3)),
             note=self._note if traced else _note_nothing,
         )
+        self._cursors = MemoryCursors(clock)
         self._most_running = workers
         self._running: list[Worker] = []
         self._all: list[Worker] = []
@@ -215,8 +218,16 @@ class Schedule:
             world.owned_for_s,
             self.timeline.clock,
         )
-        scope = Scope([Place(blob.account, blob.container)], hours=24, untouched_for_s=0)
-        Sweep(world.blobs, pipeline, scope, _one_after_the_other, ingest_one=hand_out).run()
+        container = Container(blob.account, blob.container)
+        options = SweepOptions([container], hours=24, untouched_for_s=0)
+        Sweep(
+            world.blobs,
+            pipeline,
+            self._cursors,
+            options,
+            _one_after_the_other,
+            ingest_one=hand_out,
+        ).run()
         for blob in found:
             world.note("sweep", f"takes {_hour(blob)}")
             self.counts[counted_as] += 1

@@ -22,8 +22,11 @@ from dataclasses import dataclass, field
 
 from flowlog_core.testing.simulated_host import Schedule
 from flowlog_core.testing.simulated_judge import Violated
+from flowlog_core.testing.simulated_sweeps import SweepSchedule
 
 WORKERS = 4
+SWEEPS_EACH = 50
+"""Every so many schedules are followed by one of sweeps, which takes longer."""
 
 
 @dataclass
@@ -61,13 +64,16 @@ def simulate(seed: int, workers: int = WORKERS, *, traced: bool = False) -> Resu
     """Run the schedule that `seed` stands for; the same seed gives the same schedule."""
     schedule = Schedule(seed, workers, traced=traced)
     violated: Violated | None = None
+    sweeps = SweepSchedule(seed, schedule.world.note)
     with _without_log():
         try:
             schedule.run()
+            if seed % SWEEPS_EACH == 0:
+                sweeps.run()
         except Violated as found:
             violated = found
             schedule.world.note("judge", str(found))
-    return Result(seed, schedule.counts, violated, schedule.trace)
+    return Result(seed, schedule.counts + sweeps.counts, violated, schedule.trace)
 
 
 @contextmanager

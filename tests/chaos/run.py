@@ -24,7 +24,7 @@ from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, Checkpoin
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.service import Service
-from flowlog_core.sweep.sweep import Summary
+from flowlog_core.sweep.report import SweepReport
 from flowlog_core.testing.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 _STORM_RATE = 0.9
@@ -69,7 +69,7 @@ class Report:
     requests: int
     faults: dict[str, Counter[Fault]]
     """By service."""
-    swept: Summary
+    swept: SweepReport
     records: int
     repeats: int
     dead_letters: int
@@ -251,10 +251,10 @@ async def _is_set(over: asyncio.Event, within_s: float) -> bool:
     return over.is_set()
 
 
-def _sweep(environment: Mapping[str, str]) -> Summary:
+def _sweep(environment: Mapping[str, str]) -> SweepReport:
     """Catch up until nothing is behind, or it takes too long; then the check tells what is left."""
     service = Service(Settings.from_environment(environment))
-    total, give_up_at = Summary(), time.monotonic() + _SWEPT_WITHIN_S
+    total, give_up_at = SweepReport(), time.monotonic() + _SWEPT_WITHIN_S
     try:
         while time.monotonic() < give_up_at:
             found = service.catch_up(threading.Event())

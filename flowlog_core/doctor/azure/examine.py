@@ -173,7 +173,10 @@ class _Look:
                 Finding("unknown", "The last sweep was not checked: the app opens it with a key"),
             )
             return
-        self._add("Sweep", "the last sweep", _TABLE_ROLE, lambda: [last_sweep(arm, settings)])
+        accounts = [apps.account_name(source) for source in settings.sources]
+        self._add(
+            "Sweep", "the last sweep", _TABLE_ROLE, lambda: [last_sweep(arm, settings, accounts)]
+        )
 
     def _at_telemetry(
         self, app: apps.App, settings: Settings, environment: Mapping[str, str]

@@ -1,26 +1,37 @@
-"""When the sweep of the app last ran, by its checkpoint."""
+"""When the sweep last went through each container, by its cursors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import Arm, Missing
 from flowlog_core.doctor.facts import Finding
-from flowlog_core.sweep.sweep import SWEEP_KEY
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.table_checkpoints import cursor_key
 
 _MISSED_RUNS = 4
 
 
-def last_sweep(arm: Arm, settings: Settings) -> Finding:
-    """The sweep ran lately. Raises `NotVisible` if the caller may not read the table."""
+def last_sweep(arm: Arm, settings: Settings, accounts: Iterable[str]) -> Finding:
+    """The sweep went through every container lately, or else the one that has waited longest.
+
+    Raises `NotVisible` if the caller may not read the table.
+    """
     table = f"{settings.state.uris['table']}/{settings.checkpoint_table}"
     every = f"It should run every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)"
-    try:
-        entity = arm.get_entity(table, *SWEEP_KEY)
-    except Missing:
-        return Finding("warning", "No sweep has run yet", f"Wait for the first one. {every}")
-    age = arm.now() - datetime.fromisoformat(str(entity["Timestamp"]))
+    saved = []
+    for container in (Container(a, name) for a in accounts for name in settings.containers):
+        try:
+            entity = arm.get_entity(table, *cursor_key(container))
+        except Missing:
+            where = "/".join(container)
+            return Finding(
+                "warning", f"No sweep has looked at {where} yet", f"Wait for the first one. {every}"
+            )
+        saved.append(datetime.fromisoformat(str(entity["Timestamp"])))
+    age = arm.now() - min(saved)
     minutes = round(age.total_seconds() / 60)
     if age > timedelta(minutes=_MISSED_RUNS * settings.sweep_minutes):
         return Finding(
