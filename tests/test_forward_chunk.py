@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from flowlog_core.framing import Framer
+
 from flowlog_core.appended import Chunk
 from flowlog_core.checkpoint import SEAM_BYTES, CheckpointKey, Progress, checkpoint_key, seam_of
 from flowlog_core.claim import Claim, take_or_ring
