@@ -1,0 +1,1 @@
+"""Storage accounts: clients, connections and what their answers mean."""
