@@ -14,7 +14,7 @@ WORKER_READY := .venv-worker/.ready
 INFRA_READY := .venv-infra/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench package lint audit infra-check clean
+.PHONY: help setup run test simulate bench package lint audit infra-check clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,9 @@ run: setup ## the demo, without a cloud account; options in ARGS="..."
 
 test: setup ## all tests; more for pytest in PYTEST_ARGS="..."
 	@$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)
+
+simulate: $(PYTHON_READY) ## the promises in made-up schedules of crashes and faults; ARGS="--help"
+	@PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
 bench: setup ## the measurements
 	@$(BIN)/python -m bench $(ARGS)

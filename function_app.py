@@ -8,10 +8,10 @@ import os
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as bindings
 
+from flowlog_core.config.checks import ToldOnce
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.facts import ToldOnce
+from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.service import Service
-from flowlog_core.telemetry import MetricsObserver
 
 # Read while the host indexes the functions, so that a wrong setting is the host's first message.
 SETTINGS = Settings.from_environment(os.environ)
@@ -42,7 +42,7 @@ def watch(kind: str, connection: str, container: str) -> None:
     )
     def forward(blob: bindings.BlobClient) -> None:
         tell_misfits()
-        # Only the name is taken from the bound client, see `flowlog_core.clients`.
+        # Only the name is taken from the bound client, see `flowlog_core.storage.clients`.
         SERVICE.ingest_named(connection, blob.container_name, blob.blob_name)
 
 

@@ -25,10 +25,10 @@ from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interfac
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.ingest import Pipeline, ingest
-from flowlog_core.messages import messages_of
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.framing import Entry, Framer
 from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.sinks.message import messages_of
 from flowlog_core.testing.generate import Format
 from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
 

@@ -29,11 +29,11 @@ from bench.growing import GrowingBlob, service_of
 from bench.measuring import best_of, entries_of, machine
 from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
-from flowlog_core.messages import Encoding, messages_of
+from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.service import Service
 from flowlog_core.sinks import EntryRecords
-from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.message import Encoding, messages_of
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.testing.generate import Format

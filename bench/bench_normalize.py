@@ -14,10 +14,10 @@ import orjson
 
 from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
 from flowlog_core.blob import BlobRef, LogBlob, Position
-from flowlog_core.messages import messages_of
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.framing import Entry, Framer
 from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.message import messages_of
 from flowlog_core.testing.generate import Format
 
 # An hour of an interface with 150 flows a minute, and with 1,000. What `orjson.loads` makes of the

@@ -12,9 +12,9 @@ import re
 from datetime import timedelta
 
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import Checkpoint, Progress, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.ingest import Pipeline
-from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.parallel import Parallel
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.generate import Interface

@@ -18,9 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from chaos.run import Plan, run
+from simulation.fault_proxy import EVERY_FAULT, Fault
 
 from flowlog_core.demo.azurite import running_azurite
-from flowlog_core.testing.fault_proxy import EVERY_FAULT, Fault
 
 SILENCE = 0.3  # rare, as a client waits ten seconds for each
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bench.measuring import HOUR, interface_of
-from flowlog_core.clients import Clients
 from flowlog_core.config.settings import Settings
 from flowlog_core.outcome import Outcome
 from flowlog_core.service import Service
+from flowlog_core.storage.clients import Clients
 from flowlog_core.testing.generate import FlowLogGenerator, Format
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 

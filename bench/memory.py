@@ -21,10 +21,10 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
 
-from flowlog_core.appended import Slice
 from flowlog_core.blob import BlobRef
 from flowlog_core.ingest import ingest
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source.reading import Slice
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.memory import (
     ManualClock,

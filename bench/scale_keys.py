@@ -11,8 +11,8 @@ from bench.measuring import HOUR
 from bench.scale_model import Append
 from bench.scale_storage import Place
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import checkpoint_key
-from flowlog_core.shards import shard_of
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.sinks.shards import shard_of
 from flowlog_core.testing.generate import Interface
 
 # Microsoft's "Scalability and performance targets" for Queue, Table and standard storage accounts.

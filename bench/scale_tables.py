@@ -18,8 +18,8 @@ from bench.scale_keys import (
     met_at,
 )
 from bench.scale_model import Simulation, appends
-from flowlog_core.checkpoint import checkpoint_key
-from flowlog_core.shards import shard_of
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.sinks.shards import shard_of
 
 COST_PY = Path(__file__).resolve().parents[1] / "infra" / "cost.py"
 SHARDS = (1, 2, 4, 8, 16)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pybase64 import b64decode
 
-from flowlog_core.messages import SCHEMA
+from flowlog_core.sinks.message import SCHEMA
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient, QueueMessage

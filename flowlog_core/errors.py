@@ -39,8 +39,8 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from flowlog_core.secrets import redact
 from flowlog_core.storage.responses import error_code
+from flowlog_core.storage.secrets import redact
 
 
 class FlowlogError(Exception):

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from flowlog_core.appended import Chunk
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.checkpoint import Progress, seam_of
-from flowlog_core.claim import Claim
+from flowlog_core.checkpoints.checkpoint import Progress, seam_of
+from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.clock import Stopwatch
-from flowlog_core.dead_letter import DeadLetter, DeadLetterStore, dead_letters_of
+from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, Lines, read
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.source.reading import Chunk
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from flowlog_core.appended import read_appended
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoint import Progress, checkpoint_key
-from flowlog_core.claim import Claim, take_or_ring
+from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
+from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.errors import (
     BlobDeleted,
@@ -21,6 +20,7 @@ from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing import Framer
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source.reading import read_appended
 
 __all__ = ["Outcome", "Pipeline", "ingest"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from flowlog_core.blob import BlobRef
 
 if TYPE_CHECKING:
-    from flowlog_core.traffic import Traffic
+    from flowlog_core.observe.traffic import Traffic
 
 Step = Literal["read", "normalize", "send", "checkpoint"]
 

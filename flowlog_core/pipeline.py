@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from flowlog_core.appended import CHUNK_BYTES, LogReader
-from flowlog_core.checkpoint import CheckpointStore
+from flowlog_core.checkpoints.checkpoint import CheckpointStore
 from flowlog_core.clock import Clock, SystemClock
-from flowlog_core.dead_letter import DeadLetterStore
+from flowlog_core.dead_letters import DeadLetterStore
 from flowlog_core.observe.log import LogObserver
 from flowlog_core.outcome import Observer
 from flowlog_core.sinks import Sink
+from flowlog_core.source.reading import CHUNK_BYTES, LogReader
 
 if TYPE_CHECKING:
-    from flowlog_core.traffic import Traffic
+    from flowlog_core.observe.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,28 +10,28 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.clients import Clients
+from flowlog_core.checkpoints.table import TableCheckpoints, TableCursors
 from flowlog_core.config.settings import Settings
-from flowlog_core.dead_letter import BlobDeadLetters
+from flowlog_core.dead_letters import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.observe.log import LogObserver
+from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
-from flowlog_core.shards import suffixes
+from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import Sink
-from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.sharded import ShardedSink
+from flowlog_core.sinks.shards import suffixes
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
+from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.sweep import Sweep, SweepOptions
-from flowlog_core.table_checkpoints import TableCheckpoints, TableCursors
-from flowlog_core.telemetry import MetricsObserver
 
 if TYPE_CHECKING:
-    from flowlog_core.traffic_logs import TrafficObserver
+    from flowlog_core.observe.log_analytics import TrafficObserver
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +134,8 @@ class Service:
 
     def _sum_up_traffic(self) -> None:
         # Imported where it is wanted: whoever does not want it pays nothing for it.
-        from flowlog_core.traffic import Traffic  # noqa: PLC0415
-        from flowlog_core.traffic_logs import TrafficObserver, logs_client  # noqa: PLC0415
+        from flowlog_core.observe.log_analytics import TrafficObserver, logs_client  # noqa: PLC0415
+        from flowlog_core.observe.traffic import Traffic  # noqa: PLC0415
 
         settings = self.settings
         open_client = partial(logs_client, settings.traffic_endpoint, settings.state)

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from azure.core.credentials import AccessToken
 from stand_in import serving
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.azure.arm import Arm, Cloud
 from flowlog_core.doctor.azure.deployment import Deployment
 from flowlog_core.doctor.azure.examine import examine_azure
-from flowlog_core.doctor.facts import Finding
 
 EXAMPLES = json.loads((Path(__file__).parent / "azure_examples.json").read_text("utf-8"))
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -185,9 +185,7 @@ class FakeAzure:
 
     def swept(self, at: datetime) -> None:
         for container in (NSG, VNET):
-            self.answers[cursor_path(container)] = {
-                "Timestamp": f"{at:%Y-%m-%dT%H:%M:%S.1234567Z}"
-            }
+            self.answers[cursor_path(container)] = {"Timestamp": f"{at:%Y-%m-%dT%H:%M:%S.1234567Z}"}
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         """As a credential of azure-identity."""

@@ -11,9 +11,9 @@ from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 from support import names_of_its_own
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.examine import examine
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowlog_core.consume import decode
-from flowlog_core.messages import Message
+from flowlog_core.sinks.message import Message
 
 ROOT = Path(__file__).resolve().parents[1]
 _NSG_LETTERS = {"tcp": "T", "udp": "U"}

@@ -21,8 +21,8 @@ from azure.storage.queue import QueueServiceClient
 from support import in_order_of_position, tuple_of
 
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import checkpoint_key
-from flowlog_core.claim import take_or_ring
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.cli import main
 from flowlog_core.cli.output import printable, writer_for
 from flowlog_core.clock import SystemClock

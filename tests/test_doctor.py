@@ -14,11 +14,11 @@ from stand_in import stand_in
 from test_cli import flowlog
 
 from flowlog_core.cli.output import printable
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.endpoints import Endpoint
 from flowlog_core.doctor.examine import Check, clock, storage_checks, within
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told, write
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from azurite_installation import ACCOUNT, AzuriteInstallation, found, ok
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.consume import Batch, decode
 from flowlog_core.doctor import access
 from flowlog_core.doctor.examine import examine
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.report import Told
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azurite_installation import ACCOUNT, AzuriteInstallation, ok
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor import arrival
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import Unavailable
 

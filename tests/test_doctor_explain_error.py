@@ -13,11 +13,11 @@ from azurite_installation import ACCOUNT, AZURE, AzuriteInstallation, found
 from stand_in import anything, stand_in
 from test_cli import flowlog
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.doctor.endpoints import Endpoint
 from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.explain_error import endpoint_of
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.errors import Unavailable
 
 

@@ -10,8 +10,8 @@ import pytest
 from azurite_installation import AzuriteInstallation, found, ok
 from ingestion import RULE, Ingestion, running_ingestion
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.workspace import Workspace
 
 

@@ -16,10 +16,10 @@ from azure.core.exceptions import AzureError
 from azure.data.tables import TableServiceClient, UpdateMode
 from azure.storage.blob import BlobClient, BlobServiceClient
 from azure.storage.queue import QueueClient, QueueServiceClient
+from simulation.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import Unavailable, storage_errors
-from flowlog_core.testing.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 ONE_TRY: dict[str, Any] = {"retry_total": 0, "read_timeout": 1}
 

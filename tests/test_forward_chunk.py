@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from flowlog_core.framing import Framer
-
-from flowlog_core.appended import Chunk
-from flowlog_core.checkpoint import SEAM_BYTES, CheckpointKey, Progress, checkpoint_key, seam_of
-from flowlog_core.claim import Claim, take_or_ring
+from flowlog_core.checkpoints.checkpoint import (
+    SEAM_BYTES,
+    CheckpointKey,
+    Progress,
+    checkpoint_key,
+    seam_of,
+)
+from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.consume import decode
 from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source.reading import Chunk
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,

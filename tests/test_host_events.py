@@ -16,12 +16,12 @@ from azure.storage.queue import QueueServiceClient
 from host.event_grid import blob_created, validation
 from host.functions_host import Answer, Host, needs_functions_host, running_host, wait_until
 from host.queues import visible, waiting
+from simulation.fault_proxy import Fault, FaultProxy
 from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import PYTHONS
 
 from flowlog_core.demo.azurite import ACCOUNT, Azurite
-from flowlog_core.testing.fault_proxy import Fault, FaultProxy
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import LogWriter, NetworkWatcherWriter
 

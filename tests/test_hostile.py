@@ -20,11 +20,11 @@ import orjson
 import pytest
 from support import records_in, tuple_of
 
-from flowlog_core.appended import Slice
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoint import Progress, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
 from flowlog_core.ingest import Outcome, ingest
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source.reading import Slice
 from flowlog_core.testing.generate import (
     HEAD,
     TAIL,

@@ -34,11 +34,11 @@ from infra_snapshot import (
     state_of,
 )
 
+from flowlog_core.config.checks import cheap_findings
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
-from flowlog_core.doctor.facts import cheap_findings
-from flowlog_core.shards import MAX_SHARDS
+from flowlog_core.sinks.shards import MAX_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.
 HOST_SETTINGS = {

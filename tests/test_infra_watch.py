@@ -16,13 +16,13 @@ from infra_snapshot import INGESTION, ONE, TWO, main, settings_of, state_of
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
-from flowlog_core.metrics import METRICS
 from flowlog_core.observe.log import LogObserver
+from flowlog_core.observe.log_analytics import SEND_EVERY_S, STREAM
+from flowlog_core.observe.metrics import METRICS
+from flowlog_core.observe.traffic import MOST_SENT, Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
-from flowlog_core.traffic import MOST_SENT, Traffic
-from flowlog_core.traffic_logs import SEND_EVERY_S, STREAM
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
 INFRA = Path(__file__).resolve().parents[1] / "infra"

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import in_order_of_position, records_in, tuple_of
 
-from flowlog_core.appended import CHUNK_BYTES, Slice
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.checkpoint import Checkpoint, checkpoint_key
-from flowlog_core.dead_letter import DeadLetter
+from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import Archived, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.source.reading import CHUNK_BYTES, Slice
 from flowlog_core.testing.generate import (
     FlowLogGenerator,
     Format,

@@ -11,10 +11,11 @@ import orjson
 import pytest
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
+from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.consume import decode
 from flowlog_core.errors import ClaimLost, FlowlogError, Unavailable
 from flowlog_core.ingest import ingest
+from flowlog_core.observe.traffic import Traffic
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.parsing.record import Lines
 from flowlog_core.pipeline import Pipeline
@@ -28,7 +29,6 @@ from flowlog_core.testing.memory import (
     MemorySink,
     some_blob,
 )
-from flowlog_core.traffic import Traffic
 
 BLOB = some_blob()
 NOW_S = 1000.0

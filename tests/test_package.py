@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = {"__main__.py", "cli", "demo", "testing"}
+LEFT_OUT = {"__main__.py", "cli", "demo", "doctor", "testing"}
 SUFFIXES_LEFT_OUT = {".pyc", ".pyi", ".c", ".h"}
 
 

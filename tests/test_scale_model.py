@@ -16,8 +16,8 @@ from bench.scale_keys import HOST_QUEUE, MetAt, fleet, met_at, places
 from bench.scale_model import Append, Job, Simulation, Step, appends
 from bench.scale_storage import Call, Place, Storage
 from bench.scale_tables import money
-from flowlog_core.checkpoint import checkpoint_key
-from flowlog_core.shards import shard_of
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.sinks.shards import shard_of
 
 CALL_S = 0.005
 QUEUE = Place("queue", 2.0)

@@ -29,7 +29,7 @@ from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.service import Service
-from flowlog_core.shards import shard_of
+from flowlog_core.sinks.shards import shard_of
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface, tuples_in
 from flowlog_core.testing.network_watcher import (
     AppendBlobWriter,

@@ -8,10 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-
-from flowlog_core.cli import main
-from flowlog_core.testing.mutants import MUTANTS, Mutant
-from flowlog_core.testing.simulation import Report, simulate
+from simulation.__main__ import main
+from simulation.mutants import MUTANTS, Mutant
+from simulation.run import Report, simulate
 
 SCHEDULES = 2000
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
@@ -85,7 +84,7 @@ def test_a_seeded_fault_leaves_nothing_behind() -> None:
 
 def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
     code = (
-        "from flowlog_core.testing.simulation import simulate\n"
+        "from simulation.run import simulate\n"
         "for seed in range(20):\n"
         "    print(*simulate(seed, traced=True).trace, sep='\\n')"
     )
@@ -102,7 +101,7 @@ def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
 
 
 def test_the_command_tells_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["simulate", "--schedules", "20", "--seed", "5", "--jobs", "1"]) == 0
+    assert main(["--schedules", "20", "--seed", "5", "--jobs", "1"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("20 schedules from seed 5 in ")
     assert printed.endswith("every promise was kept\n")
@@ -111,7 +110,7 @@ def test_the_command_tells_what_it_tried(capsys: pytest.CaptureFixture[str]) -> 
 def test_the_command_names_the_seed_that_broke_a_promise_and_replays_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    arguments = ["simulate", "--jobs", "1", "--mutant", "no-ring"]
+    arguments = ["--jobs", "1", "--mutant", "no-ring"]
     assert main([*arguments, "--schedules", "100"]) == 1
     told = capsys.readouterr().out.splitlines()[-1]
     assert "no sweep is needed where all went well" in told
@@ -125,6 +124,6 @@ def test_the_command_names_the_seed_that_broke_a_promise_and_replays_it(
 def test_an_unknown_mutant_is_refused_with_a_list_of_the_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["simulate", "--mutant", "?"]) == 2
+    assert main(["--mutant", "?"]) == 2
     listed = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in listed] == list(MUTANTS)

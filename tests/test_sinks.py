@@ -12,20 +12,20 @@ import orjson
 import pytest
 from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
+from simulation.fault_proxy import Fault, FaultProxy
 from support import tuple_of
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import NotFound, Unavailable
-from flowlog_core.messages import Encoding
+from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.record import FIELDS, Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
-from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.message import Encoding
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.table import MAX_BATCH_ROWS, TableSink
-from flowlog_core.testing.fault_proxy import Fault, FaultProxy
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.memory import some_blob
 

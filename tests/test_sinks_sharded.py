@@ -9,11 +9,11 @@ import pytest
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.errors import Unavailable
-from flowlog_core.messages import Message, messages_of
 from flowlog_core.parsing.record import Lines
-from flowlog_core.shards import shard_of
 from flowlog_core.sinks import EntryRecords, TooLarge
+from flowlog_core.sinks.message import Message, messages_of
 from flowlog_core.sinks.sharded import ShardedSink
+from flowlog_core.sinks.shards import shard_of
 from flowlog_core.testing.memory import MemorySink, some_blob
 
 BLOBS = [some_blob(mac=f"000D3A{number:06X}") for number in range(20)]

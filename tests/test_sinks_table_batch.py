@@ -17,10 +17,10 @@ from azure.data.tables import EdmType, EntityProperty, TableClient, TableService
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from requests.exceptions import RequestException
+from simulation.fault_proxy import Fault, FaultProxy
 
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.sinks.table_batch import upsert
-from flowlog_core.testing.fault_proxy import Fault, FaultProxy
 
 Row = dict[str, Any]
 

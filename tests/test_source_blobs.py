@@ -10,11 +10,11 @@ from typing import Protocol
 import pytest
 from azure.storage.blob import BlobServiceClient, BlobType, StandardBlobTier
 
-from flowlog_core.appended import LogReader, Slice
 from flowlog_core.blob import BlobRef
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange, UnknownAccount
 from flowlog_core.source.blobs import AzureBlobs
 from flowlog_core.source.listing import BlobLister, Page
+from flowlog_core.source.reading import LogReader, Slice
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
 

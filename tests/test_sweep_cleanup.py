@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from flowlog_core.appended import Slice
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.errors import NotAllowed
 from flowlog_core.source.blobs import AzureBlobs
+from flowlog_core.source.reading import Slice
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryBlobs, MemoryCheckpoints

@@ -21,7 +21,6 @@ _COMMANDS = {
     "tail": "take records from the queue and print them",
     "doctor": "look for what keeps logs from being forwarded, and say what to do",
     "demo": "see it work: Azurite, growing flow logs, and a check at the end",
-    "simulate": "try the promises in thousands of schedules of crashes and faults",
 }
 
 

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING
 
 from flowlog_core.cli.environment import add_settings_argument, environment_of
 from flowlog_core.cli.output import printable
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import CLOUDS, Arm
 from flowlog_core.doctor.azure.deployment import Deployment, azd_values
 from flowlog_core.doctor.azure.examine import examine_azure
 from flowlog_core.doctor.examine import examine
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told, count, to_json, write
 from flowlog_core.errors import SettingsError

@@ -25,14 +25,14 @@ from flowlog_core.cli.environment import (
     log_to_stderr,
     settings_of,
 )
+from flowlog_core.config.checks import Facts, extras_are_installed
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
-from flowlog_core.doctor.facts import Facts, extras_are_installed
 from flowlog_core.errors import FlowlogError
+from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
 from flowlog_core.service import Service
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.telemetry import MetricsObserver
 
 log = logging.getLogger(__name__)
 

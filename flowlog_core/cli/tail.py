@@ -20,11 +20,11 @@ from azure.storage.queue import QueueClient, QueueMessage
 
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
 from flowlog_core.cli.output import Writer, writer_for
-from flowlog_core.clients import Clients
 from flowlog_core.consume import decode, receive
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError, NotFound, storage_errors
+from flowlog_core.storage.clients import Clients
 
 _IDLE_S = 1.0
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from flowlog_core.config.connection_names import breaks_sections, read_instead, same_but_for_case
 from flowlog_core.config.connections import Connection, Service, parse_connection
 from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
-from flowlog_core.connection_names import breaks_sections, read_instead, same_but_for_case
 from flowlog_core.errors import SettingsError
-from flowlog_core.messages import Encoding
-from flowlog_core.shards import suffixes
+from flowlog_core.sinks.message import Encoding
+from flowlog_core.sinks.shards import suffixes
 
 TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
 SinkKind = Literal["queue", "table"]

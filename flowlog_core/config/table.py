@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from flowlog_core.connection_names import is_connection_name
-from flowlog_core.shards import MAX_SHARDS
+from flowlog_core.config.connection_names import is_connection_name
+from flowlog_core.sinks.shards import MAX_SHARDS
 from flowlog_core.storage.timeouts import MIN_CLAIM_S
 
 

@@ -9,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from types import TracebackType
 
-from flowlog_core.clients import Clients
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.consumer import Consumer
 from flowlog_core.demo.events import Events
@@ -18,6 +17,7 @@ from flowlog_core.demo.scenario import FlowLog, Network, Pace
 from flowlog_core.demo.screen import LogRow, View
 from flowlog_core.ingest import Outcome
 from flowlog_core.service import Service
+from flowlog_core.storage.clients import Clients
 
 _SOURCE = "FlowLogs"
 

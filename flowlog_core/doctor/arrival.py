@@ -9,16 +9,16 @@ from typing import Any
 
 from azure.core.exceptions import ResourceNotFoundError
 
-from flowlog_core.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.checkpoints.table import SWEEP_PARTITION
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.listing import Listed, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing
 from flowlog_core.sweep.sweep import is_behind
-from flowlog_core.table_checkpoints import SWEEP_PARTITION
 
 LATE = timedelta(minutes=10)
 """A change that has waited longer than this for its event will not get one."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from flowlog_core.clients import Clients
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
+from flowlog_core.storage.clients import Clients
 
 ACCOUNT_KEY, A_SAS = "the account key", "the SAS"
 """What `caller` returns for a connection string."""

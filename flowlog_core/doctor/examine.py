@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 from azure.core.exceptions import AzureError
 
-from flowlog_core.clients import identity
+from flowlog_core.config.checks import Facts, Finding, cheap_findings
 from flowlog_core.config.connections import Connection
 from flowlog_core.doctor import access, arrival
 from flowlog_core.doctor.endpoints import Endpoint, Endpoints, caller
 from flowlog_core.doctor.explain_error import explain_error
-from flowlog_core.doctor.facts import Facts, Finding, cheap_findings
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told
 from flowlog_core.doctor.workspace import accepts_traffic, workspace
+from flowlog_core.storage.clients import identity
 
 IDENTITY_S, STORAGE_S = 8.0, 15.0
 """Time limits for all checks together: first of identities, then of storage services."""

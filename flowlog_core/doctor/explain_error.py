@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
+from flowlog_core.config.checks import EXTRAS, Finding
 from flowlog_core.doctor.advice import (
     AZURITE,
     BAD_KEY,
@@ -22,10 +23,9 @@ from flowlog_core.doctor.advice import (
     advice,
 )
 from flowlog_core.doctor.endpoints import ACCOUNT_KEY, Endpoint, one_for_all
-from flowlog_core.doctor.facts import EXTRAS, Finding
 from flowlog_core.errors import FlowlogError
-from flowlog_core.secrets import redact
 from flowlog_core.storage.responses import error_code
+from flowlog_core.storage.secrets import redact
 
 # In what urllib3 says of a connection that failed.
 _HOST_AND_PORT = re.compile(r"host='([^']+)', port=(\d+)")

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from azure.core.pipeline import PipelineResponse
 
-from flowlog_core.clients import Clients, Patience
 from flowlog_core.config.settings import Settings
 from flowlog_core.service import Service
+from flowlog_core.storage.clients import Clients, Patience
 from flowlog_core.storage.responses import server_time
 
 IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import NamedTuple, TextIO
 
-from flowlog_core.doctor.facts import Finding, Level
+from flowlog_core.config.checks import Finding, Level
 
 
 class Told(NamedTuple):

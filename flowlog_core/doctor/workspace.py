@@ -12,8 +12,8 @@ from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.endpoints import Endpoint, caller
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.installation import Installation
 
 _ROLE = (
@@ -53,7 +53,7 @@ def workspace(at: Installation) -> Workspace:
 def accepts_traffic(at: Installation) -> Iterator[Finding]:
     """This caller may send to the rule."""
     # Imported only where it is used, as the service does.
-    from flowlog_core.traffic_logs import STREAM, logs_client  # noqa: PLC0415
+    from flowlog_core.observe.log_analytics import STREAM, logs_client  # noqa: PLC0415
 
     settings, endpoint = at.settings, workspace(at)
     client: Any = logs_client(settings.traffic_endpoint, settings.state)

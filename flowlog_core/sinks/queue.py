@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from azure.storage.queue import QueueClient
 
 from flowlog_core.errors import storage_errors
-from flowlog_core.messages import Encoding, Message, messages_of
+from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import EntryRecords, Packed
-from flowlog_core.sinks.parallel import Parallel
+from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.storage.create_on_demand import create_if_missing
 
 _NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from flowlog_core.shards import shard_of
 from flowlog_core.sinks import EntryRecords, Packed, Sink
+from flowlog_core.sinks.shards import shard_of
 
 
 class ShardMessage(NamedTuple):

@@ -16,11 +16,11 @@ from azure.core.exceptions import IncompleteReadError
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
 from flowlog_core.blob import hour_key
-from flowlog_core.checkpoint import table_key
+from flowlog_core.checkpoints.checkpoint import table_key
 from flowlog_core.errors import storage_errors
+from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.record import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
-from flowlog_core.sinks.parallel import Parallel
 from flowlog_core.sinks.table_batch import upsert
 from flowlog_core.storage.create_on_demand import create_if_missing
 

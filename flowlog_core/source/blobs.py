@@ -8,10 +8,10 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobPrefix, BlobServiceClient, StandardBlobTier
 
-from flowlog_core.appended import Slice
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.errors import UnknownAccount, storage_errors
 from flowlog_core.source.listing import Listed, Page
+from flowlog_core.source.reading import Slice
 
 MAX_BLOBS_A_PAGE = 5000  # Microsoft's page "List Blobs": maxresults
 

@@ -6,9 +6,8 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from flowlog_core.appended import LogReader
 from flowlog_core.blob import BlobRef, hour_key
-from flowlog_core.checkpoint import CheckpointKey, CheckpointStore
+from flowlog_core.checkpoints.checkpoint import CheckpointKey, CheckpointStore
 from flowlog_core.clock import Clock
 from flowlog_core.errors import (
     Archived,
@@ -18,6 +17,7 @@ from flowlog_core.errors import (
     OutOfRange,
     UnknownAccount,
 )
+from flowlog_core.source.reading import LogReader
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoint import Checkpoint, Failure, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, checkpoint_key
 from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 from threading import RLock
 from typing import Any
 
-from flowlog_core.appended import Slice
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey
-from flowlog_core.dead_letter import DeadLetter
+from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey
+from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
-from flowlog_core.messages import Encoding, Message, messages_of
 from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.source.listing import Listed, Page
+from flowlog_core.source.reading import Slice
 from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from flowlog_core.connection_names import (
+from flowlog_core.config.connection_names import (
     RULE,
     breaks_sections,
     is_connection_name,

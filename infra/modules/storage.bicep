@@ -117,7 +117,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
   ]
 }
 
-// What flowlog_core/shards.py puts behind the name.
+// What flowlog_core/sinks/shards.py puts behind the name.
 var shardQueues = [for shard in range(0, shards): '${names.queue}-${padLeft(shard, 2, '0')}']
 var queueNames = shards > 1 ? shardQueues : [ names.queue ]
 

@@ -15,11 +15,11 @@ from azure.storage.queue import QueueServiceClient
 
 from chaos.truth import Record, Truth, check
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoint import Progress, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
+from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import ACCOUNT, Azurite
 from flowlog_core.parsing.record import FIELDS
-from flowlog_core.table_checkpoints import TableCheckpoints
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 

@@ -18,14 +18,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
+from simulation.fault_proxy import EVERY_FAULT, Fault, FaultProxy
+
 from chaos.account import Account, Log
 from chaos.host import Host, Tally
-from flowlog_core.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
+from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.service import Service
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.testing.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 _STORM_RATE = 0.9
 _STORM_S = (1.0, 5.0)

@@ -13,11 +13,11 @@ from fuzz_documents import ENTRIES, FuzzDocument
 
 from flowlog_core.blob import Position
 from flowlog_core.consume import decode
-from flowlog_core.messages import messages_of
 from flowlog_core.parsing.entry import Normalized, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.message import messages_of
 from flowlog_core.testing.generate import TAIL
 from flowlog_core.testing.memory import some_blob
 from flowlog_core.testing.reference import Bad, reference

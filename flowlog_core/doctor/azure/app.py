@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from flowlog_core.config.checks import CHEAP, Facts, Finding, settings_can_be_read, versions
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import Arm, Json
 from flowlog_core.doctor.azure.deployment import Deployment
-from flowlog_core.doctor.facts import CHEAP, Facts, Finding, settings_can_be_read, versions
 from flowlog_core.errors import SettingsError
 
 WEB = "2024-04-01"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.azure.arm import Arm, Json
-from flowlog_core.doctor.facts import Finding
 
 _MONITOR = "2018-01-01"
 _LOOK_BACK = timedelta(hours=24)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from azure.core.exceptions import ClientAuthenticationError
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure import app as apps
@@ -23,7 +24,6 @@ from flowlog_core.doctor.azure.roles import (
 )
 from flowlog_core.doctor.azure.subscriptions import Expected, subscriptions_fit, topic_of
 from flowlog_core.doctor.azure.telemetry import telemetry_scopes
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.doctor.report import Told
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from flowlog_core.checkpoints.table import cursor_key
+from flowlog_core.config.checks import Finding
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import Arm, Missing
-from flowlog_core.doctor.facts import Finding
 from flowlog_core.sweep.cursor import Container
-from flowlog_core.table_checkpoints import cursor_key
 
 _MISSED_RUNS = 4
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.azure.app import App
 from flowlog_core.doctor.azure.arm import Json
-from flowlog_core.doctor.facts import Finding
 
 
 def network_allows(account: Json, app: App) -> Finding:

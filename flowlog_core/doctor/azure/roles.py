@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.azure.arm import Arm, Json
-from flowlog_core.doctor.facts import Finding
 
 _AUTHORIZATION = "2022-04-01"
 _TAKES_EFFECT = timedelta(minutes=10)

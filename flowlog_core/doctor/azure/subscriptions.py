@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
+from flowlog_core.config.checks import Finding
 from flowlog_core.doctor.azure.arm import Arm, Json, Missing, NotVisible
 from flowlog_core.doctor.azure.roles import ON_DEAD_LETTERS, roles_are_assigned
-from flowlog_core.doctor.facts import Finding
 
 EVENT_GRID = "2022-06-15"
 _CREATED = "Microsoft.Storage.BlobCreated"

@@ -1,0 +1,245 @@
+"""The right to forward one blob: take it or ring, keep it, commit, finish.
+
+    worker A   get  claim ........ read  send  commit . read  send   finish: rung, so commit
+    worker B              get ring (leaves: its event is A's now)            A reads again ...
+
+- Every write is conditional on the ETag of the version last seen. Of two who write at once, one
+  gets `Conflict`, reads again and decides anew; so no ring, commit or claim is ever overwritten.
+- A ring is a counter. The owner notes it before it looks at the blob, and may only let go while
+  it still stands where it stood: an event that came after the look makes it look again.
+- A conflict may also be the owner's own write, made by a call whose answer got lost. The owner
+  name belongs to one invocation alone, so what stands there tells: mine, another's, or done.
+- Time is the storage service's, from the `Date` of its answers. It has whole seconds, so the owner
+  counts its claim as one second shorter, from the moment it asked; the others wait the full time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from flowlog_core.checkpoints.checkpoint import (
+    Answer,
+    Checkpoint,
+    CheckpointKey,
+    CheckpointStore,
+    Failure,
+    Progress,
+)
+from flowlog_core.clock import Clock
+from flowlog_core.errors import ClaimLost, Conflict, Contention, Refused, Unavailable
+from flowlog_core.storage.timeouts import CALLS_A_CLAIM
+
+_DATE_RESOLUTION_S = 1.0
+_MAX_ERROR_CHARACTERS = 1000
+_ONE_ATTEMPT = timedelta(minutes=1)
+"""Tries that follow each other sooner are one attempt: the host repeats a failed call at once."""
+_MAX_TRIES = 64
+"""A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An answer of the store with the clock's readings before and after the call."""
+
+    answer: Answer
+    asked: float
+    answered: float
+
+
+class _TimedStore:
+    """The store, noting for every answer when it was asked for."""
+
+    def __init__(self, store: CheckpointStore, key: CheckpointKey, clock: Clock) -> None:
+        self._store, self._key, self.clock = store, key, clock
+        self.conflicts = 0
+
+    def get(self) -> _Seen:
+        return self._timed(lambda: self._store.get(self._key))
+
+    def create(self, checkpoint: Checkpoint) -> _Seen:
+        return self._timed(lambda: self._store.create(self._key, checkpoint))
+
+    def replace(self, checkpoint: Checkpoint, etag: str) -> _Seen:
+        return self._timed(lambda: self._store.replace(self._key, checkpoint, etag))
+
+    def _timed(self, call: Callable[[], Answer]) -> _Seen:
+        asked = self.clock.monotonic()
+        try:
+            answer = call()
+        except Conflict:
+            self.conflicts += 1
+            raise
+        return _Seen(answer, asked, self.clock.monotonic())
+
+
+class Claim:
+    """A claim that was won. Use `take_or_ring`; every method may raise a `StorageError`."""
+
+    def __init__(
+        self, store: _TimedStore, seen: _Seen, owner: str, owned_for_s: float, runs_out: float
+    ) -> None:
+        self._store, self._seen, self._owner, self._owned_for_s = store, seen, owner, owned_for_s
+        self._runs_out = runs_out  # on the clock's scale
+        self._rings_at_look = self._checkpoint.rings
+
+    @property
+    def progress(self) -> Progress:
+        """What is committed."""
+        return self._checkpoint.progress
+
+    @property
+    def conflicts(self) -> int:
+        """How many writes met a newer version of the checkpoint so far."""
+        return self._store.conflicts
+
+    def now(self) -> datetime:
+        """The service's time, at most one second and the length of a call too early."""
+        passed_s = self._store.clock.monotonic() - self._seen.answered
+        return self._seen.answer.server_time + timedelta(seconds=passed_s)
+
+    @property
+    def _checkpoint(self) -> Checkpoint:
+        assert self._seen.answer.checkpoint is not None  # noqa: S101 - for the type checker
+        return self._seen.answer.checkpoint
+
+    def look(self) -> None:
+        """Call before reading the blob: rings up to here are answered by that reading."""
+        self._rings_at_look = self._checkpoint.rings
+
+    def keep(self) -> None:
+        """Call before every send: renews the claim in its last third, or after it ran out.
+
+        Raises `ClaimLost` if somebody else has taken the blob; then nothing more may be sent.
+        """
+        for _ in range(_MAX_TRIES):
+            if self._store.clock.monotonic() < self._runs_out - self._owned_for_s / CALLS_A_CLAIM:
+                return
+            # Looked at again afterwards: the answer may take longer to come than the claim lasts.
+            self._write(lambda now: now)
+        raise Contention(f"{self._checkpoint.blob}: the claim runs out as fast as it is renewed")
+
+    def commit(self, progress: Progress) -> None:
+        """Store `progress` and renew the claim. Raises `ClaimLost`."""
+        self._write(lambda now: replace(now, progress=progress))
+
+    def finish(self, progress: Progress) -> bool:
+        """Store `progress` and let go, in one write. True: let go. Raises `ClaimLost`.
+
+        False: somebody rang since the last look; `progress` is stored, the claim is still held,
+        and the blob must be read again.
+        """
+        if self._let_go(lambda now: replace(now, progress=progress, failure=None)):
+            return True
+        self.commit(progress)
+        return False
+
+    def abandon(self, error: BaseException) -> Failure:
+        """Let go without getting further, so that whoever tries again is not turned away.
+
+        Counts and keeps the failure; returns it. What was committed stays.
+        """
+        with suppress(ClaimLost):
+            self.look()
+            while not self._let_go(lambda now: replace(now, failure=self._failure(error))):
+                self.look()
+        return self._failure(error)
+
+    def _failure(self, error: BaseException) -> Failure:
+        before, at = self._checkpoint.failure, self._seen.answer.server_time
+        attempts = 1 if before is None else before.attempts
+        if before is not None and at - before.at >= _ONE_ATTEMPT:
+            attempts += 1
+        text = (str(error) or type(error).__name__)[:_MAX_ERROR_CHARACTERS]
+        return Failure(attempts, at, text, is_refused=isinstance(error, Refused))
+
+    def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
+        """Change and release in one write, unless somebody rang since the last look: False."""
+        while self._checkpoint.rings == self._rings_at_look:
+            released = replace(change(self._checkpoint), owner="", owned_until=None)
+            try:
+                self._store.replace(released, self._seen.answer.etag)
+            except Conflict:
+                if not self._still_mine(released):
+                    return True
+            else:
+                return True
+        return False
+
+    def _write(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
+        for _ in range(_MAX_TRIES):
+            until, runs_out = _until(self._seen, self._store.clock, self._owned_for_s)
+            wanted = replace(change(self._checkpoint), owned_until=until)
+            try:
+                self._seen = self._store.replace(wanted, self._seen.answer.etag)
+            except Conflict:
+                self._still_mine(None)
+            else:
+                self._runs_out = runs_out
+                return
+        raise Contention(f"{self._checkpoint.blob}: {_MAX_TRIES} writes met a newer checkpoint")
+
+    def _still_mine(self, released: Checkpoint | None) -> bool:
+        """Read again after a conflict. False: the release went through, its answer got lost."""
+        seen = self._store.get()
+        now = seen.answer.checkpoint
+        if now is not None and now.owner == self._owner:
+            self._seen = seen
+            return True
+        if released is not None and now is not None and now == released:
+            return False
+        raise ClaimLost(f"{self._checkpoint.blob}: another worker has taken it")
+
+
+def take_or_ring(
+    store: CheckpointStore,
+    key: CheckpointKey,
+    blob: str,
+    owner: str,
+    owned_for_s: float,
+    clock: Clock,
+) -> Claim | None:
+    """Take the blob, or tell its present owner that there is something new (then: None).
+
+    `owner` must never be used for another call. Where None is returned, an owner alive at that
+    moment is going to look at the blob after this call began: the event is in its hands.
+    Raises `Contention` or a `StorageError`; then the event is not in anybody's hands.
+    """
+    timed = _TimedStore(store, key, clock)
+    first: Checkpoint | None = None
+    unanswered = False
+    for _ in range(_MAX_TRIES):
+        seen = timed.get()
+        now, server_time = seen.answer.checkpoint, seen.answer.server_time
+        if now is not None and now.owned_by_another(owner, server_time):
+            if first is not None and (first.owner, first.rings) != (now.owner, now.rings):
+                return None  # since this call began it was rung or taken: that look covers us
+            first = first or now
+            with suppress(Conflict):
+                timed.replace(replace(now, rings=now.rings + 1), seen.answer.etag)
+                return None
+            continue
+        until, runs_out = _until(seen, clock, owned_for_s)
+        wanted = replace(now or Checkpoint(blob), owner=owner, owned_until=until)
+        try:
+            claimed = (
+                timed.create(wanted) if now is None else timed.replace(wanted, seen.answer.etag)
+            )
+            return Claim(timed, claimed, owner, owned_for_s, runs_out)
+        except Conflict:
+            continue
+        except Unavailable:
+            # It may be ours all the same; then leaving would turn away whoever tries this again.
+            if unanswered:
+                raise
+            unanswered = True
+    raise Contention(f"{blob}: {_MAX_TRIES} attempts to take it met a newer checkpoint")
+
+
+def _until(seen: _Seen, clock: Clock, owned_for_s: float) -> tuple[datetime, float]:
+    """The end of a claim made now: in the service's time, and (earlier) on our own clock."""
+    passed_s = clock.monotonic() - seen.answered
+    until = seen.answer.server_time + timedelta(seconds=passed_s + owned_for_s)
+    return until, seen.asked + passed_s + owned_for_s - _DATE_RESOLUTION_S

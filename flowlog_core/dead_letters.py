@@ -1,0 +1,169 @@
+"""Dead letters: input that could not be read, each in a JSON blob named by its position.
+
+    2024-08-19T18Z/6045BDEC2532/<digest>.<generation>.<offset>[.<tuple index>].json
+
+Name and content depend on the position alone, so a repeat replaces the same blob.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Protocol
+
+import orjson
+from azure.storage.blob import ContainerClient, ContentSettings
+from pybase64 import b64encode_as_string
+
+from flowlog_core.blob import Position, hour_key
+from flowlog_core.checkpoints.checkpoint import table_key
+from flowlog_core.errors import storage_errors
+from flowlog_core.parallel import Parallel
+from flowlog_core.parsing import BadTuple
+from flowlog_core.sinks import EntryRecords, TooLarge
+from flowlog_core.storage.create_on_demand import create_if_missing
+
+SCHEMA = "flowlog-dead-letter/1"
+MAX_ITEMS_PER_ENTRY = 16
+"""With more bad tuples than this in one entry, they are kept together in one item, so that a
+format that nobody knows yet does not cost a storage call a tuple."""
+_CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r"))  # those that JSON has no short escape for
+MAX_RAW_CHARACTERS = 256
+"""Of each tuple in such an item, which holds the entry too."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Input that was not forwarded: where it was, what it was, and why."""
+
+    position: Position
+    """Of the entry, or of the damaged span."""
+    reason: str
+    raw: bytes
+    """The damaged bytes, the entry or the tuple, as written."""
+    tuple_index: int | None = None
+    """Which tuple of the entry; None for a whole entry or span."""
+    tuples: Sequence[BadTuple] = ()
+    """The bad tuples, if many of one entry share a dead letter; long ones are cut."""
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes, in bytes."""
+        return 1000 + len(self.raw) + sum(300 + len(bad.raw) for bad in self.tuples)
+
+    @property
+    def id(self) -> str:
+        """The id that the tuple's record would have had, or the id of the entry."""
+        if self.tuple_index is None:
+            return self.position.entry_id
+        return self.position.record_id(self.tuple_index)
+
+    @property
+    def name(self) -> str:
+        """The name of its blob."""
+        log = self.position.blob.log
+        return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
+
+    def to_json(self) -> bytes:
+        """The content of its blob.
+
+        `raw_base64` takes the place of `raw` for bytes that are not UTF-8, and for bytes with so
+        many control characters that escaping them would take more space.
+        """
+        item: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": self.id,
+            "reason": self.reason,
+            "source": {
+                "account": self.position.blob.account,
+                "container": self.position.blob.container,
+                "blob": self.position.blob.name,
+                "generation": self.position.generation,
+                "offset": self.position.offset,
+                "tuple_index": self.tuple_index,
+            },
+        }
+        text = _text(self.raw)
+        if text is None:
+            item["raw_base64"] = b64encode_as_string(self.raw)
+        else:
+            item["raw"] = text
+        if self.tuples:
+            item["tuples"] = [
+                {"tuple_index": bad.index, "raw": bad.raw, "reason": bad.reason}
+                for bad in self.tuples
+            ]
+        return orjson.dumps(item)
+
+
+def dead_letters_of(
+    entry: EntryRecords, raw: bytes, bad: Sequence[BadTuple], too_large: Sequence[TooLarge] = ()
+) -> list[DeadLetter]:
+    """One dead letter for each bad tuple and too large record of an entry, or one for them all.
+
+    One for them all holds the whole entry, `raw`. It is used if there are very many, and if a bad
+    tuple's text is not found in the entry: then the text is what a parser made of it, which may
+    have lost digits of a long number, or a key that occurs twice.
+    """
+    lines = entry.lines
+    indexes = entry.tuple_indexes if too_large else ()
+    refused = (BadTuple(indexes[one.index], lines[one.index], one.reason) for one in too_large)
+    both = chain(bad, refused)
+    count = len(bad) + len(too_large)
+    if count <= MAX_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
+        return [DeadLetter(entry.position, b.reason, _bytes(b), b.index) for b in both]
+    tuples = tuple(replace(one, raw=_cut(one.raw)) for one in both)
+    told = "1 tuple" if count == 1 else f"{count} tuples"
+    reason = f"{told} could not be read; the first: {tuples[0].reason}"
+    return [DeadLetter(entry.position, reason, raw, tuples=tuples)]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_RAW_CHARACTERS else text[:MAX_RAW_CHARACTERS] + "…"
+
+
+def _text(raw: bytes) -> str | None:
+    controls = len(raw) - len(raw.translate(None, _CONTROLS))
+    if 5 * controls > len(raw) / 3:  # JSON needs six bytes for each, base64 four for three
+        return None
+    with suppress(UnicodeDecodeError):
+        return raw.decode()
+    return None
+
+
+def _bytes(bad: BadTuple) -> bytes:
+    return bad.raw.encode("utf-8", "surrogatepass")
+
+
+class DeadLetterStore(Protocol):
+    """Where dead letters are kept."""
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """Store all; returns once all are stored. Raises a `StorageError`."""
+        ...
+
+
+class BlobDeadLetters:
+    """Stores them in a blob container, which is created on first use."""
+
+    def __init__(self, container: ContainerClient, parallel: Parallel) -> None:
+        self._container, self._parallel = container, parallel
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """See `DeadLetterStore.put`."""
+        self._parallel(letters, self._put_one)
+
+    def _put_one(self, letter: DeadLetter) -> None:
+        content = letter.to_json()
+        with storage_errors(f"storing dead letter {letter.name}"):
+            create_if_missing(
+                lambda: self._container.upload_blob(
+                    letter.name,
+                    content,
+                    overwrite=True,
+                    content_settings=ContentSettings(content_type="application/json"),
+                ),
+                self._container.create_container,
+            )

@@ -1,0 +1,219 @@
+"""What Flowlog counts and measures of itself, as OpenTelemetry metrics.
+
+They go to Application Insights where APPLICATIONINSIGHTS_CONNECTION_STRING is set, and to a
+collector where OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is. Nothing of
+OpenTelemetry is imported before the first event is settled, and nothing ever where neither is set.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from flowlog_core import __version__
+from flowlog_core.blob import BlobRef
+from flowlog_core.observe.metrics import METRICS, PLACE
+from flowlog_core.outcome import Failed, Outcome
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
+    from opentelemetry.sdk.resources import Resource
+
+    from flowlog_core.sweep.report import SweepReport
+
+log = logging.getLogger(__name__)
+
+EXPORT_EVERY_MS = 30_000
+_CLOSE_WITHIN_MS = 5_000
+
+
+class MetricsObserver:
+    """Counts what became of blobs and sweeps, and hands it to readers, which export it.
+
+    The readers are made, and OpenTelemetry is imported, when the first blob or sweep is settled:
+    not while the host indexes the functions, and not before the first event is forwarded. A
+    reader that cannot be made is told of in one warning and does without; nothing here raises.
+    """
+
+    def __init__(self, *readers: Callable[[], MetricReader]) -> None:
+        self._readers = readers
+        self._lock = threading.Lock()
+        self._provider: MeterProvider | None = None
+        self._instruments: dict[str, Any] | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> MetricsObserver:
+        """Exports to what the environment names; does nothing at all where it names nothing."""
+        readers = []
+        if environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING"):
+            readers.append(application_insights)
+        if environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(
+            "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+        ):
+            readers.append(otlp)
+        return cls(*readers)
+
+    def done(self, blob: BlobRef, outcome: Outcome) -> None:
+        """See `Observer.done`."""
+        where = _place(blob)
+        self._add("flowlog.ingests", 1, {**where, "flowlog.outcome": outcome.how})
+        self._count(outcome, where)
+        if outcome.how != "handed_over":
+            self._record("flowlog.backlog", outcome.backlog_bytes, where)
+        if outcome.lag_s is not None:
+            self._record("flowlog.lag", outcome.lag_s, where)
+        for step, took_s in outcome.seconds.items():
+            self._record("flowlog.ingest.duration", took_s, {**where, "flowlog.step": step})
+
+    def failed(self, blob: BlobRef, failed: Failed) -> None:
+        """See `Observer.failed`."""
+        where, kind = _place(blob), type(failed.error).__name__
+        self._add("flowlog.ingest.failures", 1, {**where, "error.type": kind})
+        self._count(failed.outcome, where)
+
+    def swept(self, summary: SweepReport, took_s: float) -> None:
+        """A sweep returned."""
+        outcome = "whole" if summary.is_whole else "unfinished"
+        self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": outcome})
+        for name in ("looked_at", "behind", "forwarded", "failed", "backing_off"):
+            self._add(f"flowlog.sweep.{name}", getattr(summary, name), {})
+
+    def sweep_failed(self, took_s: float) -> None:
+        """A sweep raised."""
+        self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": "failed"})
+
+    def close(self) -> None:
+        """Export what was not exported yet, within seconds; what comes later is not counted.
+
+        A process that ends without this does it by itself, if it ends in good order.
+        """
+        with self._lock:
+            provider, self._provider, self._instruments = self._provider, None, {}
+        if provider is not None:
+            try:
+                provider.shutdown(timeout_millis=_CLOSE_WITHIN_MS)
+            except Exception as error:  # noqa: BLE001 - it raises nothing more particular
+                log.warning("the last metrics may not have been exported: %s", error)
+
+    def _count(self, outcome: Outcome, where: dict[str, str]) -> None:
+        self._add("flowlog.entries", outcome.entries, where)
+        self._add("flowlog.records", outcome.records, where)
+        self._add("flowlog.read.size", outcome.new_bytes, where)
+        self._add("flowlog.messages", outcome.messages, where)
+        self._add("flowlog.dead_letters", outcome.dead_letters, where)
+        self._add("flowlog.checkpoint.conflicts", outcome.conflicts, where)
+        self._add("flowlog.rewrites", outcome.rewrites, where)
+
+    def _add(self, name: str, amount: int, attributes: dict[str, str]) -> None:
+        # What never happened is no series of its own, which would cost a row each time.
+        if amount and (instrument := self._instrument(name)):
+            instrument.add(amount, attributes)
+
+    def _record(self, name: str, value: float, attributes: dict[str, str]) -> None:
+        if instrument := self._instrument(name):
+            # Two machines' clocks, or the rounding of floats, may give a little less than nothing.
+            instrument.record(max(0.0, value), attributes)
+
+    def _instrument(self, name: str) -> Any:
+        if self._instruments is None:
+            with self._lock:
+                if self._instruments is None:
+                    self._instruments = self._begin()
+        return self._instruments.get(name)
+
+    def _begin(self) -> dict[str, Any]:
+        """Make the readers, and the instruments by name; none without a reader."""
+        readers = []
+        for make in self._readers:
+            try:
+                readers.append(make())
+            except Exception as error:  # noqa: BLE001 - whatever it is, flows come first
+                reason = str(error) or type(error).__name__
+                log.warning("metrics cannot be exported to %s: %s", make.__name__, reason)
+        try:
+            return self._made_for(readers) if readers else {}
+        except Exception as error:  # noqa: BLE001 - such as an OTEL_ setting that the SDK refuses
+            log.warning("there are no metrics: %s", error)
+            return {}
+
+    def _made_for(self, readers: list[MetricReader]) -> dict[str, Any]:
+        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module
+
+        # Ours alone, not the process's: whoever sets that up is not disturbed.
+        self._provider = MeterProvider(readers, _resource())
+        meter = self._provider.get_meter("flowlog", __version__)
+        made: dict[str, Any] = {}
+        for one in METRICS:
+            if one.kind == "counter":
+                made[one.name] = meter.create_counter(one.name, one.unit, one.meaning)
+            else:
+                made[one.name] = meter.create_histogram(
+                    one.name,
+                    one.unit,
+                    one.meaning,
+                    explicit_bucket_boundaries_advisory=one.buckets,
+                )
+        return made
+
+
+def application_insights() -> MetricReader:
+    """Exports to the Application Insights of APPLICATIONINSIGHTS_CONNECTION_STRING.
+
+    With an identity where APPLICATIONINSIGHTS_AUTHENTICATION_STRING says so, as the exporter reads
+    that itself. Raises `ValueError` on a connection string that is none.
+    """
+    # The exporter would tell Microsoft how it is used, ask it for settings, and count its own
+    # sendings into the user's Application Insights. None of that was asked for.
+    for unasked in ("STATSBEAT_DISABLED_ALL", "CONTROLPLANE_DISABLED", "SDKSTATS_DISABLED"):
+        os.environ.setdefault(f"APPLICATIONINSIGHTS_{unasked}", "true")
+    from azure.monitor.opentelemetry.exporter import (  # noqa: PLC0415 - see the module
+        AzureMonitorMetricExporter,
+    )
+
+    # Few retries, nothing kept on disk: what is counted meanwhile goes with the next export.
+    return _every_so_often(AzureMonitorMetricExporter(disable_offline_storage=True, retry_total=3))
+
+
+def otlp() -> MetricReader:
+    """Exports to a collector, OTLP over HTTP as JSON, told by the usual OTEL_EXPORTER_OTLP_*."""
+    from opentelemetry.exporter.otlp.json.http.metric_exporter import (  # noqa: PLC0415 - see above
+        OTLPMetricExporter,
+    )
+
+    return _every_so_often(OTLPMetricExporter())
+
+
+def _every_so_often(exporter: MetricExporter) -> MetricReader:
+    from opentelemetry.sdk.metrics.export import (  # noqa: PLC0415 - see the module
+        PeriodicExportingMetricReader,
+    )
+
+    said = "OTEL_METRIC_EXPORT_INTERVAL" in os.environ
+    return PeriodicExportingMetricReader(exporter, None if said else EXPORT_EVERY_MS)
+
+
+def _resource() -> Resource:
+    """Who measures: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    from opentelemetry.sdk.resources import (  # noqa: PLC0415 - see the module
+        OTELResourceDetector,
+        Resource,
+    )
+
+    ours = {
+        "service.name": os.environ.get("WEBSITE_SITE_NAME", "flowlog"),
+        "service.version": __version__,
+        # Of the process, as totals of two processes under one name could not be told apart.
+        "service.instance.id": uuid4().hex,
+    }
+    if instance := os.environ.get("WEBSITE_INSTANCE_ID"):
+        ours["faas.instance"] = instance
+    return Resource.create(ours).merge(OTELResourceDetector().detect())
+
+
+def _place(blob: BlobRef) -> dict[str, str]:
+    return dict(zip(PLACE, (blob.account, blob.container), strict=True))

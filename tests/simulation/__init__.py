@@ -1,0 +1,1 @@
+"""Made-up schedules of workers, crashes and faults, a judge of the promises, and mutants."""

@@ -1,0 +1,267 @@
+"""One schedule of a simulation: Network Watcher commits, events come, the host runs workers."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from random import Random
+
+from greenlet import getcurrent
+
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.errors import NotFound, Unavailable
+from flowlog_core.ingest import Outcome, Pipeline
+from flowlog_core.source.listing import Listed
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.testing.memory import (
+    MemoryBlobs,
+    MemoryCheckpoints,
+    MemoryCursors,
+    MemoryDeadLetters,
+    MemorySink,
+    some_blob,
+)
+from simulation.calls import World
+from simulation.clock import CALM, Timeline, some_weather
+from simulation.judge import Attempt, Judge, Violated
+from simulation.log import SimulatedLog
+from simulation.worker import Event, Worker
+
+_TRIES_OF_AN_EVENT = 5  # then the host puts it into its poison queue
+_NUMBERS_OF_A_BLOB = 1 << 20  # tuples of different blobs never share a number
+
+
+class Schedule:
+    """One run: a writer for each blob, an event source, the host, and in the end a sweep."""
+
+    def __init__(self, seed: int, workers: int, *, traced: bool) -> None:
+        self.rng = rng = Random(seed)
+        self.greenlet = getcurrent()
+        self.timeline = Timeline()
+        self.trace: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.violated: Violated | None = None
+        self.chunk_bytes = rng.choice((100, 400, 1000, 1 << 20))
+        clock = self.timeline.clock
+        blobs, checkpoints = MemoryBlobs(clock), MemoryCheckpoints(clock)
+        refs = [some_blob(hour) for hour in range(rng.choice((1, 1, 1, 2)))]
+        self.logs = {
+            ref: SimulatedLog(ref, blobs, rng, number * _NUMBERS_OF_A_BLOB)
+            for number, ref in enumerate(refs)
+        }
+        self.world = World(
+            rng,
+            some_weather(rng),
+            self.timeline,
+            checkpoints,
+            blobs,
+            MemoryDeadLetters(),
+            Judge(self.logs, checkpoints, self.counts),
+            self.counts,
+            owned_for_s=rng.choice((10.0, 60.0, 180.0)),
+            sends_in_flight=rng.choice((1, 1, 3)),
+            note=self._note if traced else _note_nothing,
+        )
+        self._cursors = MemoryCursors(clock)
+        self._most_running = workers
+        self._running: list[Worker] = []
+        self._all: list[Worker] = []
+        self._waiting: deque[Event] = deque()
+
+    def run(self) -> None:
+        """All of it. Raises `Violated`."""
+        self.world.note("schedule", f"{self.world.weather}, claims of {self.world.owned_for_s} s")
+        try:
+            self._plan()
+            self._plan_sweeps()
+            self._until_quiet()
+            behind = self._behind()
+            self.world.judge.quiet(behind)
+            # Longer than any claim, and than the longest wait of a blob that failed.
+            self.timeline.clock.sleep(10 * self.world.owned_for_s + 7 * 3600)
+            self.world.weather = CALM
+            self.world.judge.swept(behind, self._sweep("taken by the last sweep"))
+            self._until_quiet()
+            self.world.judge.end()
+        finally:
+            for worker in self._all:
+                worker.discard()
+
+    def _until_quiet(self) -> None:
+        self.timeline.run(until=lambda: self.violated is not None)
+        if self.violated:
+            raise self.violated
+
+    # Network Watcher and its events.
+
+    def _plan(self) -> None:
+        for log in self.logs.values():
+            at_s = 0.0
+            for number in range(self.rng.randint(1, 6)):
+                at_s += self.rng.random() * self.rng.choice((0.1, 0.5, 5, 60))
+                self._commit_after(at_s, log, is_first=number == 0)
+            self._commit_after(at_s + self.rng.random(), log, is_last=True)
+
+    def _commit_after(
+        self, seconds: float, log: SimulatedLog, *, is_first: bool = False, is_last: bool = False
+    ) -> None:
+        def commit() -> None:
+            weather = self.world.weather
+            if not is_first and self.rng.random() < weather.rewritten:
+                self.counts["faults: blob rewritten or deleted"] += 1
+                what = log.rewrite()
+            else:
+                what = log.append(torn=not is_last and self.rng.random() < weather.torn)
+            self.counts["commits"] += 1
+            self.world.note("writer", f"{_hour(log.blob)}: {what}")
+            self._events_of(log)
+
+        self.timeline.after(seconds, commit)
+
+    def _events_of(self, log: SimulatedLog) -> None:
+        weather, rng = self.world.weather, self.rng
+        if rng.random() < weather.lost:
+            self.world.judge.excuses["an event was lost"] += 1
+            self.counts["faults: event lost"] += 1
+            self.world.note("events", f"{_hour(log.blob)}: lost")
+            return
+        for _ in range(rng.choice((2, 3)) if rng.random() < weather.doubled else 1):
+            delay = rng.random() * (120 if rng.random() < weather.late else 0.1)
+            self.timeline.after(delay, lambda: self._deliver(Event(log.blob)))
+
+    # The host.
+
+    def _deliver(self, event: Event) -> None:
+        self._waiting.append(event)
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        while self._waiting and len(self._running) < self._most_running:
+            event = self._waiting.popleft()
+            event.tries += 1
+            attempt = Attempt(len(self._all), event.blob)
+            self.world.judge.started(attempt)
+            worker = Worker(self, attempt, event)
+            self._running.append(worker)
+            self._all.append(worker)
+            self.world.note(attempt.owner, f"begins with {_hour(event.blob)}, try {event.tries}")
+            worker.resume()
+
+    def left(self, worker: Worker, outcome: Outcome | None, failed: Exception | None) -> None:
+        """`worker`'s `ingest` has returned or raised."""
+        self.world.note(worker.attempt.owner, f"leaves: {outcome or repr(failed)}")
+        self._running.remove(worker)
+        if failed is None:
+            self._judge_leaving(worker, failed=False)
+        elif isinstance(failed, Unavailable) and worker.attempt.met_trouble:
+            self.counts["failed calls of ingest"] += 1
+            self._judge_leaving(worker, failed=True)
+            self._again(worker.event, self.rng.random() * 0.1)
+        else:
+            self.violated = self.violated or Violated(
+                "ingest raises what storage raised", repr(failed)
+            )
+        self.timeline.after(0, self._start_waiting)
+
+    def _judge_leaving(self, worker: Worker, *, failed: bool) -> None:
+        try:
+            self.world.judge.left(worker.attempt, failed=failed)
+        except Violated as violated:
+            self.violated = self.violated or violated
+
+    def crash(self, worker: Worker) -> None:
+        """`worker` ends here, and now and then its whole instance with all others."""
+        self.world.judge.excuses["a crash"] += 1
+        for gone in list(self._running) if self.rng.random() < 0.2 else [worker]:
+            self.counts["faults: crash"] += 1
+            self.world.note(gone.attempt.owner, "CRASHES")
+            gone.attempt.is_gone = gone.attempt.met_trouble = True
+            self._running.remove(gone)
+            hidden_for_s = self.rng.random() * self.rng.choice((60, 600))
+            self._again(gone.event, hidden_for_s)
+        self.timeline.after(0, self._start_waiting)
+
+    def _again(self, event: Event, after_s: float) -> None:
+        if event.tries < _TRIES_OF_AN_EVENT:
+            self.timeline.after(after_s, lambda: self._deliver(event))
+            return
+        self.world.judge.excuses["an event failed too often"] += 1
+        self.counts["events failed too often"] += 1
+        self.world.note("host", f"{_hour(event.blob)}: poison")
+
+    # The sweep.
+
+    def _plan_sweeps(self) -> None:
+        weather = self.world.weather
+        if not weather.crash and not weather.lost:
+            return  # there it is to be seen that no sweep is needed
+        for _ in range(self.rng.choice((0, 0, 1, 3))):
+            self.timeline.after(self.rng.random() * 120, lambda: self._sweep("taken on the way"))
+
+    def _sweep(self, counted_as: str) -> list[BlobRef]:
+        """Run the real sweep; what it finds behind, the host hands out like an event."""
+        found: list[BlobRef] = []
+
+        def hand_out(blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
+            del pipeline, final
+            found.append(blob)
+            return Outcome()
+
+        world, blob = self.world, next(iter(self.logs))
+        pipeline = Pipeline(
+            world.blobs,
+            world.checkpoints,
+            MemorySink(),
+            world.letters,
+            world.owned_for_s,
+            self.timeline.clock,
+        )
+        container = Container(blob.account, blob.container)
+        options = SweepOptions([container], hours=24, untouched_for_s=0)
+        Sweep(
+            world.blobs,
+            pipeline,
+            self._cursors,
+            options,
+            _one_after_the_other,
+            ingest_one=hand_out,
+        ).run()
+        for blob in found:
+            world.note("sweep", f"takes {_hour(blob)}")
+            self.counts[counted_as] += 1
+            self._deliver(Event(blob))
+        return found
+
+    def _behind(self) -> list[BlobRef]:
+        """The blobs whose present version is not the one that was read to its end."""
+        behind = []
+        for blob in self.logs:
+            try:
+                present = self.world.blobs.read(blob, 0, 1, None).etag
+            except NotFound:
+                continue
+            stored = self.world.checkpoints.get(checkpoint_key(blob)).checkpoint
+            if stored is None or stored.progress.etag != present:
+                behind.append(blob)
+        return behind
+
+    def _note(self, who: str, what: str) -> None:
+        self.trace.append(f"{self.timeline.now_s - 1000:10.3f}  {who:<10} {what}")
+
+
+def _one_after_the_other(items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+    count = 0
+    for item in items:
+        do(item)
+        count += 1
+    return count
+
+
+def _note_nothing(who: str, what: str) -> None:
+    del who, what
+
+
+def _hour(blob: BlobRef) -> str:
+    return f"{blob.log.hour:%H}h"

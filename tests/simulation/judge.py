@@ -1,0 +1,289 @@
+"""The promises, checked at every step of a simulation and at its end.
+
+The judge sees what really happens at the storage services, at the true time; it knows what was
+committed to the blobs, and which worker met which trouble.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.consume import decode
+from flowlog_core.dead_letters import DeadLetter
+from flowlog_core.sinks.message import Message
+from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints
+from simulation.log import ItemKey, SimulatedLog
+
+
+@dataclass(eq=False)
+class Attempt:
+    """One call of `ingest`, and what befell it. Its number is the owner name that it claims by."""
+
+    number: int
+    blob: BlobRef
+    met_trouble: bool = False
+    """A storage call of its own failed, or it crashed: it may have left its work half done."""
+    met_trouble_at_checkpoint: bool = False
+    was_taken_over: bool = False
+    """Its claim ran out, and another took the blob."""
+    is_gone: bool = False
+    """It crashed, or the simulation is over: whatever it still does has no effect."""
+    calls: int = 0
+
+    @property
+    def owner(self) -> str:
+        """The name it claims by."""
+        return f"worker-{self.number}"
+
+
+class Violated(Exception):
+    """A promise was broken: `promise` says which, `detail` by what."""
+
+    def __init__(self, promise: str, detail: str) -> None:
+        self.promise, self.detail = promise, detail
+        super().__init__(f"{promise}: {detail}")
+
+
+@dataclass
+class _Sent:
+    """The sendings of one message id."""
+
+    text: str
+    by: list[Attempt] = field(default_factory=list)
+    unexplained: list[Attempt] = field(default_factory=list)
+    """Without what the SDK sent again."""
+
+
+class Judge:
+    """Remembers what happened; every method raises `Violated` where a promise is broken."""
+
+    def __init__(
+        self,
+        logs: Mapping[BlobRef, SimulatedLog],
+        checkpoints: MemoryCheckpoints,
+        counts: Counter[str],
+    ) -> None:
+        self._logs, self._checkpoints, self._counts = logs, checkpoints, counts
+        self._attempts: dict[str, Attempt] = {}
+        self._of_digest = {_digest(log.blob): log for log in logs.values()}
+        self._of_entity = {str(log.blob): log for log in logs.values()}
+        self._sent: dict[str, _Sent] = {}
+        self._message_of: dict[str, str] = {}
+        self._delivered: dict[tuple[BlobRef, ItemKey], set[str | bytes]] = defaultdict(set)
+        self._table: dict[str, str | bytes] = {}
+        self.excuses: Counter[str] = Counter()
+        """Why the last sweep may have something to do."""
+
+    def started(self, attempt: Attempt) -> None:
+        """An attempt begins."""
+        self._attempts[attempt.owner] = attempt
+
+    # At the checkpoints.
+
+    def stored(self, by: Attempt, old: Checkpoint | None, new: Checkpoint, now: datetime) -> None:
+        """`by` has replaced `old` by `new`, at the true time `now`."""
+        log = self._of_entity[new.blob]
+        old = old or Checkpoint(new.blob)
+        if new.progress.generation == old.progress.generation:
+            is_ahead = new.progress.offset >= old.progress.offset
+            _require(is_ahead, "offsets never go back", old, "->", new)
+        else:
+            _require(
+                old.progress.generation < new.progress.generation <= log.rewrites,
+                "a generation is raised for a rewriting only, and never lowered",
+                log.rewrites,
+                "rewritings:",
+                old,
+                "->",
+                new,
+            )
+        is_alive = old.owned_until is not None and now < old.owned_until
+        if old.owner and not is_alive:
+            self.excuses["a claim ran out"] += 1
+            self._counts["claims that ran out"] += 1
+        if old.owner and old.owner != by.owner:
+            if is_alive:
+                a_ring = replace(old, rings=old.rings + 1)
+                _require(
+                    new == a_ring, "a live claim is left to its owner", by.owner, old, "->", new
+                )
+            elif new.owner == by.owner:
+                self._attempts[old.owner].was_taken_over = True
+        if new.rings > old.rings:
+            self._counts["rings"] += 1
+        else:
+            _require(new.rings == old.rings, "a ring is never forgotten", old, "->", new)
+
+    def may_send(self, by: Attempt, now: datetime) -> None:
+        """`by` begins to send a message."""
+        stored = self._checkpoints.get(checkpoint_key(by.blob)).checkpoint
+        _require(
+            stored is not None
+            and stored.owner == by.owner
+            and stored.owned_until is not None
+            and now < stored.owned_until,
+            "nobody sends without a live claim",
+            by.owner,
+            "sends; stored is",
+            stored,
+        )
+
+    # At the sink and the dead letters.
+
+    def delivered(self, message: Message, by: Attempt, *, is_blind_retry: bool = False) -> None:
+        """A message has reached the sink; the SDK itself may send it again."""
+        batch = decode(message.text)
+        log = self._of_digest[batch.id.split(".")[0]]
+        sent = self._sent.setdefault(message.id, _Sent(message.text))
+        if sent.text != message.text:
+            # Its entry was rewritten before anything behind it was committed.
+            _require(log.rewrites > 0, "a repeat is identical", message.id)
+            self._counts["ids used again after a rewriting"] += 1
+            sent.text = message.text
+        self._counts["repeats"] += bool(sent.by)
+        sent.by.append(by)
+        if not is_blind_retry:
+            sent.unexplained.append(by)
+        faultless = [a for a in sent.unexplained if not (a.met_trouble or a.was_taken_over)]
+        _require(
+            len(faultless) <= 1,
+            "no message comes twice without a crash, failed call or expired claim",
+            message.id,
+            "by",
+            *(attempt.owner for attempt in sent.by),
+        )
+        for record in batch.records:
+            self._take(log, record["id"], record["src_ip"])
+            first = self._message_of.setdefault(record["id"], message.id)
+            _require(
+                first == message.id or log.rewrites > 0,
+                "a record always comes in the message of the same id",
+                record["id"],
+                "in",
+                first,
+                "and",
+                message.id,
+            )
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """A dead letter was kept."""
+        self._take(self._of_digest[letter.position.blob_digest], letter.id, letter.raw)
+
+    def _take(self, log: SimulatedLog, item_id: str, held: str | bytes) -> None:
+        position = _position(item_id)
+        _require(
+            held in log.ever.get(position, ()),
+            "nothing is made up",
+            held,
+            "at",
+            position,
+            "of",
+            log.blob,
+        )
+        self._delivered[log.blob, position].add(held)
+        self._table[item_id] = held
+
+    # At the end.
+
+    def left(self, attempt: Attempt, *, failed: bool) -> None:
+        """`ingest` has returned, or raised (`failed`)."""
+        stored = self._checkpoints.get(checkpoint_key(attempt.blob)).checkpoint
+        if stored is None or stored.owner != attempt.owner:
+            return
+        _require(
+            failed and attempt.met_trouble_at_checkpoint,
+            "whoever leaves gives the claim back",
+            attempt.owner,
+            "left",
+            stored,
+        )
+        self._counts["claims left behind by a failed call"] += 1
+
+    def quiet(self, behind: Iterable[BlobRef]) -> None:
+        """All events are dealt with. `behind`: the blobs that a sweep would take."""
+        for log in self._logs.values():
+            stored = self._checkpoints.get(checkpoint_key(log.blob)).checkpoint
+            if stored is not None and stored.owner:
+                self.excuses["a claim was left behind"] += 1
+        if not self.excuses:
+            self._counts["schedules without need of a sweep"] += 1
+            names = [f"{blob.log.hour:%H}h" for blob in behind]
+            _require(not names, "no sweep is needed where all went well", f"behind: {names}")
+            self._complete()
+
+    def swept(self, behind: list[BlobRef], found: list[BlobRef]) -> None:
+        """The last sweep has looked; `behind` is what it had to find at least."""
+        missed = [str(blob) for blob in behind if blob not in found]
+        _require(not missed, "the sweep finds all that is behind", f"missed: {missed}")
+
+    def end(self) -> None:
+        """The last sweep is over too."""
+        self._complete()
+
+    def _complete(self) -> None:
+        for log in self._logs.values():
+            stored = self._checkpoints.get(checkpoint_key(log.blob)).checkpoint
+            held = log.now()
+            _require(stored is not None or not held, "nothing is lost", f"{log.blob} untouched")
+            if stored is None:
+                continue
+            start = Position(log.blob, stored.progress.generation)
+            for position, what in held.items():
+                _require(
+                    what in self._delivered[log.blob, position],
+                    "nothing is lost",
+                    what,
+                    "at",
+                    position,
+                    "is missing; stored is",
+                    stored,
+                )
+                if not log.rewrites:
+                    item = _item_id(start, position)
+                    _require(
+                        self._table.get(item) == what,
+                        "the table holds exactly what was written",
+                        item,
+                        "is",
+                        self._table.get(item),
+                        "instead of",
+                        what,
+                    )
+            if not log.rewrites:
+                rows = sum(item.startswith(f"{start.blob_digest}.") for item in self._table)
+                _require(
+                    rows == len(held),
+                    "the table holds exactly what was written",
+                    f"{rows} rows for {len(held)} tuples",
+                )
+
+
+def true_time(now_s: float) -> datetime:
+    """The storage service's time, to the microsecond."""
+    return EPOCH + timedelta(seconds=now_s)
+
+
+def _require(kept: bool, promise: str, *detail: object) -> None:
+    if not kept:
+        raise Violated(promise, " ".join(map(str, detail)))
+
+
+def _digest(blob: BlobRef) -> str:
+    return Position(blob).blob_digest
+
+
+def _position(item_id: str) -> ItemKey:
+    """Entry offset and tuple index (None: the whole entry) from a record's or dead letter's id."""
+    _, _, offset, *index = item_id.split(".")
+    return int(offset), int(index[0]) if index else None
+
+
+def _item_id(start: Position, key: ItemKey) -> str:
+    offset, index = key
+    position = start.at(offset)
+    return position.entry_id if index is None else position.record_id(index)

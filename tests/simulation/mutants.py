@@ -1,0 +1,402 @@
+"""Seeded faults: each breaks one rule of the code, and the simulation must notice every one.
+
+A mutant replaces a function of the real code for as long as its context lasts. Nothing else in
+the project replaces code; here it is the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+from flowlog_core import ingest
+from flowlog_core.blob import BlobRef, Position
+from flowlog_core.checkpoints import checkpoint, claim
+from flowlog_core.checkpoints.checkpoint import Checkpoint, CheckpointKey, CheckpointStore, Progress
+from flowlog_core.checkpoints.claim import Claim
+from flowlog_core.clock import Clock, Stopwatch
+from flowlog_core.errors import ClaimLost, Conflict, StorageError
+from flowlog_core.forward_chunk import forward_chunk
+from flowlog_core.outcome import Failed, Outcome, Step
+from flowlog_core.parsing.framing import Framer
+from flowlog_core.pipeline import Pipeline
+from flowlog_core.source import listing
+from flowlog_core.source import reading as appended
+from flowlog_core.source.listing import BlobLister, Page
+from flowlog_core.source.reading import Chunk, LogReader, Slice
+from flowlog_core.sweep import cursor, sweep
+from simulation.judge import true_time
+
+Replacement = tuple[object, str, object]
+"""Of which module or class, which name, what stands there instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A fault, and how to build it in."""
+
+    name: str
+    what: str
+    replacements: Callable[[], list[Replacement]]
+
+    @contextmanager
+    def built_in(self) -> Iterator[None]:
+        """The code has this fault meanwhile."""
+        with ExitStack() as stack:
+            for target, name, instead in self.replacements():
+                stack.enter_context(patch.object(target, name, instead))
+            yield
+
+
+def _unconditional_commit() -> list[Replacement]:
+    real = claim._TimedStore.replace
+
+    def replace_whatever_stands_there(store: Any, wanted: Checkpoint, etag: str) -> Any:
+        try:
+            return real(store, wanted, etag)
+        except Conflict:
+            return replace_whatever_stands_there(store, wanted, store.get().answer.etag)
+
+    return [(claim._TimedStore, "replace", replace_whatever_stands_there)]
+
+
+def _commit_before_send() -> list[Replacement]:
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, mine: Claim, *rest: Any, **options: Any
+    ) -> Any:
+        ahead = deepcopy(framer)
+        for _ in [*ahead.feed(chunk.data), *(ahead.end() if chunk.is_last else ())]:
+            pass
+        seam = checkpoint.seam_of(ahead.before)
+        mine.commit(replace(mine.progress, offset=ahead.offset, seam=seam))
+        return forward_chunk(blob, chunk, framer, mine, *rest, **options)
+
+    return [(ingest, "forward_chunk", forward)]
+
+
+def _ring_unheard() -> list[Replacement]:
+    def finish(mine: Claim, progress: Progress) -> bool:
+        mine.look()
+        while not mine._let_go(lambda now: replace(now, progress=progress, failure=None)):
+            mine.look()
+        return True
+
+    return [(Claim, "finish", finish)]
+
+
+def _no_ring() -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take_or_leave(
+        store: CheckpointStore, key: CheckpointKey, blob: str, owner: str, *rest: Any
+    ) -> Claim | None:
+        seen = store.get(key)
+        if seen.checkpoint and seen.checkpoint.owned_by_another(owner, seen.server_time):
+            return None
+        return real(store, key, blob, owner, *rest)
+
+    return [(ingest, "take_or_ring", take_or_leave)]
+
+
+def _fails_open() -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take_anyhow(
+        store: CheckpointStore,
+        key: CheckpointKey,
+        blob: str,
+        owner: str,
+        owned_for_s: float,
+        clock: Clock,
+    ) -> Claim | None:
+        try:
+            return real(store, key, blob, owner, owned_for_s, clock)
+        except StorageError:
+            timed = claim._TimedStore(store, key, clock)
+            seen = timed.get()
+            if seen.answer.checkpoint is None:
+                raise
+            return Claim(timed, seen, owner, owned_for_s, clock.monotonic() + owned_for_s)
+
+    return [(ingest, "take_or_ring", take_anyhow)]
+
+
+def _keep_does_nothing() -> list[Replacement]:
+    def keep(mine: Claim) -> None:
+        del mine
+
+    return [(Claim, "keep", keep)]
+
+
+def _late_renewal_believed() -> list[Replacement]:
+    def keep(mine: Claim) -> None:
+        if mine._store.clock.monotonic() >= mine._runs_out - mine._owned_for_s / 3:
+            mine._write(lambda now: now)
+
+    return [(Claim, "keep", keep)]
+
+
+def _lost_claim_ignored() -> list[Replacement]:
+    real = Claim._still_mine
+
+    def still_mine(mine: Claim, released: Checkpoint | None) -> bool:
+        try:
+            return real(mine, released)
+        except ClaimLost:
+            mine._seen = mine._store.get()
+            return True
+
+    return [(Claim, "_still_mine", still_mine)]
+
+
+def _abandon_goes_back() -> list[Replacement]:
+    real = Claim.abandon
+
+    def abandon(mine: Claim, error: BaseException) -> Any:
+        mine.commit(replace(mine.progress, offset=0, seam="", etag=""))
+        return real(mine, error)
+
+    return [(Claim, "abandon", abandon)]
+
+
+def _claim_kept_on_failure() -> list[Replacement]:
+    def give_back(_: object, error: BaseException, outcome: Outcome) -> Failed:
+        return Failed(0, None, error, outcome)
+
+    return [(ingest, "_release_failed", give_back)]
+
+
+def _own_clock() -> list[Replacement]:
+    real = claim._TimedStore._timed
+
+    def timed(store: Any, call: Callable[[], Any]) -> Any:
+        seen = real(store, call)
+        return replace(seen, answer=replace(seen.answer, server_time=true_time(seen.answered)))
+
+    return [(claim._TimedStore, "_timed", timed)]
+
+
+def _seam_unchecked() -> list[Replacement]:
+    class Anything(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+        __hash__ = str.__hash__
+
+    def seam_of(before_offset: bytes) -> str:
+        del before_offset
+        return Anything()
+
+    return [(appended, "seam_of", seam_of)]
+
+
+def _generation_kept() -> list[Replacement]:
+    def begin_anew(progress: Progress) -> Progress:
+        return replace(progress, offset=0, seam="", etag="", pending_bytes=0)
+
+    return [(ingest, "_begin_anew", begin_anew)]
+
+
+def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
+    """Move the offset to the end of what was read, if `where`, with the right seam."""
+
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, *rest: Any, **options: Any
+    ) -> tuple[Progress, Outcome]:
+        progress, outcome = forward_chunk(blob, chunk, framer, *rest, **options)
+        if not chunk.is_last or not chunk.data or not where(progress):
+            return progress, outcome
+        read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
+        passed = replace(
+            progress,
+            offset=framer._pending.position + framer.pending_bytes,
+            seam=checkpoint.seam_of(read),
+            pending_bytes=0,
+        )
+        return passed, outcome
+
+    return [(ingest, "forward_chunk", forward)]
+
+
+def _incomplete_entry_passed() -> list[Replacement]:
+    return _passing_all_bytes(lambda progress: progress.pending_bytes > 0)
+
+
+def _tail_swallowed() -> list[Replacement]:
+    return _passing_all_bytes(lambda progress: progress.pending_bytes == 0)
+
+
+def _version_unpinned() -> list[Replacement]:
+    real = appended.read_appended
+
+    class AnyVersion:
+        def __init__(self, reader: LogReader) -> None:
+            self._reader = reader
+
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+            del etag
+            return self._reader.read(blob, start, max_bytes, None)
+
+    def read(
+        reader: LogReader, blob: BlobRef, since: Progress, chunk_bytes: int
+    ) -> Iterator[Chunk]:
+        return real(AnyVersion(reader), blob, since, chunk_bytes)
+
+    return [(ingest, "read_appended", read)]
+
+
+def _ids_of_their_time() -> list[Replacement]:
+    real, calls = Position.message_id, count()
+
+    def message_id(position: Position, part: int) -> str:
+        return f"{real(position, part)}.{next(calls)}"
+
+    return [(Position, "message_id", message_id)]
+
+
+def _send_errors_swallowed() -> list[Replacement]:
+    class Careless:
+        def __init__(self, sink: Any) -> None:
+            self.pack, self._sink = sink.pack, sink
+
+        def send(self, messages: Any) -> int:
+            try:
+                return int(self._sink.send(messages))
+            except StorageError:
+                for _ in messages:
+                    pass
+                return 0
+
+    def forward(
+        blob: BlobRef,
+        chunk: Chunk,
+        framer: Framer,
+        mine: Claim,
+        pipeline: Pipeline,
+        stopwatch: Stopwatch[Step],
+        *,
+        final: bool,
+    ) -> tuple[Progress, Outcome]:
+        careless = replace(pipeline, sink=Careless(pipeline.sink))
+        return forward_chunk(blob, chunk, framer, mine, careless, stopwatch, final=final)
+
+    return [(ingest, "forward_chunk", forward)]
+
+
+def _growth_taken_for_the_end() -> list[Replacement]:
+    real = ingest._forward_what_is_new
+
+    def forward(blob: BlobRef, mine: Claim, *rest: Any, **options: Any) -> bool:
+        return real(blob, mine, *rest, **options) or mine.finish(mine.progress)
+
+    return [(ingest, "_forward_what_is_new", forward)]
+
+
+def _listing_in_another_order() -> list[Replacement]:
+    def name_of(part: Any) -> str:
+        name: str = part.prefix if hasattr(part, "prefix") else part.blob.name
+        return name.replace("/", "\0")
+
+    return [(listing, "_name_of", name_of)]
+
+
+def _markers_ignored() -> list[Replacement]:
+    real = listing.flow_logs_since
+
+    class FirstPages:
+        def __init__(self, lister: BlobLister) -> None:
+            self._lister = lister
+
+        def page(self, *arguments: Any, **options: Any) -> Page:
+            return self._lister.page(*arguments, **options)._replace(marker="")
+
+    def first_pages(lister: BlobLister, *arguments: Any) -> Iterator[listing.Step]:
+        return real(FirstPages(lister), *arguments)
+
+    return [(sweep, "flow_logs_since", first_pages)]
+
+
+def _back_off_for_hours() -> list[Replacement]:
+    return [(sweep, "MAX_BACKOFF_S", sweep.MAX_BACKOFF_OF_REFUSED_S)]
+
+
+def _one_cursor_for_all() -> list[Replacement]:
+    real = cursor.next_cursor
+    shared: dict[str, Any] = {}
+
+    def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
+        if shared and shared["cursor"].began > now:
+            shared.clear()  # another schedule
+        shared["cursor"] = real(shared.get("cursor") and last and shared["cursor"], now, *rest)
+        shared["cursor"] = shared["cursor"].over()
+        return replace(shared["cursor"], is_over=False)
+
+    return [(sweep, "next_cursor", next_cursor)]
+
+
+def _time_up_before_any_progress() -> list[Replacement]:
+    def must_end(one: Any) -> bool:
+        took_s = one._pipeline.clock.monotonic() - one._started
+        if took_s >= one._options.max_s:
+            one._ended_early, one._report.is_whole = True, False
+        return bool(one._ended_early)
+
+    return [(sweep.Sweep, "_must_end", must_end)]
+
+
+def _unfinished_forgotten() -> list[Replacement]:
+    return [(cursor.Cursor, "with_unfinished", lambda mine, hour: mine)]  # noqa: ARG005
+
+
+def _window_from_now() -> list[Replacement]:
+    real = cursor.next_cursor
+
+    def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
+        return real(replace(last, began=now) if last and last.is_over else last, now, *rest)
+
+    return [(sweep, "next_cursor", next_cursor)]
+
+
+def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
+    mutants = [Mutant(b.__name__.strip("_").replace("_", "-"), what, b) for b, what in builders]
+    return {mutant.name: mutant for mutant in mutants}
+
+
+MUTANTS = _table(
+    (_unconditional_commit, "a write that meets a newer checkpoint overwrites it"),
+    (_commit_before_send, "the offset moves on before the messages are sent"),
+    (_ring_unheard, "the claim is let go without another look, whoever has rung"),
+    (_no_ring, "a worker that comes second leaves without a word"),
+    (_fails_open, "a claim that could not be written counts as won"),
+    (_keep_does_nothing, "a worker goes on sending however old its claim is"),
+    (_late_renewal_believed, "a renewal counts as new however late its answer comes"),
+    (_lost_claim_ignored, "a worker that finds another owner goes on and takes it back"),
+    (_abandon_goes_back, "a worker that fails puts the offset back to the beginning"),
+    (_claim_kept_on_failure, "a worker that fails keeps its claim, and the retry is turned away"),
+    (_own_clock, "the age of a claim is judged by the machine's clock"),
+    (_seam_unchecked, "the bytes before the offset are not compared"),
+    (_generation_kept, "a rewritten blob is read again under the same ids"),
+    (_incomplete_entry_passed, "the offset moves over an entry that has not ended"),
+    (_tail_swallowed, "the offset moves over the closing brackets"),
+    (_version_unpinned, "chunks of one reading come from any version of the blob"),
+    (_ids_of_their_time, "a message gets another id each time it is made"),
+    (_send_errors_swallowed, "what the sink refused counts as sent"),
+    (_growth_taken_for_the_end, "after a look that found more to do, the worker leaves"),
+    (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
+    (_markers_ignored, "a listing ends with the first page, though that carries a marker"),
+    (_back_off_for_hours, "a blob waits for hours after errors that pass"),
+    (_one_cursor_for_all, "what a sweep remembers of one container, it takes for another's"),
+    (_time_up_before_any_progress, "a sweep ends in time, though it got no further"),
+    (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
+    (_window_from_now, "a sweep's window is counted from now, however long none ran"),
+)

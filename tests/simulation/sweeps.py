@@ -1,0 +1,195 @@
+"""One schedule of sweeps: outages, lost events, and listings as odd as a service may answer.
+
+    blobs        put . put ... put . put            in two containers, hours later too
+    outage           <=================>            of any length; the host tries five times each
+    deployment A  sweep  sweep         (stands still)       sweep  sweep
+    deployment B     sweep   sweep   sweep   sweep   sweep     sweep      on the same state table
+
+What runs is the real sweep, with the real claims; `ingest` is cut down to its claim, so that a
+schedule of days takes milliseconds. The listing comes in the order of either kind of account, in
+pages of any length, each of which takes its time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.checkpoints.claim import take_or_ring
+from flowlog_core.errors import Contention, NotAllowed, NotFound, StorageError, Unavailable
+from flowlog_core.ingest import Outcome, Pipeline
+from flowlog_core.source.listing import Listed, Page
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.testing.interface import Interface
+from flowlog_core.testing.memory import (
+    ManualClock,
+    MemoryBlobs,
+    MemoryCheckpoints,
+    MemoryCursors,
+    MemoryDeadLetters,
+    MemorySink,
+    by_code_point,
+    hierarchical,
+    service_time,
+)
+from simulation.judge import Violated
+
+_CONTAINERS = (Container("account", "one"), Container("account", "two"))
+_RESOURCES = ("WEB", "WEB-2", "WEB.3", "WEB0")
+_SWEEP_EVERY_S = 300
+_WINDOW_HOURS = 2
+_MAX_SWEEPS_TO_THE_END = 300
+
+
+class _SlowBlobs(MemoryBlobs):
+    page_s = 0.0
+
+    def page(
+        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+    ) -> Page:
+        assert isinstance(self.clock, ManualClock)
+        self.clock.sleep(self.page_s)
+        return super().page(account, container, prefix, marker=marker, by_folder=by_folder)
+
+
+class SweepSchedule:
+    """Two deployments, each with a container of its own, through an outage and its end."""
+
+    def __init__(self, seed: int, note: Callable[[str, str], None]) -> None:
+        self.rng = rng = Random(seed)
+        self.note, self.counts = note, Counter[str]()
+        self.clock = clock = ManualClock(30 * 24 * 3600 + rng.random() * 3600)
+        self.blobs = _SlowBlobs(clock)
+        self.blobs.order = rng.choice((by_code_point, hierarchical))
+        sizes = rng.choice(((5000,), (3, 8), (0, 2, 8)))
+        self.blobs.odd_page = lambda: rng.choice(sizes)
+        self.is_quick = rng.random() < 0.5
+        self.blobs.page_s = 0.01 if self.is_quick else rng.choice((0.5, 3))
+        self.max_s = 240.0 if self.is_quick else rng.choice((10.0, 60.0))
+        self.checkpoints, self.cursors = MemoryCheckpoints(clock), MemoryCursors(clock)
+        self.pipeline = Pipeline(
+            self.blobs,
+            self.checkpoints,
+            MemorySink(),
+            MemoryDeadLetters(),
+            clock=clock,
+            new_owner=lambda: f"owner-{rng.getrandbits(64):x}",
+        )
+        self.outage: StorageError | Contention | None = None
+
+    def run(self) -> None:
+        """All of it. Raises `Violated`."""
+        rng = self.rng
+        for _ in range(rng.randint(1, 2)):
+            self._minutes_pass(rng.choice((5, 20)), commits=2, sweeping=_CONTAINERS)
+            self.outage = rng.choice((Unavailable, NotAllowed, NotFound, Contention))("outage")
+            self.counts["faults: outage"] += 1
+            self.note("sink", f"an outage begins: {self.outage!r}")
+            # Perhaps without a sweep at all, as the app stands still.
+            self._minutes_pass(
+                rng.choice((5, 60, 240)),
+                commits=3,
+                sweeping=rng.choice((_CONTAINERS, _CONTAINERS[:1], _CONTAINERS[1:], ())),
+            )
+            self.outage = None
+            self.note("sink", "the outage is over")
+            self._recover()
+
+    def _minutes_pass(self, minutes: float, commits: int, sweeping: Iterable[Container]) -> None:
+        until_s = self.clock.now_s + minutes * 60
+        while self.clock.now_s < until_s:
+            for _ in range(self.rng.randint(0, commits)):
+                self._commit()
+            commits = max(1, commits // 2)
+            for container in sweeping:
+                self._sweep(container)
+            self.clock.sleep(_SWEEP_EVERY_S if sweeping else 4 * _SWEEP_EVERY_S)
+
+    def _recover(self) -> None:
+        """Nothing fails any more. Everything is forwarded, soon if there is time enough."""
+        self.clock.sleep(self.rng.random() * _SWEEP_EVERY_S + 120)
+        ended_s = self.clock.now_s
+        whole: Counter[Container] = Counter()
+        for _ in range(_MAX_SWEEPS_TO_THE_END):
+            for container in _CONTAINERS:
+                whole[container] += self._sweep(container)
+            if self.is_quick and self.clock.now_s - ended_s > 15 * 60:
+                self._require_nothing_behind("all is forwarded within 15 minutes of an outage")
+            if min(whole.values()) > 2:  # passes; the last began when nothing had to wait
+                self._require_nothing_behind("the sweep finds all that is behind")
+                return
+            self.clock.sleep(_SWEEP_EVERY_S)
+        raise Violated("a sweep gets further each time", f"not whole after {dict(whole)} passes")
+
+    def _require_nothing_behind(self, promise: str) -> None:
+        behind = [
+            blob
+            for blob, etag in self.blobs.versions().items()
+            if (found := self.checkpoints.get(checkpoint_key(blob)).checkpoint) is None
+            or found.progress.etag != etag
+        ]
+        if behind:
+            raise Violated(promise, f"behind: {', '.join(map(str, behind))}")
+
+    def _commit(self) -> None:
+        rng = self.rng
+        container = rng.choice(_CONTAINERS)
+        hour = service_time(self.clock) - timedelta(hours=rng.choice((0, 0, 1)))
+        interface = replace(Interface.nsg(rng.randint(1, 2)), name=rng.choice(_RESOURCES))
+        log = LogBlob.parse(interface.blob_name(hour))
+        assert log is not None
+        blob = BlobRef(*container, log)
+        self.blobs.put(blob, b"x")
+        self.note("writer", str(blob))
+        if rng.random() < 0.5:
+            self.counts["faults: event lost"] += 1
+            return
+        for _ in range(5):
+            try:
+                self._ingest(blob, self.pipeline, final=False)
+                return
+            except (StorageError, Contention):
+                self.clock.sleep(rng.random() * 3)
+
+    def _sweep(self, container: Container) -> bool:
+        options = SweepOptions([container], _WINDOW_HOURS, max_s=self.max_s)
+        sweep = Sweep(
+            self.blobs,
+            self.pipeline,
+            self.cursors,
+            options,
+            _one_after_the_other,
+            ingest_one=self._ingest,
+        )
+        report = sweep.run()
+        self.counts["sweeps that ended a pass" if report.is_whole else "sweeps out of time"] += 1
+        self.note("sweep", f"{container.name}: {report}")
+        return report.is_whole
+
+    def _ingest(self, blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
+        del final
+        key, clock = checkpoint_key(blob), pipeline.clock
+        claim = take_or_ring(self.checkpoints, key, str(blob), pipeline.new_owner(), 180, clock)
+        assert claim is not None
+        claim.look()
+        self.clock.sleep(0.05 if self.is_quick else 2)
+        if self.outage is not None:
+            claim.abandon(self.outage)
+            raise self.outage
+        etag = self.blobs.versions()[blob]
+        claim.finish(replace(claim.progress, etag=etag))
+        return Outcome()
+
+
+def _one_after_the_other(items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+    count = 0
+    for item in items:
+        do(item)
+        count += 1
+    return count

@@ -1,0 +1,106 @@
+"""A worker in a simulation: a greenlet in which `ingest` runs once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn, cast
+
+from greenlet import GreenletExit, greenlet
+
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoints.checkpoint import CheckpointStore
+from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.testing.memory import ManualClock
+from simulation.calls import Line
+from simulation.judge import Attempt, Violated
+from simulation.storage import (
+    SimulatedBlobs,
+    SimulatedCheckpoints,
+    SimulatedDeadLetters,
+    SimulatedSink,
+)
+
+if TYPE_CHECKING:
+    from simulation.host import Schedule
+
+
+@dataclass(eq=False)
+class Event:
+    """That a blob was committed, as the host hands it out."""
+
+    blob: BlobRef
+    tries: int = 0
+
+
+class _SkewedClock:
+    """A worker's own clock: it runs as fast as the service's and started some other day."""
+
+    def __init__(self, clock: ManualClock, ahead_s: float) -> None:
+        self._clock, self._ahead_s = clock, ahead_s
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() + self._ahead_s
+
+    def sleep(self, seconds: float) -> None:
+        raise NotImplementedError(f"ingest has no reason to sleep {seconds} s")
+
+
+class Worker:
+    """A greenlet that runs `ingest` once; the `Process` of its storage calls."""
+
+    def __init__(self, schedule: Schedule, attempt: Attempt, event: Event) -> None:
+        self.attempt, self.event, self._schedule = attempt, event, schedule
+        line = Line(schedule.world, attempt, self)
+        self._pipeline = Pipeline(
+            SimulatedBlobs(line),
+            cast(CheckpointStore, SimulatedCheckpoints(line)),  # all that ingest calls of it
+            SimulatedSink(line),
+            SimulatedDeadLetters(line),
+            schedule.world.owned_for_s,
+            _SkewedClock(schedule.timeline.clock, schedule.rng.uniform(-900, 1e6)),
+            lambda: attempt.owner,
+            schedule.chunk_bytes,
+        )
+        self._greenlet = greenlet(self._run, parent=schedule.greenlet)
+
+    def resume(self) -> None:
+        """Go on, until the next place to stand still, or the end."""
+        if not self.attempt.is_gone:
+            self._greenlet.switch()
+
+    def discard(self) -> None:
+        """Unwind what stands still for ever; nothing that its code does now has an effect."""
+        self.attempt.is_gone = True
+        if self._greenlet:
+            self._greenlet.throw(GreenletExit)
+
+    def wait(self, seconds: float) -> None:
+        """See `Process.wait`."""
+        self._schedule.timeline.after(seconds, self.resume)
+        self._schedule.greenlet.switch()
+        if self.attempt.is_gone:
+            raise GreenletExit
+
+    def crash(self) -> NoReturn:
+        """See `Process.crash`."""
+        self._schedule.crash(self)
+        self._schedule.greenlet.switch()
+        raise GreenletExit
+
+    def stop(self, violated: Violated) -> NoReturn:
+        """See `Process.stop`."""
+        self._schedule.violated = self._schedule.violated or violated
+        self.attempt.is_gone = True
+        self._schedule.greenlet.switch()
+        raise GreenletExit
+
+    def _run(self) -> None:
+        failed: Exception | None = None
+        outcome: Outcome | None = None
+        try:
+            outcome = ingest(self.attempt.blob, self._pipeline)
+        except GreenletExit:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the schedule tells
+            failed = error
+        self._schedule.left(self, outcome, failed)

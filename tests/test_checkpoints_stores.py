@@ -1,0 +1,370 @@
+"""One contract for every checkpoint store: in memory, and on a real table of Azurite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
+from simulation.fault_proxy import Fault, FaultProxy
+
+from flowlog_core.checkpoints.checkpoint import (
+    Answer,
+    Checkpoint,
+    CheckpointKey,
+    CheckpointStore,
+    Failure,
+    Progress,
+    checkpoint_key,
+)
+from flowlog_core.checkpoints.table import TableCheckpoints, TableCursors
+from flowlog_core.demo.azurite import Azurite
+from flowlog_core.errors import Conflict, NotFound, Refused, Unavailable
+from flowlog_core.sweep.cursor import Container, Cursor, CursorStore
+from flowlog_core.testing.memory import MemoryCheckpoints, MemoryCursors, some_blob
+
+KEY = checkpoint_key(some_blob())
+FULL = Checkpoint(
+    blob="account/container/name",
+    progress=Progress(
+        offset=5_000_000_000,
+        seam="ab12",
+        generation=3,
+        etag='"0x8D"',
+        pending_bytes=17,
+        entries=6_000_000_000,
+        records=7_000_000_000,
+        dead_letters=8,
+    ),
+    owner="worker",
+    owned_until=datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
+    rings=9,
+    failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
+)
+
+
+@pytest.fixture(params=["memory", "azurite"])
+def store(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> CheckpointStore:
+    if request.param == "memory":
+        return MemoryCheckpoints()
+    connection_string = request.getfixturevalue("connection_string")
+    service = TableServiceClient.from_connection_string(connection_string)
+    return TableCheckpoints(service.get_table_client(unique("checkpoints")))
+
+
+def test_there_is_nothing_before_the_first_create(store: CheckpointStore) -> None:
+    answer = store.get(KEY)
+    assert (answer.checkpoint, answer.etag) == (None, "")
+
+
+def test_what_is_created_comes_back_whole(store: CheckpointStore) -> None:
+    created = store.create(KEY, FULL)
+    found = store.get(KEY)
+    assert found.checkpoint == created.checkpoint == FULL
+    assert found.etag == created.etag
+
+
+def test_a_replaced_checkpoint_loses_what_it_no_longer_has(store: CheckpointStore) -> None:
+    etag = store.create(KEY, FULL).etag
+    released = replace(FULL, owner="", owned_until=None, failure=None)
+    replaced = store.replace(KEY, released, etag)
+    found = store.get(KEY)
+    assert (found.checkpoint, found.etag) == (released, replaced.etag)
+    assert replaced.etag != etag
+
+
+def test_a_second_create_is_a_conflict_and_changes_nothing(store: CheckpointStore) -> None:
+    store.create(KEY, FULL)
+    with pytest.raises(Conflict):
+        store.create(KEY, Checkpoint("another"))
+    assert store.get(KEY).checkpoint == FULL
+
+
+def test_a_replacement_of_an_older_version_is_a_conflict(store: CheckpointStore) -> None:
+    old = store.create(KEY, FULL).etag
+    newer = replace(FULL, rings=10)
+    store.replace(KEY, newer, old)
+    with pytest.raises(Conflict):
+        store.replace(KEY, FULL, old)
+    assert store.get(KEY).checkpoint == newer
+
+
+def test_what_does_not_exist_cannot_be_replaced(store: CheckpointStore) -> None:
+    store.create(CheckpointKey("another", "key"), FULL)
+    with pytest.raises(NotFound):
+        store.replace(KEY, FULL, "W/\"datetime'2026-01-01T00%3A00%3A00.0000000Z'\"")
+
+
+def test_keys_are_apart(store: CheckpointStore) -> None:
+    other = checkpoint_key(some_blob(hour=1))
+    store.create(KEY, FULL)
+    store.create(other, Checkpoint("other"))
+    assert store.get(KEY).checkpoint == FULL
+    assert store.get(other).checkpoint == Checkpoint("other")
+
+
+def test_the_checkpoints_of_some_hours_come_together(store: CheckpointStore) -> None:
+    keys = [checkpoint_key(some_blob(hour=hour)) for hour in range(5)]
+    assert store.between(keys[0].partition, keys[0].row, keys[4].row) == {}
+    for number, key in enumerate(keys):
+        store.create(key, replace(FULL, rings=number))
+    store.create(CheckpointKey("another", keys[2].row), FULL)
+    assert store.between(keys[0].partition, keys[1].row, keys[3].row) == {
+        key.row: replace(FULL, rings=number) for number, key in enumerate(keys) if 1 <= number <= 3
+    }
+
+
+def test_old_checkpoints_are_found_over_all_partitions_and_removed_if_unchanged(
+    store: CheckpointStore,
+) -> None:
+    assert list(store.before("9")) == []
+    keys = [checkpoint_key(some_blob(hour=hour)) for hour in (1, 2, 3)]
+    keys.append(CheckpointKey("another", keys[0].row))
+    for key in keys:
+        store.create(key, FULL)
+    found = dict(store.before(keys[2].row))
+    assert {key: answer.checkpoint for key, answer in found.items()} == dict.fromkeys(
+        [keys[0], keys[1], keys[3]], FULL
+    )
+    store.replace(keys[1], FULL, found[keys[1]].etag)
+    with pytest.raises(Conflict):
+        store.remove(keys[1], found[keys[1]].etag)
+    store.remove(keys[3], found[keys[3]].etag)
+    assert set(dict(store.before("9"))) == {keys[0], keys[1], keys[2]}
+
+
+def test_every_answer_says_when(store: CheckpointStore) -> None:
+    absent = store.get(KEY)
+    created = store.create(KEY, FULL)
+    replaced = store.replace(KEY, FULL, created.etag)
+    moments = [one.server_time for one in (absent, created, replaced, store.get(KEY))]
+    assert moments == sorted(moments)
+    assert moments[-1] - moments[0] < timedelta(minutes=1)
+    assert {moment.utcoffset() for moment in moments} == {timedelta(0)}
+
+
+# What is stored, as it is read for ever. Each entity is written out here, by the plain SDK.
+
+
+GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
+    "format 1, as 0.1 wrote it": (
+        {
+            "format": 1,
+            "blob": "account/container/name",
+            "offset": EntityProperty(5_000_000_000, EdmType.INT64),
+            "seam": "ab12",
+            "generation": 3,
+            "blob_etag": '"0x8D"',
+            "pending_bytes": EntityProperty(17, EdmType.INT64),
+            "entries": EntityProperty(6_000_000_000, EdmType.INT64),
+            "records": EntityProperty(7_000_000_000, EdmType.INT64),
+            "dead_letters": EntityProperty(8, EdmType.INT64),
+            "owner": "worker",
+            "owned_until": datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
+            "rings": EntityProperty(9, EdmType.INT64),
+            "failed_attempts": 4,
+            "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
+            "error": "no answer",
+        },
+        FULL,
+    ),
+    "format 1, of an item that was refused": (
+        {
+            **dict.fromkeys(("offset", "pending_bytes", "entries", "records", "dead_letters"), 0),
+            **dict.fromkeys(("seam", "blob_etag", "owner"), ""),
+            **dict.fromkeys(("generation", "rings"), 0),
+            "format": 1,
+            "blob": "account/container/name",
+            "failed_attempts": 2,
+            "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
+            "error": "413",
+            "is_refused": True,
+        },
+        Checkpoint(
+            "account/container/name",
+            failure=Failure(2, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "413", is_refused=True),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_CHECKPOINTS)
+def test_a_checkpoint_of_every_format_is_read_and_kept(
+    connection_string: str, unique: Callable[[str], str], name: str
+) -> None:
+    entity, checkpoint = GOLDEN_CHECKPOINTS[name]
+    table = new_table(connection_string, unique)
+    keys = {"PartitionKey": KEY.partition, "RowKey": KEY.row}
+    table.create_entity({**keys, **entity})
+    store = TableCheckpoints(table)
+    found = store.get(KEY)
+    assert found.checkpoint == checkpoint
+    assert store.between(KEY.partition, KEY.row, KEY.row) == {KEY.row: checkpoint}
+    before = plain(table.get_entity(*KEY))
+    store.replace(KEY, checkpoint, found.etag)  # the newest format: it is written as it was read
+    assert plain(table.get_entity(*KEY)) == before
+
+
+def test_a_checkpoint_of_an_unknown_format_stops_the_work(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    table = new_table(connection_string, unique)
+    table.create_entity({"PartitionKey": KEY.partition, "RowKey": KEY.row, "format": 99})
+    with pytest.raises(Refused, match=r"format 99, and this version of Flowlog reads 1"):
+        TableCheckpoints(table).get(KEY)
+
+
+# Cursors.
+
+LOGS = Container("account", "insights-logs-example")
+CURSOR = Cursor(
+    began=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+    since=datetime(2026, 1, 1, 3, tzinfo=UTC),
+    done="resourceId=/A/",
+    oldest_unfinished=datetime(2025, 12, 31, 23, tzinfo=UTC),
+    caught_up_since=datetime(2025, 12, 1, tzinfo=UTC),
+    saved=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
+    owner="sweep",
+    owned_until=datetime(2026, 1, 2, 3, 8, tzinfo=UTC),
+)
+
+
+@pytest.fixture(params=["memory", "azurite"])
+def cursors(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> CursorStore:
+    if request.param == "memory":
+        return MemoryCursors()
+    connection_string = request.getfixturevalue("connection_string")
+    service = TableServiceClient.from_connection_string(connection_string)
+    return TableCursors(service.get_table_client(unique("checkpoints")))
+
+
+def test_cursors_of_containers_are_apart_and_every_write_is_conditional(
+    cursors: CursorStore,
+) -> None:
+    assert cursors.get(LOGS)[:2] == (None, "")
+    created = cursors.put(LOGS, CURSOR, "")
+    assert cursors.get(LOGS)[:2] == (CURSOR, created.etag)
+    others = [Container("account", "other"), Container("other", "insights-logs-example")]
+    assert [cursors.get(other).cursor for other in others] == [None, None]
+    released = replace(CURSOR, owner="", owned_until=None, oldest_unfinished=None, is_over=True)
+    replaced = cursors.put(LOGS, released, created.etag)
+    assert cursors.get(LOGS)[:2] == (released, replaced.etag)
+    for etag in ("", created.etag):
+        with pytest.raises(Conflict):
+            cursors.put(LOGS, CURSOR, etag)
+    assert cursors.get(LOGS).cursor == released
+    assert cursors.get(LOGS).server_time >= created.server_time
+
+
+def test_cursors_are_nothing_to_those_who_read_checkpoints(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    table = new_table(connection_string, unique)
+    TableCursors(table).put(Container("0account", "container"), CURSOR, "")
+    assert list(TableCheckpoints(table).before("9")) == []
+
+
+def test_a_stored_cursor_reads_the_same_for_ever(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    entity = {
+        "PartitionKey": "sweep",
+        "RowKey": "cursor|account|insights-logs-example",
+        "format": 1,
+        "container": "account/insights-logs-example",
+        "began": datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        "since": datetime(2026, 1, 1, 3, tzinfo=UTC),
+        "done": "resourceId=/A/",
+        "oldest_unfinished": datetime(2025, 12, 31, 23, tzinfo=UTC),
+        "caught_up_since": datetime(2025, 12, 1, tzinfo=UTC),
+        "is_over": False,
+        "saved": datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
+        "owner": "sweep",
+        "owned_until": datetime(2026, 1, 2, 3, 8, tzinfo=UTC),
+    }
+    table = new_table(connection_string, unique)
+    table.create_entity(entity)
+    store = TableCursors(table)
+    found = store.get(LOGS)
+    assert found.cursor == CURSOR
+    store.put(LOGS, CURSOR, found.etag)
+    assert plain(table.get_entity("sweep", "cursor|account|insights-logs-example")) == entity
+
+
+def test_a_cursor_of_an_unknown_format_stops_the_sweep(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    table = new_table(connection_string, unique)
+    key = {"PartitionKey": "sweep", "RowKey": "cursor|account|insights-logs-example"}
+    table.create_entity({**key, "format": 2, "container": "account/insights-logs-example"})
+    with pytest.raises(Refused, match="the cursor of account/insights-logs-example has format 2"):
+        TableCursors(table).get(LOGS)
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_the_cursor_that_0_1_kept_for_all_containers_is_read_once(
+    connection_string: str, unique: Callable[[str], str], is_over: bool
+) -> None:
+    """It was a checkpoint without a blob, with this JSON as its note."""
+    table = new_table(connection_string, unique)
+    note = (
+        '{"began":"2026-01-02T03:04:05+00:00","since":"2026-01-01T03:00:00+00:00",'
+        '"account":"account","container":"insights-logs-example","name":"resourceId=/B",'
+        '"oldest_failed":"2025-12-31T23:00:00+00:00","caught_up_since":null,'
+        f'"is_over":{"true" if is_over else "false"}}}'
+    )
+    store = TableCursors(table)
+    assert store.get_shared()[:2] == (None, "")
+    entity, _ = GOLDEN_CHECKPOINTS["format 1, of an item that was refused"]
+    key = {"PartitionKey": "sweep", "RowKey": "cursor"}
+    table.create_entity({**entity, **key, "blob": "the sweep", "note": note})
+    found = store.get_shared()
+    assert found.cursor == Cursor(
+        began=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        since=datetime(2026, 1, 1, 3, tzinfo=UTC),
+        oldest_unfinished=datetime(2025, 12, 31, 23, tzinfo=UTC),
+        is_over=is_over,
+    )
+    with pytest.raises(Conflict):
+        store.remove_shared("W/\"datetime'2026-01-01T00%3A00%3A00.0000000Z'\"")
+    store.remove_shared(found.etag)
+    assert store.get_shared()[:2] == (None, "")
+
+
+def new_table(connection_string: str, unique: Callable[[str], str]) -> TableClient:
+    service = TableServiceClient.from_connection_string(connection_string)
+    return service.create_table(unique("checkpoints"))
+
+
+def plain(entity: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(value, "value", value) for name, value in entity.items()}
+
+
+def test_an_answer_cut_off_in_its_head_is_none(
+    azurite: Azurite, unique: Callable[[str], str]
+) -> None:
+    """The time and the ETag stand there; half of one would be a claim without an end, or lost."""
+    cut = {Fault.CUT_IN_HEAD: 1}
+    with FaultProxy(azurite.table_url, 1, rate=1, faults=cut) as proxy:
+        text = replace(azurite, table_url=proxy.url).connection_string
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            store = TableCheckpoints(tables.get_table_client(unique("checkpoints")))
+            etag = store.create(KEY, FULL).etag
+            whole = cut_off = 0
+            for _ in range(60):
+                proxy.arm()
+                said: Answer | None = None
+                try:
+                    said = store.replace(KEY, FULL, etag)
+                except Unavailable:
+                    cut_off += 1
+                proxy.disarm()
+                etag = store.get(KEY).etag
+                if said is not None:
+                    assert said.etag == etag
+                    whole += 1
+            assert whole
+            assert cut_off

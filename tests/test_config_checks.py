@@ -1,0 +1,191 @@
+"""The checks of settings and environment alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from threading import Thread
+
+import pytest
+from azurite_installation import AZURE
+
+from flowlog_core.config.checks import Finding, ToldOnce, cheap_findings
+from flowlog_core.config.settings import Settings
+
+BY_HAND = {"FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "AzureWebJobsStorage": "x"}
+
+
+def cheap(environment: dict[str, str]) -> list[Finding]:
+    """What these checks find wrong."""
+    settings = Settings.from_environment(
+        {"FlowLogs": AZURE, "AzureWebJobsStorage": AZURE}
+        | {
+            name: value
+            for name, value in environment.items()
+            if name.startswith(("FLOWLOG_", "Flow"))
+        }
+    )
+    return [one for one in cheap_findings(settings, environment) if one.level != "ok"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        BY_HAND,
+        {"AzureWebJobsStorage__accountName": "x", "WEBSITE_SKU": "FlexConsumption"}
+        | {"PYTHON_THREADPOOL_THREAD_COUNT": "20"},
+    ],
+)
+def test_what_fits_raises_no_finding(environment: dict[str, str]) -> None:
+    assert cheap(environment) == []
+
+
+@pytest.mark.parametrize(
+    ("shards", "where"),
+    [("1", "AzureWebJobsStorage"), ("4", "AzureWebJobsStorage, in 4 shards")],
+)
+def test_it_is_told_where_records_go(shards: str, where: str) -> None:
+    environment = {"FlowLogs": AZURE, "AzureWebJobsStorage": AZURE, "FLOWLOG_SHARDS": shards}
+    what = f"The settings are valid: records go from FlowLogs to queue flowlog-records of {where}"
+    found = cheap_findings(Settings.from_environment(environment), environment)
+    assert Finding("ok", what) in found
+
+
+def test_flex_consumption_has_no_polling() -> None:
+    in_azure = {"WEBSITE_SKU": "FlexConsumption", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
+    assert cheap(BY_HAND | in_azure) == [
+        Finding(
+            "fault",
+            "FLOWLOG_TRIGGER_SOURCE is LogsAndContainerScan, which the Flex Consumption plan does "
+            "not support: the app receives no events",
+            "Set FLOWLOG_TRIGGER_SOURCE to EventGrid and add event subscriptions to each account",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "UseDevelopmentStorage=true",
+        "AccountName=x;AccountKey=eA==;BlobEndpoint=http://localhost:10000/x",
+        "AccountName=x;AccountKey=eA==;BlobEndpoint=http://azurite:10000/devstoreaccount1",
+    ],
+)
+def test_an_emulator_sends_no_events(connection: str) -> None:
+    assert cheap({"AzureWebJobsStorage": "x", "FlowLogs": connection}) == [
+        Finding(
+            "fault",
+            "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends "
+            "no events",
+            "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
+        )
+    ]
+
+
+def test_events_do_not_find_a_machine_by_themselves() -> None:
+    (finding,) = cheap({"AzureWebJobsStorage": "x"})
+    assert finding.level == "warning"
+    assert finding.what.startswith("FLOWLOG_TRIGGER_SOURCE is EventGrid, but this machine is not")
+
+
+def test_the_host_has_settings_of_its_own() -> None:
+    environment = {"FUNCTIONS_WORKER_RUNTIME": "node", "WEBSITE_INSTANCE_ID": "1"}
+    assert [
+        (one.level, re.split("[.:]", one.what)[0], one.to_do) for one in cheap(environment)
+    ] == [
+        (
+            "fault",
+            "FUNCTIONS_WORKER_RUNTIME is node",
+            "Set it to python. On Flex Consumption, remove it",
+        ),
+        (
+            "warning",
+            "AzureWebJobsStorage is not set",
+            "Set AzureWebJobsStorage to a connection string. To use an identity instead, set "
+            "AzureWebJobsStorage__blobServiceUri, __queueServiceUri and __tableServiceUri",
+        ),
+        ("warning", "PYTHON_THREADPOOL_THREAD_COUNT is not set", "Set it to 20"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("http", "source", "finding"),
+    [
+        (
+            {"FlowLogs": f"DefaultEndpointsProtocol=http;{AZURE}"},
+            "LogsAndContainerScan",
+            Finding(
+                "fault",
+                "FlowLogs uses http, which storage accounts refuse by default",
+                "Write https in FlowLogs",
+            ),
+        ),
+        (
+            {
+                "FLOWLOG_SOURCES": "Flows",
+                "Flows__blobServiceUri": "http://logs.blob.core.windows.net",
+                "Flows__queueServiceUri": "https://logs.queue.core.windows.net",
+            },
+            "EventGrid",
+            Finding(
+                "fault",
+                "Flows uses http, over which the SDK sends no token",
+                "Write https in the addresses Flows__blobServiceUri, __queueServiceUri and so on",
+            ),
+        ),
+    ],
+)
+def test_http_is_refused(http: dict[str, str], source: str, finding: Finding) -> None:
+    on_azure = {"WEBSITE_INSTANCE_ID": "1", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
+    assert cheap(BY_HAND | on_azure | http | {"FLOWLOG_TRIGGER_SOURCE": source}) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("setting", "module", "extra"),
+    [
+        ("FLOWLOG_TRAFFIC_RULE", "azure.monitor.ingestion", "traffic"),
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            "azure.monitor.opentelemetry.exporter",
+            "telemetry",
+        ),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.exporter.otlp.json.http", "telemetry"),
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "opentelemetry.sdk.metrics", "telemetry"),
+    ],
+)
+def test_a_package_that_a_setting_needs_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, setting: str, module: str, extra: str
+) -> None:
+    environment = BY_HAND | {setting: "dcr-1"}
+    if setting == "FLOWLOG_TRAFFIC_RULE":
+        environment["FLOWLOG_TRAFFIC_ENDPOINT"] = "https://x.example"
+    assert cheap(environment) == []
+    monkeypatch.setitem(sys.modules, module, None)
+    assert cheap(BY_HAND) == []
+    assert cheap(environment) == [
+        Finding(
+            "warning",
+            f"{setting} is set, but the package for it is not installed (no module {module})",
+            f"pip install 'flowlog[{extra}]'",
+        )
+    ]
+
+
+def test_the_log_is_told_once_what_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    environment = {"FlowLogs": "UseDevelopmentStorage=true", "AzureWebJobsStorage": AZURE}
+    caplog.set_level("INFO")
+    tell = ToldOnce(Settings.from_environment(environment), environment)
+    threads = [Thread(target=tell) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        (
+            "ERROR",
+            "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends "
+            "no events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
+        ),
+    ]

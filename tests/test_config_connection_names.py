@@ -1,0 +1,121 @@
+"""Which names the Functions host can use for a source, and what else it would read instead."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowlog_core.config.connection_names import (
+    breaks_sections,
+    is_connection_name,
+    read_instead,
+    same_but_for_case,
+    taken_by_host,
+)
+from flowlog_core.config.settings import Settings
+from flowlog_core.errors import SettingsError
+
+DEVELOPMENT = "UseDevelopmentStorage=true"
+
+
+@pytest.mark.parametrize("name", ["a", "FlowLogs", "west_2", "a__b", "a_", "AzureWebJobsStorage"])
+def test_a_name_is_letters_digits_and_underscores(name: str) -> None:
+    assert is_connection_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "1st", "_a", "a-b", "a b", "a\n", "é", "a.b"])
+def test_other_names_are_none(name: str) -> None:
+    assert not is_connection_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"), [("a_b", False), ("ab", False), ("a__b", True), ("ab_", True)]
+)
+def test_two_underscores_separate_the_parts_of_a_setting(name: str, breaks: bool) -> None:
+    """As .NET reads environment variables: `ab___blobServiceUri` is `ab:_blobServiceUri`."""
+    assert breaks_sections(name) is breaks
+
+
+# https://learn.microsoft.com/azure/azure-functions/functions-app-settings
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "AzureWebJobsStorage",
+        "AzureWebJobsDashboard",
+        "AzureWebJobsFeatureFlags",
+        "AzureWebJobsSecretStorageType",
+        "AzureWebJobsSecretStorageSas",
+        "AzureWebJobsSecretStorageKeyVaultUri",
+        "AzureWebJobsSecretStorageKeyVaultClientId",
+        "AzureWebJobsSecretStorageKeyVaultClientSecret",
+        "AzureWebJobsSecretStorageKeyVaultTenantId",
+        "AzureWebJobsDisableHomepage",
+        "AzureWebJobsDotNetReleaseCompilation",
+        "AzureWebJobsKubernetesSecretName",
+    ],
+)
+def test_the_documented_settings_of_the_host_take_a_name(setting: str) -> None:
+    name = setting.removeprefix("AzureWebJobs")
+    assert taken_by_host(name) == setting
+    assert taken_by_host(name.upper()) == f"AzureWebJobs{name.upper()}"
+    assert taken_by_host(f"{name}2") is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "found"),
+    [
+        ("AzureWebJobsWest", True),
+        ("azurewebjobsWEST", True),
+        ("AzureWebJobsWest__blobServiceUri", True),
+        ("ConnectionStrings__West", True),
+        ("ConnectionStrings:West", True),
+        ("ConnectionStrings__AzureWebJobsWest", True),
+        ("CUSTOMCONNSTR_West", True),
+        ("West", False),
+        ("West__blobServiceUri", False),
+        ("AzureWebJobsWest2", False),
+        ("AzureWebJobs.West.Disabled", False),
+        ("ConnectionStrings__West2", False),
+    ],
+)
+def test_what_the_host_reads_before_a_setting(setting: str, found: bool) -> None:
+    assert read_instead("West", ["West", "PATH", setting]) == (setting if found else None)
+
+
+def test_names_that_differ_in_case_alone_are_one() -> None:
+    assert same_but_for_case(["west", "east", "WEST", "West", "east"]) == [
+        ("west", "WEST"),
+        ("west", "West"),
+    ]
+
+
+def faults(sources: str, **settings: str) -> tuple[str, ...]:
+    environment = {"AzureWebJobsStorage": DEVELOPMENT, "FLOWLOG_SOURCES": sources, **settings}
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment(environment)
+    return tuple(refused.value.faults)
+
+
+def test_the_app_refuses_a_source_whose_settings_the_host_does_not_read() -> None:
+    """With `Storage` the host watches the state account, and drops every event of the source."""
+    assert faults("Storage", Storage=DEVELOPMENT) == (
+        "FLOWLOG_SOURCES: 'Storage' cannot be used: the Functions host reads the setting "
+        "AzureWebJobsStorage first, and so the wrong account. Choose another name",
+    )
+
+
+def test_the_app_refuses_sources_that_are_one_to_the_host() -> None:
+    assert faults("west,WEST", west=DEVELOPMENT, WEST=DEVELOPMENT) == (
+        "FLOWLOG_SOURCES: 'west' and 'WEST' are one name to the Functions host, which ignores case "
+        "and refuses the functions of both. Give each a name of its own",
+    )
+
+
+@pytest.mark.parametrize("name", ["a__b", "ab_"])
+def test_the_app_refuses_a_name_that_breaks_the_identity_form_alone(name: str) -> None:
+    uris = {f"{name}__{s}ServiceUri": f"https://x.{s}.core.windows.net" for s in ("blob", "queue")}
+    assert faults(name, **uris) == (
+        f"FLOWLOG_SOURCES: '{name}' contains __ or ends in _, so the Functions host cannot find "
+        f"{name}__blobServiceUri and so on. Choose another name",
+    )
+    strings = {"AzureWebJobsStorage": DEVELOPMENT, "FLOWLOG_SOURCES": name, name: DEVELOPMENT}
+    assert [source.name for source in Settings.from_environment(strings).sources] == [name]

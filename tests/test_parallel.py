@@ -1,0 +1,85 @@
+"""Several calls at a time: a bound, all done, and errors that come out after the last has ended."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from flowlog_core.parallel import Parallel
+
+
+@pytest.fixture
+def parallel() -> Iterator[Parallel]:
+    pool = Parallel(4)
+    yield pool
+    pool.close()
+
+
+def test_everything_is_done_once(parallel: Parallel) -> None:
+    done: list[int] = []
+    assert parallel(range(100), done.append) == 100
+    assert sorted(done) == list(range(100))
+
+
+def test_as_many_as_allowed_are_under_way_and_never_more(parallel: Parallel) -> None:
+    lock, now, most = threading.Lock(), 0, 0
+    full = threading.Barrier(4)
+
+    def work(item: int) -> None:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        if item < 4:
+            full.wait(10)  # passes only if four are under way together
+        with lock:
+            now -= 1
+
+    parallel(range(40), work)
+    assert most == 4
+
+
+def test_items_are_drawn_only_when_there_is_room(parallel: Parallel) -> None:
+    """So a large gap's messages are never all in memory."""
+    done: list[int] = []
+    ahead: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(200):
+            ahead.append(item + 1 - len(done))
+            yield item
+
+    parallel(items(), done.append)
+    assert sorted(done) == list(range(200))
+    assert max(ahead) <= 4
+
+
+def test_an_error_comes_out_after_everything_under_way_has_ended(parallel: Parallel) -> None:
+    ended: list[int] = []
+    started = threading.Barrier(3)
+
+    def work(item: int) -> None:
+        if item < 3:
+            started.wait(10)
+        if item == 0:
+            raise ValueError("no")
+        ended.append(item)
+
+    with pytest.raises(ValueError, match="no"):
+        parallel(range(3), work)
+    assert sorted(ended) == [1, 2]
+
+
+def test_what_drawing_raises_comes_out_and_what_was_drawn_is_done(parallel: Parallel) -> None:
+    done: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise KeyError("drawing")
+
+    with pytest.raises(KeyError):
+        parallel(items(), done.append)
+    assert sorted(done) == [1, 2]

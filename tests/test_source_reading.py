@@ -1,0 +1,86 @@
+"""Reading what was appended: every byte once, one version at a time, rewritings noticed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoints.checkpoint import Progress, seam_of
+from flowlog_core.errors import (
+    BlobDeleted,
+    BlobGrew,
+    BlobRewritten,
+    Conflict,
+    NotAllowed,
+    StorageError,
+)
+from flowlog_core.source.reading import Chunk, LogReader, Slice, read_appended
+from flowlog_core.testing.memory import MemoryBlobs, some_blob
+
+BLOB = some_blob()
+
+
+def since(content: bytes, offset: int) -> Progress:
+    return Progress(offset=offset, seam=seam_of(content[:offset]))
+
+
+def holding(content: bytes) -> MemoryBlobs:
+    blobs = MemoryBlobs()
+    blobs.put(BLOB, content)
+    return blobs
+
+
+@given(st.binary(min_size=1, max_size=400), st.data(), st.integers(64, 200))
+def test_chunks_are_what_follows_the_offset(content: bytes, data: st.DataObject, size: int) -> None:
+    offset = data.draw(st.integers(0, len(content)))
+    blobs = holding(content)
+    chunks = list(read_appended(blobs, BLOB, since(content, offset), size))
+    assert b"".join(chunk.data for chunk in chunks) == content[offset:]
+    assert [c.before for c in chunks] == [content[max(0, offset - 64) : offset]] + [b""] * (
+        len(chunks) - 1
+    )
+    assert [c.is_last for c in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert {c.etag for c in chunks} == {"version-1"}
+    assert blobs.read_bytes == len(content) - max(0, offset - 64)
+
+
+def test_an_empty_blob_is_one_empty_chunk() -> None:
+    assert list(read_appended(holding(b""), BLOB, Progress())) == [Chunk(b"", b"", "", 0)]
+
+
+@pytest.mark.parametrize("now", [b"", b"x" * 50, b"x" * 99, b"y" * 200])
+def test_other_bytes_before_the_offset_are_a_rewriting(now: bytes) -> None:
+    before = b"x" * 99 + b"!"
+    with pytest.raises(BlobRewritten):
+        list(read_appended(holding(now), BLOB, since(before, 100)))
+
+
+def test_a_blob_that_is_committed_anew_between_chunks_is_begun_again() -> None:
+    blobs = holding(b"x" * 200)
+    chunks = read_appended(blobs, BLOB, Progress(), 100)
+    first = next(chunks)
+    blobs.put(BLOB, b"x" * 300)
+    with pytest.raises(BlobGrew):
+        next(chunks)
+    assert first == Chunk(b"x" * 100, b"", "version-1", 100)
+
+
+def test_a_deleted_blob_is_said_to_be_deleted() -> None:
+    blobs = holding(b"x")
+    blobs.delete(BLOB)
+    with pytest.raises(BlobDeleted):
+        list(read_appended(blobs, BLOB, Progress()))
+
+
+@pytest.mark.parametrize("kind", [NotAllowed, Conflict])
+def test_other_errors_pass_through(kind: type[StorageError]) -> None:
+    """Among them a 409 to a read that names no version, of an archived blob say: it may stay so."""
+
+    class Refusing(LogReader):
+        def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+            raise kind(f"{blob} {start} {max_bytes} {etag}")
+
+    with pytest.raises(kind):
+        list(read_appended(Refusing(), BLOB, Progress()))

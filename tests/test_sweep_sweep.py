@@ -1,0 +1,683 @@
+"""The sweep: finds what is behind, only that, in bounded time, one at a time, nothing for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from itertools import cycle
+from typing import Any
+
+import pytest
+from support import records_in, tuple_of
+
+from flowlog_core.blob import BlobRef, LogBlob, Position
+from flowlog_core.checkpoints.checkpoint import Failure, checkpoint_key
+from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
+from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.parallel import Parallel
+from flowlog_core.source.listing import Page
+from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
+from flowlog_core.sweep.report import SweepReport
+from flowlog_core.sweep.sweep import Sweep, SweepOptions, try_again_at
+from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
+from flowlog_core.testing.memory import (
+    EPOCH,
+    ManualClock,
+    MemoryBlobs,
+    MemoryCheckpoints,
+    MemoryCursors,
+    MemoryDeadLetters,
+    MemorySink,
+    by_code_point,
+    hierarchical,
+)
+
+HOUR = timedelta(hours=1)
+START_S = 30 * 24 * 3600.0
+NOW = EPOCH + timedelta(seconds=START_S)
+LOGS = Container("account", "logs")
+
+
+def blob_at(
+    hours_ago: int, number: int = 1, *, container: Container = LOGS, resource: str = ""
+) -> BlobRef:
+    interface = Interface.nsg(number)
+    interface = replace(interface, name=resource or interface.name)
+    log = LogBlob.parse(interface.blob_name(NOW - hours_ago * HOUR))
+    assert log is not None
+    return BlobRef(*container, log)
+
+
+@dataclass
+class FussySink(MemorySink):
+    """Refuses what comes from some blobs."""
+
+    refused: set[str] = field(default_factory=set)
+    error: Exception = field(default_factory=lambda: Unavailable("busy"))
+
+    def send(self, messages: Iterable[Any]) -> int:
+        taken = list(messages)
+        if any(message.id.split(".")[0] in self.refused for message in taken):
+            raise self.error
+        return super().send(taken)
+
+
+class World:
+    """Storage on one clock, and a generator for what is in it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock(START_S)
+        self.blobs = MemoryBlobs(self.clock, blobs_a_page=4)
+        self.checkpoints = MemoryCheckpoints(self.clock)
+        self.cursors = MemoryCursors(self.clock)
+        self.sink = FussySink()
+        self.letters = MemoryDeadLetters()
+        self.pipeline = Pipeline(
+            self.blobs, self.checkpoints, self.sink, self.letters, 180, self.clock
+        )
+        self._generator = FlowLogGenerator(1)
+        self.written: dict[BlobRef, list[str]] = {}
+        self._content: dict[BlobRef, list[Any]] = {}
+
+    def append(self, blob: BlobRef) -> None:
+        entry = self._generator.entry("nsg2", Interface.nsg(), blob.log.hour, 2)
+        self._content.setdefault(blob, []).append(entry)
+        self.written.setdefault(blob, []).extend(entry.tuples)
+        self.blobs.put(blob, document(self._content[blob]))
+
+    def refuse(self, *blobs: BlobRef) -> None:
+        self.sink.refused = {Position(blob).blob_digest for blob in blobs}
+
+    def sweep(self, *, stop: threading.Event | None = None, **options: Any) -> SweepReport:
+        parallel = Parallel(1)
+        wanted = SweepOptions(**{"containers": [LOGS], "hours": 24, **options})
+        try:
+            return Sweep(self.blobs, self.pipeline, self.cursors, wanted, parallel, stop).run()
+        finally:
+            parallel.close()
+
+    def use(self, blobs: MemoryBlobs | None = None, sink: FussySink | None = None) -> None:
+        """Other blobs or another sink from now on."""
+        self.blobs, self.sink = blobs or self.blobs, sink or self.sink
+        self.pipeline = replace(self.pipeline, reader=self.blobs, sink=self.sink)
+
+    def received(self) -> list[str]:
+        return [tuple_of(record) for record in records_in(self.sink.messages)]
+
+    def minutes_later(self, minutes: float = 5) -> None:
+        self.clock.sleep(minutes * 60)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_what_no_event_told_of_is_found_and_only_that(world: World) -> None:
+    told, untold, both = blob_at(0, 1), blob_at(1, 2), blob_at(2, 3)
+    for blob in (told, untold, both):
+        world.append(blob)
+    ingest(told, world.pipeline)
+    ingest(both, world.pipeline)
+    world.append(both)
+    world.minutes_later()
+    summary = world.sweep()
+    assert (summary.looked_at, summary.behind, summary.forwarded, summary.records) == (3, 2, 2, 4)
+    assert sorted(world.received()) == sorted(
+        t for all_of in world.written.values() for t in all_of
+    )
+    reads = world.blobs.calls["read"]
+    assert world.sweep().behind == 0
+    assert world.blobs.calls["read"] == reads
+
+
+def test_young_commits_are_left_to_their_events(world: World) -> None:
+    world.append(blob_at(0))
+    world.clock.sleep(119)
+    assert world.sweep().behind == 0
+    world.clock.sleep(2)
+    assert world.sweep().forwarded == 1
+
+
+def test_a_young_commit_to_an_old_hour_is_not_forgotten_when_its_event_is_lost(
+    world: World,
+) -> None:
+    """Such as one copied there: the next pass begins no later than with its hour."""
+    world.append(blob_at(9 * 24))
+    assert world.sweep(since=EPOCH).behind == 0
+    world.minutes_later()
+    assert world.sweep(since=EPOCH).forwarded == 1
+    world.minutes_later()
+    assert world.sweep(since=EPOCH).looked_at == 0
+
+
+def test_what_is_archived_is_told_and_left_alone_and_stops_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does it keep the window open: whoever rehydrates it asks for it again."""
+    archived, other, known = blob_at(9 * 24, 1), blob_at(9 * 24, 2), blob_at(1, 3)
+    for blob in (archived, other, known):
+        world.append(blob)
+    ingest(known, world.pipeline)
+    world.blobs.archive(archived)
+    world.blobs.archive(known)
+    world.minutes_later()
+    summary = world.sweep(since=EPOCH)
+    assert (summary.behind, summary.forwarded, summary.archived) == (1, 1, 1)
+    assert (summary.archived_example, summary.failed) == (str(archived), 0)
+    assert (
+        "1 blobs have new data but are in the archive tier and cannot be read, for example "
+        f"{archived}" in caplog.messages
+    )
+    assert world.sweep(since=EPOCH).looked_at == 1
+    world.blobs.rehydrate(archived)
+    assert world.sweep(since=EPOCH - HOUR).forwarded == 1
+    assert len(world.received()) == len(set(world.received())) == 6
+
+
+def test_older_hours_are_not_looked_at_unless_asked_for_once(world: World) -> None:
+    world.append(blob_at(24))
+    world.append(blob_at(25))
+    world.append(blob_at(500))
+    world.minutes_later()
+    assert world.sweep().forwarded == 1
+    since = NOW - 500 * HOUR
+    assert world.sweep(since=since).forwarded == 2
+    looked_at = world.sweep(since=since).looked_at
+    assert looked_at == 1  # it was asked for once
+    world.append(blob_at(600))
+    world.minutes_later()
+    assert world.sweep(since=NOW - 600 * HOUR).forwarded == 1  # asked for something else
+
+
+def test_no_hour_is_left_out_after_the_app_stood_still_for_days(world: World) -> None:
+    world.minutes_later()
+    world.sweep()
+    missed = blob_at(-30)  # thirty hours from now
+    world.minutes_later(30 * 60 + 30)
+    world.append(missed)
+    world.minutes_later(5 * 24 * 60)
+    assert world.sweep().forwarded == 1
+    assert world.sweep().looked_at == 0
+
+
+def test_a_sweep_whose_time_is_up_is_carried_on_by_the_next(world: World) -> None:
+    blobs = [blob_at(hours, number) for hours in range(3) for number in range(1, 4)]
+    for blob in blobs:
+        world.append(blob)
+    world.minutes_later()
+
+    class Slow(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            world.clock.sleep(60)
+            return super().send(messages)
+
+    world.pipeline = Pipeline(
+        world.blobs, world.checkpoints, slow := Slow(), world.letters, 180, world.clock
+    )
+    sweeps = [world.sweep(max_s=120) for _ in range(5)]
+    assert [sweep.forwarded for sweep in sweeps] == [2, 2, 2, 2, 1]
+    assert [sweep.is_whole for sweep in sweeps] == [False, False, False, False, True]
+    assert len(slow.messages) == len(blobs)
+    assert world.sweep().behind == 0
+
+
+def test_a_blob_that_fails_keeps_no_other_from_its_turn_and_waits_longer_each_time(
+    world: World,
+) -> None:
+    bad, good = blob_at(1, 1), blob_at(1, 2)
+    world.append(bad)
+    world.append(good)
+    world.refuse(bad)
+    world.minutes_later()
+    summary = world.sweep()
+    assert (summary.forwarded, summary.failed) == (1, 1)
+    assert world.received() == world.written[good]
+    found = world.checkpoints.get(checkpoint_key(bad)).checkpoint
+    assert found is not None
+    assert found.failure == Failure(1, NOW + timedelta(minutes=5), "busy")
+    attempts = 0
+    for _ in range(60):
+        world.minutes_later(1)
+        attempts += world.sweep().failed
+    assert attempts == 8  # after 1, 2, 4 and 8 minutes, then every 10
+    world.refuse()
+    world.minutes_later(10)
+    assert world.sweep().forwarded == 1
+    assert sorted(world.received()) == sorted(world.written[good] + world.written[bad])
+
+
+def test_a_failing_blob_is_never_skipped_for_ever_however_old_it_gets(world: World) -> None:
+    bad = blob_at(1)
+    world.append(bad)
+    world.refuse(bad)
+    for _ in range(20):
+        world.minutes_later(6 * 60)
+        world.sweep()
+    world.refuse()
+    world.minutes_later(6 * 60)
+    assert world.sweep().forwarded == 1
+    world.minutes_later()
+    assert world.sweep().looked_at == 0
+
+
+@pytest.mark.parametrize("error", [NotAllowed("no"), ZeroDivisionError("a fault of ours")])
+def test_any_kind_of_failure_is_counted_and_goes_no_further(world: World, error: Exception) -> None:
+    world.append(blob_at(1, 1))
+    world.append(blob_at(1, 2))
+    world.sink.error = error
+    world.refuse(blob_at(1, 1))
+    world.minutes_later()
+    summary = world.sweep()
+    assert (summary.forwarded, summary.failed) == (1, 1)
+
+
+def test_a_failing_blob_waits_at_most_ten_minutes_and_a_refused_one_six_hours() -> None:
+    attempts = (1, 2, 3, 4, 5, 9, 10, 5000)
+    for is_refused, minutes in (
+        (False, (1, 2, 4, 8, 10, 10, 10, 10)),
+        (True, (1, 2, 4, 8, 16, 256, 360, 360)),
+    ):
+        waits = [try_again_at(Failure(n, NOW, "", is_refused)) - NOW for n in attempts]
+        assert waits == [timedelta(minutes=m) for m in minutes]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Unavailable("503"),
+        NotAllowed("403"),
+        NotFound("404"),
+        Contention("again"),
+        MemoryError("a fault of this machine's"),
+    ],
+)
+def test_everything_is_forwarded_within_15_minutes_of_an_outages_end(
+    world: World, error: Exception
+) -> None:
+    """Half a day long, with a blob for each hour, and the host's tries of each event."""
+    world.sink.error = error
+    blobs = []
+    for hour in range(12):
+        blobs.append(blob_at(-hour))
+        world.append(blobs[-1])
+        world.refuse(*blobs)
+        for _ in range(5):
+            with pytest.raises(type(error)):
+                ingest(blobs[-1], world.pipeline)
+        for _ in range(12):
+            world.minutes_later()
+            world.sweep()
+    world.refuse()
+    for _ in range(3):
+        world.minutes_later()
+        world.sweep()
+    assert sorted(world.received()) == sorted(t for one in world.written.values() for t in one)
+
+
+def test_an_outage_of_seconds_with_many_events_holds_nothing_back(world: World) -> None:
+    """Three events of five tries each count as one attempt, not as 15."""
+    last_of_its_hour = blob_at(0)
+    world.append(last_of_its_hour)
+    world.refuse(last_of_its_hour)
+    for _ in range(15):
+        with pytest.raises(Unavailable):
+            ingest(last_of_its_hour, world.pipeline)
+        world.clock.sleep(1)
+    world.refuse()
+    world.minutes_later()
+    assert world.sweep().forwarded == 1
+
+
+def test_what_is_refused_for_what_it_is_waits_longer_each_time(world: World) -> None:
+    blob = blob_at(1)
+    world.append(blob)
+    world.sink.error = Refused("400 InvalidInput")
+    world.refuse(blob)
+    failed = 0
+    for _ in range(24 * 12):
+        world.minutes_later()
+        failed += world.sweep().failed
+    # After 5, 10, 15, 20, 30, 50, 85, 150, 280, 540, 900 and 1260 of the 1440 minutes.
+    assert failed == 12
+
+
+def test_only_one_sweep_runs_at_a_time(world: World) -> None:
+    world.append(blob_at(1))
+    world.minutes_later()
+    inner: list[SweepReport] = []
+
+    class Nested(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            inner.append(world.sweep())
+            return super().send(messages)
+
+    world.pipeline = Pipeline(
+        world.blobs, world.checkpoints, Nested(), world.letters, 180, world.clock
+    )
+    assert world.sweep().forwarded == 1
+    assert inner == [SweepReport(is_whole=False)]
+    stored = world.cursors.get(LOGS).cursor
+    assert stored is not None
+    assert (stored.owner, stored.owned_until) == ("", None)
+
+
+def test_a_sweep_that_died_is_taken_over_where_it_was(world: World) -> None:
+    for number in range(1, 7):
+        world.append(blob_at(1, number))
+    world.minutes_later()
+
+    class Dies(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            if len(self.messages) == 5:
+                world.cursors.put = lost  # type: ignore[method-assign, assignment]
+                raise KeyboardInterrupt
+            return super().send(messages)
+
+    def lost(*_: object) -> Any:
+        raise Unavailable("gone")
+
+    alive = world.cursors.put
+    world.use(sink=Dies())
+    with pytest.raises(KeyboardInterrupt):
+        world.sweep()
+    world.cursors.put = alive  # type: ignore[method-assign]
+    assert world.sweep() == SweepReport(is_whole=False)  # its lease has to run out
+    world.minutes_later(4)
+    world.use(sink=FussySink())
+    report = world.sweep()
+    # Five were forwarded and their folders done; the sixth has one of its own.
+    assert (report.looked_at, report.forwarded) == (1, 1)
+
+
+@pytest.mark.parametrize("answer", ["save", "release"])
+def test_a_write_of_the_cursor_whose_answer_was_lost_is_recognised(
+    world: World, answer: str
+) -> None:
+    """The SDK tries again by itself, and its second try meets the first one's ETag."""
+    put = world.cursors.put
+    lost: list[Cursor] = []
+
+    def twice(container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        stored = put(container, cursor, etag)
+        if not lost and bool(cursor.owner) == (answer == "save") and etag:
+            lost.append(cursor)
+            return put(container, cursor, etag)
+        return stored
+
+    world.append(blob_at(1))
+    world.minutes_later()
+    world.cursors.put = twice  # type: ignore[method-assign]
+    assert world.sweep().is_whole
+    assert lost
+    stored = world.cursors.get(LOGS).cursor
+    assert stored is not None
+    assert (stored.owner, stored.is_over) == ("", True)
+
+
+def test_a_sweep_whose_cursor_was_taken_over_ends_there(world: World) -> None:
+    for number in range(1, 9):
+        world.append(blob_at(1, number))
+    world.minutes_later()
+
+    class StandsStill(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            if not self.messages:
+                world.clock.sleep(181)
+                found = world.cursors.get(LOGS)
+                assert found.cursor is not None
+                other = replace(found.cursor, owner="other")
+                world.cursors.put(LOGS, other, found.etag)
+            return super().send(messages)
+
+    world.use(sink=StandsStill())
+    report = world.sweep()
+    assert (report.is_whole, report.forwarded) == (False, 1)
+    stored = world.cursors.get(LOGS).cursor
+    assert stored is not None
+    assert stored.owner == "other"
+
+
+def test_what_makes_no_entry_long_after_its_hour_is_a_dead_letter(world: World) -> None:
+    blob = blob_at(1)
+    world.append(blob)
+    world.blobs.put(blob, b'{"records":[{"time":"cut off')
+    world.minutes_later()
+    world.sweep()
+    assert world.letters.letters == {}
+    world.minutes_later(90)
+    assert world.sweep().behind == 0
+    world.minutes_later(60)
+    assert world.sweep().dead_letters == 1
+    (letter,) = world.letters.letters.values()
+    assert letter.raw == b'{"time":"cut off'
+    world.minutes_later()
+    assert world.sweep().behind == 0
+
+
+def test_empty_blobs_and_missing_containers_are_nothing_to_do(world: World) -> None:
+    world.blobs.put(blob_at(1), b"")
+    world.minutes_later()
+    containers = [Container("account", "absent"), LOGS]
+    assert world.sweep(containers=containers) == SweepReport(looked_at=1)
+
+
+def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_turn(
+    world: World,
+) -> None:
+    world.append(blob_at(1))
+    world.minutes_later()
+    page = world.blobs.page
+
+    def forbidden(account: str, container: str, prefix: str, **options: Any) -> Page:
+        if container == "forbidden":
+            raise NotAllowed("403")
+        return page(account, container, prefix, **options)
+
+    world.blobs.page = forbidden  # type: ignore[method-assign]
+    containers = [Container("account", "forbidden"), LOGS]
+    report = world.sweep(containers=containers)
+    assert (report.failed, report.forwarded) == (1, 1)
+    # No hour is left out once it can be listed again, however long that takes.
+    world.append(blob_at(0, container=containers[0]))
+    for _ in range(30):
+        world.minutes_later(60)
+        world.sweep(containers=containers)
+    world.blobs.page = page  # type: ignore[method-assign]
+    world.minutes_later()
+    assert world.sweep(containers=containers).forwarded == 1
+
+
+def test_a_look_at_all_needs_no_memory_and_leaves_nothing_out(world: World) -> None:
+    for hours_ago in (0, 30, 3000):
+        world.append(blob_at(hours_ago))
+    parallel = Parallel(2)
+    options = SweepOptions([LOGS], 0, untouched_for_s=0)
+    report = Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+    parallel.close()
+    assert (report.forwarded, report.is_whole) == (3, True)
+    assert world.cursors.get(LOGS).cursor is None
+
+
+# The order of listings, and their pages.
+
+
+@pytest.mark.parametrize("order", [by_code_point, hierarchical])
+@pytest.mark.parametrize("before_time_is_up", range(1, 6))
+def test_a_sweep_that_ends_anywhere_passes_over_nothing(
+    world: World, order: Callable[[str], str], before_time_is_up: int
+) -> None:
+    """With a hierarchical namespace WEB/ is listed before WEB-2/."""
+    world.blobs.order, world.blobs.blobs_a_page = order, 5000
+    for resource in ("WEB", "WEB-2"):
+        for hours_ago in range(1, 4):
+            world.append(blob_at(hours_ago, resource=resource))
+    world.minutes_later()
+
+    class Slow(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            world.clock.sleep(60)
+            return super().send(messages)
+
+    world.use(sink=Slow())
+    forwarded, is_whole = 0, False
+    while not is_whole:  # one pass
+        report = world.sweep(max_s=60 * before_time_is_up)
+        forwarded, is_whole = forwarded + report.forwarded, report.is_whole
+    assert forwarded == 6
+    assert sorted(world.received()) == sorted(t for one in world.written.values() for t in one)
+
+
+def test_a_page_that_is_short_or_empty_and_carries_a_marker_is_not_the_end(world: World) -> None:
+    for hours_ago in range(5):
+        world.append(blob_at(hours_ago))
+    world.minutes_later()
+    sizes = cycle((0, 1, 0, 2))
+    world.blobs.odd_page = lambda: next(sizes)
+    assert world.sweep().forwarded == 5
+
+
+# Time.
+
+
+class SlowBlobs(MemoryBlobs):
+    """Every page takes a second."""
+
+    def page(self, *arguments: Any, **options: Any) -> Page:
+        assert isinstance(self.clock, ManualClock)
+        self.clock.sleep(1)
+        return super().page(*arguments, **options)
+
+
+def slow_container(world: World, resources: int) -> None:
+    """Much to list and little to forward: one blob an hour, of which the window holds two."""
+    world.use(blobs=SlowBlobs(world.clock, blobs_a_page=2))
+    for number in range(resources):
+        for hours_ago in (1, 2, 30, 31):
+            world.append(blob_at(hours_ago, resource=f"R{number}"))
+    world.minutes_later()
+
+
+def test_time_is_up_between_folders_and_pages_too(world: World) -> None:
+    slow_container(world, 50)
+    began_s = world.clock.monotonic()
+    first = world.sweep(max_s=60)
+    assert 60 <= world.clock.monotonic() - began_s < 62
+    sweeps = [first]
+    while not sweeps[-1].is_whole:
+        sweeps.append(world.sweep(max_s=60))
+    assert sum(sweep.forwarded for sweep in sweeps) == 100
+    assert 2 < len(sweeps) < 20
+
+
+def test_a_sweep_that_finds_nothing_in_its_time_gets_further_all_the_same(world: World) -> None:
+    """Finding the first blob takes longer than the limit; so does finding each of the others."""
+    slow_container(world, 6)
+    sweeps = [world.sweep(max_s=1)]
+    while not sweeps[-1].is_whole:
+        sweeps.append(world.sweep(max_s=1))
+        assert len(sweeps) < 50
+    assert sum(sweep.forwarded for sweep in sweeps) == 12
+
+
+@pytest.mark.parametrize("pages", range(1, 8))
+def test_a_sweep_that_is_told_to_stop_makes_no_further_call(world: World, pages: int) -> None:
+    slow_container(world, 50)
+    stop = threading.Event()
+    page = world.blobs.page
+
+    def stopping(*arguments: Any, **options: Any) -> Page:
+        assert not stop.is_set()
+        if world.blobs.calls["page"] + world.blobs.calls["folders"] == pages - 1:
+            stop.set()
+        return page(*arguments, **options)
+
+    world.blobs.page = stopping  # type: ignore[method-assign]
+    report = world.sweep(stop=stop)
+    assert (report.is_whole, report.forwarded) == (False, 0)
+
+
+def test_containers_take_turns_when_one_alone_takes_all_the_time(world: World) -> None:
+    other = Container("account", "other")
+    slow_container(world, 20)
+    world.append(blob_at(1, container=other))
+    world.minutes_later()
+    for _ in range(2):
+        world.sweep(containers=[LOGS, other], max_s=20)
+        world.minutes_later()
+    assert set(world.written[blob_at(1, container=other)]) <= set(world.received())
+
+
+# What is remembered, of which container.
+
+
+def test_deployments_that_share_a_state_table_do_not_forget_each_others_hours(
+    world: World,
+) -> None:
+    one, two = (Container("account", name) for name in ("one", "two"))
+    failing = blob_at(1, container=one)
+    world.append(failing)
+    world.refuse(failing)
+    world.minutes_later()
+    assert world.sweep(containers=[one], hours=2).failed == 1
+    for _ in range(12 * 24):  # the first deployment stands still for a day
+        world.minutes_later()
+        world.sweep(containers=[two], hours=2)
+    world.refuse()
+    assert world.sweep(containers=[one], hours=2).forwarded == 1
+
+
+def test_a_source_that_comes_back_is_swept_from_where_it_was_left(world: World) -> None:
+    one, two = (Container(account, "logs") for account in ("one", "two"))
+    world.minutes_later()
+    world.sweep(containers=[one, two], hours=2)
+    missed = blob_at(-1, container=one)
+    world.minutes_later(90)
+    world.append(missed)
+    for _ in range(24):
+        world.minutes_later(60)
+        world.sweep(containers=[two], hours=2)
+    assert world.sweep(containers=[two, one], hours=2).forwarded == 1
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_each_container_begins_once_with_the_window_of_the_cursor_they_shared(
+    world: World, is_over: bool
+) -> None:
+    began = NOW - 2 * HOUR
+    old, older = blob_at(30), blob_at(60)
+    world.cursors.shared = Cursor(
+        began, began - 24 * HOUR, oldest_unfinished=NOW - 40 * HOUR, is_over=is_over
+    )
+    other = Container("account", "other")
+    for blob in (old, older, blob_at(30, container=other), blob_at(60, container=other)):
+        world.append(blob)
+    world.minutes_later()
+    report = world.sweep(containers=[LOGS, other])
+    assert report.forwarded == (2 if is_over else 0)
+    assert world.cursors.shared is None
+    report = world.sweep(containers=[LOGS, other])
+    assert report.forwarded == (0 if is_over else 2)
+    late = Container("account", "late")
+    world.append(blob_at(30, container=late))
+    world.minutes_later()
+    assert world.sweep(containers=[LOGS, other, late]).looked_at == 0
+
+
+def test_outcomes_are_added_up() -> None:
+    summary = SweepReport()
+    summary.add(Outcome("forwarded", 1, 2, 3, 4, 5))
+    summary.add(Outcome("handed_over"))
+    summary.add(Outcome("claim_lost"))
+    summary.add(Outcome("deleted"))
+    assert summary == SweepReport(
+        forwarded=2,
+        left_to_others=2,
+        entries=1,
+        records=2,
+        dead_letters=4,
+        new_bytes=5,
+        is_whole=True,
+    )
