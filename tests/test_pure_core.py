@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = "blob connection_names parsing shards traffic"
+MODULES = """
+blob connection_names parsing schemas shape.aggregate shape.fields shape.keep_drop shards traffic
+"""
 
 
 @pytest.mark.parametrize("module", MODULES.split())

@@ -1,0 +1,31 @@
+"""Flow records in the schemas of others: pure mappings, each of one record to one event.
+
+docs/schemas.md has a table of each, with its source. A mapping takes a whole record, or the sum of
+a flow (`shape.aggregate`), and gives nested JSON without nulls. `row_of` makes it flat for a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from flowlog_core.schemas.asim import asim
+from flowlog_core.schemas.ecs import ecs
+from flowlog_core.schemas.flat import row_of
+from flowlog_core.schemas.ocsf import ocsf
+
+__all__ = ["SCHEMAS", "Mapped", "asim", "ecs", "flowlog", "ocsf", "row_of"]
+
+Mapped = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+def flowlog(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record as it is: docs/schema/flow-record.schema.json."""
+    return dict(record)
+
+
+SCHEMAS: Mapping[str, Mapped] = MappingProxyType(
+    {"flowlog": flowlog, "ecs": ecs, "ocsf": ocsf, "asim": asim}
+)
+"""By the name that the setting and the command line have for each."""

@@ -1,0 +1,110 @@
+"""Which fields of a record are sent: all, some by name, or `lean`.
+
+`lean` leaves out what a consumer knows without: nulls, and the three fields that the name of the
+blob, in every message's `source`, says already. `lean` and `restored` are exact opposites:
+`restored(lean(record, blob), blob)` is the record, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from flowlog_core.blob import LogBlob
+from flowlog_core.parsing.record import FIELDS
+from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
+from flowlog_core.shape.rule_text import Fault, FaultsError
+from flowlog_core.shape.rule_values import nearest
+
+Record = Mapping[str, Any]
+
+ALL, LEAN = "all", "lean"
+NAMES = (*FIELDS, *AGGREGATE_FIELDS)
+
+_CATEGORIES = {"nsg": "NetworkSecurityGroupFlowEvent", "vnet": "FlowLogFlowEvent"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What to send of each record: a preset, or names in order, with `id` always among them."""
+
+    names: tuple[str, ...] | None
+    """None with a preset."""
+    is_lean: bool = False
+
+    def __str__(self) -> str:
+        """As it is written in the setting: `Fields.parse(str(fields)) == fields`."""
+        if self.names is not None:
+            return ",".join(self.names)
+        return LEAN if self.is_lean else ALL
+
+    @classmethod
+    def parse(cls, text: str) -> Fields:
+        """`all` (as is the empty text), `lean`, or names of fields with commas between them.
+
+        Where `id` is not among the names it comes first. Raises `FaultsError`, a ValueError, with
+        every fault at its place.
+        """
+        if text.strip() in ("", ALL, LEAN):
+            return cls(None, text.strip() == LEAN)
+        names: list[str] = []
+        faults: list[Fault] = []
+        position = 1
+        for piece in text.split(","):
+            name = piece.strip()
+            if fault := _fault(name, names):
+                faults.append(Fault(position + len(piece) - len(piece.lstrip()), fault))
+            names.append(name)
+            position += len(piece) + 1
+        if faults:
+            raise FaultsError(faults)
+        return cls(tuple(names) if "id" in names else ("id", *names))
+
+    def select(self, record: Record, blob: str = "") -> dict[str, Any]:
+        """What is sent of the record; `blob` is the name of its blob, if the consumer gets that.
+
+        A named field that the record lacks (of a sum, where nothing was summed) is left out.
+        """
+        if self.names is not None:
+            return {name: record[name] for name in self.names if name in record}
+        return lean(record, blob) if self.is_lean else dict(record)
+
+
+def _fault(name: str, before: list[str]) -> str:
+    if not name:
+        return "expected the name of a field"
+    if name in (ALL, LEAN):
+        return f"{name} stands alone"
+    if name not in NAMES:
+        return f"there is no field {name!r}.{nearest(name, NAMES)}"
+    return f"{name} is named twice" if name in before else ""
+
+
+def lean(record: Record, blob: str = "") -> dict[str, Any]:
+    """The record without nulls, and without what the name of its blob says in the same letters.
+
+    Where the name says something else than null, the null stays, so that nothing is confused.
+    """
+    said = said_by(blob)
+    return {name: value for name, value in record.items() if value != said.get(name)}
+
+
+def restored(lean_record: Record, blob: str = "") -> dict[str, Any]:
+    """The whole record, in the order of `FIELDS`, of one that `lean` made with the same name."""
+    said = said_by(blob)
+    whole = {name: lean_record.get(name, said.get(name)) for name in FIELDS}
+    return {**whole, **{name: lean_record[name] for name in lean_record if name not in whole}}
+
+
+@lru_cache(maxsize=1024)
+def said_by(blob: str) -> Mapping[str, str]:
+    """What the name of a blob says of every record in it: category, resource and interface.
+
+    Empty where the name is not that of a flow log.
+    """
+    log = LogBlob.parse(blob)
+    if log is None:
+        return {}
+    return {"category": _CATEGORIES[log.kind], "resource_id": log.resource_id, "mac": log.mac}

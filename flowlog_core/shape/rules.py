@@ -1,0 +1,136 @@
+"""Rules that keep or drop flow records: what the settings and `--where` are written in.
+
+    parse("action=deny,dst_port=443,8000-8999;rule=DefaultRule_*").matches(record)
+
+The language is described in docs/rules.md, its grammar in `rule_text`, what it parses to in
+`terms`. One result, two ways to it: `matches` for a record, `given` and `compile` for many tuples
+of one group. The first decides what the group has in common once, the second what is left for each
+tuple from its fields as they stand in the log. `keep_drop.ByGroup` does both for a whole
+log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from flowlog_core.shape.evaluate import Spelled, Test, Values, all_of, test_of
+from flowlog_core.shape.rule_text import read_rules
+from flowlog_core.shape.rule_words import in_words
+from flowlog_core.shape.terms import Term
+
+Places = Sequence[str | Collection[str]]
+"""Which record field, or which several, each place holds."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Terms that must all hold; `str` gives the whole rule, also where some were decided."""
+
+    terms: tuple[Term, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Rules of which one must match. Without any, nothing matches."""
+
+    rules: tuple[Rule, ...]
+
+    def __str__(self) -> str:
+        """The text in its plainest form: `parse(str(rules)) == rules`."""
+        return "; ".join(map(str, self.rules))
+
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
+    def explain(self) -> str:
+        """The rules in words, one line a rule, for people who ask what theirs mean."""
+        return "\n".join(" and ".join(map(in_words, rule.terms)) for rule in self.rules)
+
+    def matches(self, record: Mapping[str, object]) -> bool:
+        """Whether a record matches; a field that it lacks is null."""
+        return self.first(record) is not None
+
+    def first(self, record: Mapping[str, object]) -> Rule | None:
+        """The first rule that a record matches."""
+        return self._first_of_values(tuple(map(record.get, self.reads)))
+
+    @cached_property
+    def _first_of_values(self) -> Callable[[Values], Rule | None]:
+        return self.compile_first(self.reads)
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The record fields that the rules look at, each once."""
+        terms = (term for rule in self.rules for term in rule.terms)
+        return tuple(dict.fromkeys(name for term in terms for name in term.query_field.reads))
+
+    def given(self, known: Mapping[str, object]) -> Rules:
+        """The same rules for records that have these values in common.
+
+        Terms that read nothing but `known` are decided here. A rule whose every term holds is left
+        without terms, and matches everything; a rule of which one does not is left out.
+        """
+        left = []
+        for rule in self.rules:
+            open_terms = []
+            for term in rule.terms:
+                reads = term.query_field.reads
+                if not all(name in known for name in reads):
+                    open_terms.append(term)
+                elif not test_of(term, dict(zip(reads, range(len(reads)), strict=True)), {})(
+                    [known[name] for name in reads]
+                ):
+                    break
+            else:
+                left.append(Rule(tuple(open_terms), rule.text))
+        return Rules(tuple(left))
+
+    def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
+        """A quick test of sequences of values, such as the fields of a tuple.
+
+        `places` says which record field each place holds (or which several: a VNet state is the
+        action too). A field in no place is null. Values are as in records or as in tuples, see
+        `accepted.accepted_by`; `spelled` translates those that differ, such as
+        `{"direction": {"I": "inbound", "O": "outbound"}, "encryption": {"": None}}`.
+        """
+        tests = [test for _, test in self._tests(places, spelled)]
+        if len(tests) == 1:
+            return tests[0]
+        return lambda values: any(test(values) for test in tests)
+
+    def compile_first(
+        self, places: Places, spelled: Spelled | None = None
+    ) -> Callable[[Values], Rule | None]:
+        """As `compile`, but it gives the first rule that matches, or None."""
+        tests = self._tests(places, spelled)
+
+        def first(values: Values) -> Rule | None:
+            for rule, test in tests:
+                if test(values):
+                    return rule
+            return None
+
+        return first
+
+    def _tests(self, places: Places, spelled: Spelled | None) -> list[tuple[Rule, Test]]:
+        at: dict[str, int] = {}
+        for place, names in enumerate(places):
+            for name in (names,) if isinstance(names, str) else names:
+                at[name] = place
+        return [
+            (rule, all_of([test_of(term, at, spelled or {}) for term in rule.terms]))
+            for rule in self.rules
+        ]
+
+
+def parse(text: str) -> Rules:
+    """Read rules. Raises `rule_text.FaultsError`, a ValueError, with every fault at its place."""
+    return Rules(
+        tuple(Rule(terms, ",".join(map(str, terms))) for terms in read_rules(text)),
+    )

@@ -1,0 +1,188 @@
+"""docs/schema: the JSON Schemas of records and messages, held against what is sent."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, FormatChecker
+from made_records import (
+    Record,
+    generated_entries,
+    hostile_entries,
+    hostile_records,
+    known_records,
+    records_of,
+    sample_entries,
+)
+from referencing import Registry, Resource
+from support import ROOT
+
+from flowlog_core.blob import BlobRef, LogBlob, Position
+from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.shape.aggregate import AGGREGATE_FIELDS, aggregate
+from flowlog_core.shape.fields import Fields
+from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.message import Encoding, messages_of
+
+SCHEMAS = {
+    name: json.loads((ROOT / "docs/schema" / name).read_bytes())
+    for name in ("flow-record.schema.json", "message.schema.json")
+}
+# As a reader finds them who has both in one folder.
+REGISTRY: Registry[Any] = Registry().with_resources(
+    (f"file:///schema/{name}", Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
+)
+FORMATS = FormatChecker(["ipv4", "ipv6"])
+
+
+def validator(reference: str) -> Draft202012Validator:
+    return Draft202012Validator(
+        {"$ref": f"file:///schema/{reference}"}, registry=REGISTRY, format_checker=FORMATS
+    )
+
+
+RECORD = validator("flow-record.schema.json")
+CHOSEN = validator("flow-record.schema.json#/$defs/chosen")
+MESSAGE = validator("message.schema.json")
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_they_are_schemas(name: str) -> None:
+    Draft202012Validator.check_schema(SCHEMAS[name])
+
+
+def test_the_schema_names_the_fields_in_their_order() -> None:
+    schema = SCHEMAS["flow-record.schema.json"]
+    assert (*schema["$defs"]["fields"]["properties"],) == (*FIELDS, *AGGREGATE_FIELDS)
+    assert (*schema["required"],) == FIELDS
+
+
+def test_every_record_of_captures_and_of_made_up_logs_is_valid() -> None:
+    for record in known_records():
+        RECORD.validate(record)
+
+
+@given(hostile_records())
+def test_every_record_is_valid_however_odd(record: Record) -> None:
+    RECORD.validate(record)
+
+
+@given(hostile_entries(max_tuples=3))
+def test_every_sum_is_valid(entry: Any) -> None:
+    for made in aggregate(records_of(entry)):
+        RECORD.validate(made)
+
+
+@given(hostile_records(), st.permutations(FIELDS), st.integers(0, len(FIELDS)))
+def test_every_choice_of_fields_is_valid(record: Record, names: list[str], count: int) -> None:
+    for text in ("lean", ",".join(names[:count])):
+        CHOSEN.validate(Fields.parse(text).select(record))
+
+
+WRONG: dict[str, list[Any]] = {
+    "id": [None, "x", "0123456789abcdef01234567.0.12", "0123456789abcdef01234567.0.12.0.sum"],
+    "time": [None, "2024-12-31T09:10:59Z", "2024-12-31 09:10:59.000Z", 5],
+    "log_time": [5],
+    "category": [None, "FlowEvent"],
+    "version": [None, 3, "4", 4.5, 1],
+    "resource_id": [5],
+    "target_resource_id": [5],
+    "mac": [5],
+    "rule": [["r"]],
+    "acl_id": [{}],
+    "src_ip": [None, "10.0.0.256", "host"],
+    "src_port": [None, -1, 65536, "443"],
+    "dst_ip": [None, "fe80::1%eth0"],
+    "dst_port": [None, 1.5],
+    "protocol": [None, "TCP", ""],
+    "protocol_number": [None, 256, "6"],
+    "direction": [None, "in"],
+    "action": [None, "drop", "allow"],
+    "state": ["closed"],
+    "encryption": ["", 5],
+    "packets_src_to_dst": [-1, 2**63, "1"],
+    "bytes_src_to_dst": [-1, 1.5],
+    "packets_dst_to_src": [2**63],
+    "bytes_dst_to_src": [-1],
+    "last_time": [None, "2024-12-31T09:10:59.000Z"],
+    "tuples": [0, 1],
+    "more": [None, "x"],
+}
+DENIED = {
+    "category": "FlowLogFlowEvent",
+    "flowLogVersion": 4,
+    "flowRecords": {
+        "flows": [
+            {
+                "flowGroups": [
+                    {"flowTuples": ["1735636259204,10.1.0.4,20.0.0.1,5,4,6,O,D,NX,0,0,0,0"]}
+                ]
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]]
+)
+def test_a_wrong_field_is_not_valid(name: str, value: Any) -> None:
+    (record,) = records_of(DENIED)
+    RECORD.validate(record)
+    assert not RECORD.is_valid(record | {name: value})
+
+
+def test_something_is_wrong_with_each_field() -> None:
+    assert set(WRONG) == {*FIELDS, *AGGREGATE_FIELDS, "more"}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_whole_record_lacks_nothing(name: str) -> None:
+    (record,) = records_of(DENIED)
+    del record[name]
+    assert not RECORD.is_valid(record)
+    assert CHOSEN.is_valid(record) is (name != "id")
+
+
+NAME = "a/b%d/PT1H.json"
+LOG = LogBlob("vnet", "/r", datetime(2026, 1, 1, tzinfo=UTC), "m", NAME)
+POSITION = Position(BlobRef("account", "container", LOG), generation=1, offset=12)
+
+
+def messages(entry: Any, encoding: Encoding = "json", limit: int = 65536) -> list[Any]:
+    """What a consumer finds in an entry's messages, by the plainest means."""
+    records = records_of(entry, f"{POSITION.entry_id}.")
+    lines = Lines.of(orjson.dumps(record).decode() for record in records)
+    made, too_large = messages_of(EntryRecords(POSITION, lines), encoding, limit)
+    assert not too_large
+    bodies = [base64.b64decode(message.text) for message in made]
+    return [json.loads(gzip.decompress(one) if encoding == "gzip" else one) for one in bodies]
+
+
+@pytest.mark.parametrize("encoding", ["json", "gzip"])
+def test_every_message_is_valid(encoding: Encoding) -> None:
+    parts = 0
+    for entry in (*sample_entries(), *generated_entries()):
+        for message in messages(entry, encoding, 2048):
+            MESSAGE.validate(message)
+            parts = max(parts, message["source"]["parts"])
+    assert parts > 1
+
+
+@pytest.mark.parametrize("name", ["schema", "id", "source", "count", "records"])
+def test_a_message_lacks_nothing(name: str) -> None:
+    (message,) = messages(DENIED)
+    assert MESSAGE.is_valid(message)
+    without = {key: value for key, value in message.items() if key != name}
+    assert not MESSAGE.is_valid(without)
+    assert not MESSAGE.is_valid(message | {name: "x"})
+    assert not MESSAGE.is_valid(message | {"records": [{"id": "x"}]})
+    assert not MESSAGE.is_valid(message | {"more": 1})
