@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 MODULES = """
-blob connection_names parsing schemas shape.aggregate shape.fields shape.keep_drop shards traffic
+blob config.connection_names observe.traffic parsing schemas shape.aggregate shape.fields
+shape.keep_drop sinks.shards
 """
 
 

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from simulation.__main__ import main
 from simulation.mutants import MUTANTS, Mutant
 from simulation.run import Report, simulate
 
+TESTS = Path(__file__).parent
 SCHEDULES = 2000
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
 
@@ -92,7 +94,7 @@ def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
     for hash_seed in ("1", "2"):
         there = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": hash_seed},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -245,7 +245,7 @@ def test_what_does_not_fit_is_told_once_at_the_first_use(
     for name in ("a/readme.txt", "b/readme.txt"):
         worker.now("invoke", **event(worker, account, Interface.nsg(), name))
     worker.now("invoke", function_id=worker.function_ids["sweep"])
-    assert worker.messages("flowlog_core.doctor") == [
+    assert worker.messages("flowlog_core.config") == [
         "FLOWLOG_TRIGGER_SOURCE is EventGrid, but FlowLogs is a storage emulator, which sends no "
         "events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan"
     ]

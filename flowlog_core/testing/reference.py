@@ -156,7 +156,7 @@ def _read(fields: list[str], record: Record) -> list[str]:  # noqa: PLR0912 - as
         wrong.append("direction")
 
     states = {"B": "begin", "C": "continue", "E": "end"}
-    record["state"] = record["encryption"] = None
+    record["action"] = record["state"] = record["encryption"] = None
     if version == 4:
         record["action"] = "deny" if fields[7] == "D" else "allow"
         record["state"] = {**states, "D": "deny"}.get(fields[7])
