@@ -47,7 +47,7 @@ audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs
 infra-check: $(INFRA_READY) ## compile and lint infra/, and ask checkov and shellcheck about it
 	@$(BIN)/python tools/bicep.py check infra/main.bicep infra/events.bicep || { \
 	  code=$$?; test $$code -eq 3 || exit $$code; echo "infra/*.bicep was not compiled" >&2; }
-	@.venv-infra/bin/shellcheck infra/hooks/*.sh
+	@.venv-infra/bin/shellcheck .ci/run
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 
 clean: ## remove all that setup and the tools made
