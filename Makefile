@@ -12,9 +12,10 @@ AZURITE_READY := tools/azurite/node_modules/.ready
 KQL_READY := tools/kql/node_modules/.ready
 WORKER_READY := .venv-worker/.ready
 INFRA_READY := .venv-infra/.ready
+DIST_READY := .venv-dist/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test simulate bench package lint audit infra-check clean
+.PHONY: help setup run test simulate bench package lint audit infra-check dist-check clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,8 +51,11 @@ infra-check: $(INFRA_READY) ## compile and lint infra/, and ask checkov and shel
 	@.venv-infra/bin/shellcheck .ci/run
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 
+dist-check: $(DIST_READY) ## build wheel and sdist, check them, and use each in a clean environment
+	@.venv-dist/bin/python tools/check_dist.py
+
 clean: ## remove all that setup and the tools made
-	rm -rf .venv .venv-worker .venv-infra tools/*/node_modules build *.egg-info
+	rm -rf .venv .venv-worker .venv-infra .venv-dist tools/*/node_modules build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -103,4 +107,11 @@ $(INFRA_READY): requirements-infra.txt | $(PYTHON_READY)
 	@rm -rf .venv-infra
 	@$(BIN)/python -m venv .venv-infra
 	@.venv-infra/bin/python -m pip install -qq --disable-pip-version-check -r requirements-infra.txt
+	@touch $@
+
+$(DIST_READY): requirements-dist.txt | $(PYTHON_READY)
+	@echo "Installing build and twine into .venv-dist (half a minute or so)"
+	@rm -rf .venv-dist
+	@$(BIN)/python -m venv .venv-dist
+	@.venv-dist/bin/python -m pip install -qq --disable-pip-version-check -r requirements-dist.txt
 	@touch $@

@@ -417,3 +417,16 @@ def test_closed_streams_are_no_reason_for_a_traceback(closed: str, code: int, to
         check=False,
     )
     assert (done.returncode, done.stderr.decode()) == (code, told)
+
+
+def test_a_command_whose_packages_are_missing_names_the_extra_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "azure.data.tables", None)
+    for name in [name for name in sys.modules if name.startswith("flowlog_core.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["run", "--once"]) == 2
+    assert capsys.readouterr().err == (
+        "flowlog run needs packages that are not installed (no module azure.data.tables). Run: "
+        "pip install 'flowlog-azure[app]'\n"
+    )

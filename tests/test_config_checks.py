@@ -167,7 +167,7 @@ def test_a_package_that_a_setting_needs_is_named_with_the_command_that_installs_
         Finding(
             "warning",
             f"{setting} is set, but the package for it is not installed (no module {module})",
-            f"pip install 'flowlog[{extra}]'",
+            f"pip install 'flowlog-azure[{extra}]'",
         )
     ]
 

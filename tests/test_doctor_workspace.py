@@ -91,7 +91,7 @@ def test_a_package_that_is_missing_is_a_warning_too(
     assert finding == Finding(
         "warning",
         "A package is not installed: no module azure.monitor.ingestion",
-        "pip install 'flowlog[traffic]'",
+        "pip install 'flowlog-azure[traffic]'",
     )
 
 

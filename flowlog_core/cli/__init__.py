@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 from flowlog_core import __version__
 
+NEEDED_EXTRA = dict.fromkeys(("run", "tail", "doctor", "demo"), "app")
+"""Which extra of the package a command needs, where it needs one."""
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = {
@@ -42,7 +45,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.set_defaults(command_parser=command)
     # Which command it is must be known before its module may be imported for its options.
     chosen, _ = parser.parse_known_args(_without_options(arguments))
-    module = importlib.import_module(f"flowlog_core.cli.{chosen.command}")
+    try:
+        module = importlib.import_module(f"flowlog_core.cli.{chosen.command}")
+    except ModuleNotFoundError as error:
+        if chosen.command not in NEEDED_EXTRA or (error.name or "").startswith("flowlog_core"):
+            raise
+        print(_not_installed(chosen.command, error), file=sys.stderr)
+        return EXIT_USAGE
     command = chosen.command_parser
     command.add_argument("-h", "--help", action="help", help="show this help and exit")
     command.description = module.__doc__
@@ -59,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
+
+
+def _not_installed(command: str, error: ModuleNotFoundError) -> str:
+    return (
+        f"flowlog {command} needs packages that are not installed (no module {error.name}). Run: "
+        f"pip install 'flowlog-azure[{NEEDED_EXTRA[command]}]'"
+    )
 
 
 def _forget_output() -> None:

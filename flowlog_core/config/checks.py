@@ -187,7 +187,7 @@ class Extra(NamedTuple):
     """Packages that only some settings need."""
 
     name: str
-    """As in `pip install 'flowlog[NAME]'`."""
+    """As in `pip install 'flowlog-azure[NAME]'`."""
     modules: tuple[str, ...]
     is_needed: Callable[[Facts], str]
     """The setting that needs it, or an empty text."""
@@ -222,7 +222,7 @@ def extras_are_installed(facts: Facts) -> Iterator[Finding]:
                 "warning",
                 f"{setting} is set, but the package for it is not installed "
                 f"(no module {missing[0]})",
-                f"pip install 'flowlog[{extra.name}]'",
+                f"pip install 'flowlog-azure[{extra.name}]'",
             )
 
 

@@ -75,10 +75,10 @@ def missing_package(error: ImportError) -> Finding:
     module = error.name or str(error)
     for extra in EXTRAS:
         if any(name == module or name.startswith(f"{module}.") for name in extra.modules):
-            package = f"flowlog[{extra.name}]"
+            package = f"flowlog-azure[{extra.name}]"
             break
     else:
-        package = "flowlog"
+        package = "flowlog-azure[app]"
     what = f"A package is not installed: no module {module}"
     return Finding("fault", what, f"pip install '{package}'")
 
