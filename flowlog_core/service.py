@@ -124,7 +124,7 @@ class Service:
         return [Container(one, name) for one in accounts for name in self.settings.containers]
 
     def close(self) -> None:
-        """End the threads, close the connections, send the last sums of traffic and metrics."""
+        """End the threads, close the connections, send the last traffic summaries and metrics."""
         self._blobs_at_a_time.close()
         self._parallel.close()
         self.clients.close()

@@ -19,7 +19,7 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.observe.log import LogObserver
 from flowlog_core.observe.log_analytics import SEND_EVERY_S, STREAM
 from flowlog_core.observe.metrics import METRICS
-from flowlog_core.observe.traffic import MOST_SENT, Traffic
+from flowlog_core.observe.traffic import MAX_ROWS_SENT, Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
@@ -278,7 +278,7 @@ def test_without_the_table_the_app_sums_up_nothing() -> None:
 def test_the_costs_are_of_as_many_rows_as_the_app_may_send() -> None:
     found = re.search(r"ROWS_SENT_A_MINUTE = (\d+)", (INFRA / "cost.py").read_text())
     assert found
-    assert (int(found[1]), SEND_EVERY_S) == (MOST_SENT, 60)
+    assert (int(found[1]), SEND_EVERY_S) == (MAX_ROWS_SENT, 60)
 
 
 def test_the_readme_has_the_costs_that_the_script_works_out() -> None:

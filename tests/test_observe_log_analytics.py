@@ -21,7 +21,7 @@ from test_service import Account
 
 from flowlog_core.errors import Unavailable
 from flowlog_core.observe.log_analytics import STREAM, TrafficObserver
-from flowlog_core.observe.traffic import MOST_SENT, Row
+from flowlog_core.observe.traffic import MAX_ROWS_SENT, Row
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.memory import some_blob
@@ -102,11 +102,11 @@ def test_what_was_committed_before_a_failure_counts(
 def test_one_sending_has_so_many_rows_and_no_more(
     observer: TrafficObserver, client: FakeClient
 ) -> None:
-    hosts = [f"10.0.{n >> 8}.{n & 255}" for n in range(MOST_SENT + 100)]
+    hosts = [f"10.0.{n >> 8}.{n & 255}" for n in range(MAX_ROWS_SENT + 100)]
     observer.done(BLOB, outcome(*(line(dst_ip=host) for host in hosts)))
     observer.send()
     (rows,) = client.uploads
-    assert (len(rows), total(rows, "records")) == (MOST_SENT, MOST_SENT + 100)
+    assert (len(rows), total(rows, "records")) == (MAX_ROWS_SENT, MAX_ROWS_SENT + 100)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_fails_goes_with_the_next_sending_after_one_warning(
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     told = caplog.records[0].getMessage()
     assert told.startswith("sending to the workspace: ")
-    assert told.endswith("; 1 sums of traffic go with the next that are sent")
+    assert told.endswith("; 1 traffic summaries are sent with the next upload")
     assert "c2VjcmV0" not in told
 
 
@@ -161,7 +161,7 @@ def test_rows_that_are_refused_for_what_they_are_do_not_stand_in_the_way(
     observer.done(BLOB, outcome(line()))
     observer.send()
     assert client.uploads == [traffic_of(line()).rows()]
-    assert caplog.records[0].getMessage().endswith("1 sums of traffic are given up")
+    assert caplog.records[0].getMessage().endswith("1 traffic summaries are dropped")
 
 
 def test_of_a_sending_in_several_calls_only_what_failed_goes_again(
@@ -195,7 +195,7 @@ def test_a_client_that_cannot_be_made_is_told_of_and_tried_again(
     observer.close()
     assert client.uploads == [traffic_of(line()).rows()]
     assert [record.getMessage().split("; ") for record in caplog.records] == [
-        [told, "1 sums of traffic go with the next that are sent"]
+        [told, "1 traffic summaries are sent with the next upload"]
         for told in (
             "No module named 'azure.monitor.ingestion'",
             "no address: https://made.up/?sig=REDACTED",
@@ -229,7 +229,7 @@ def test_the_thread_outlives_an_error_that_cannot_be_told(
     observer.done(BLOB, outcome(line(rule="later")))
     observer.close()
     assert client.uploads[-1][-1]["rule"] == "later"
-    assert [record.getMessage() for record in caplog.records] == ["sums of traffic were lost"]
+    assert [record.getMessage() for record in caplog.records] == ["traffic summaries were lost"]
 
 
 def test_the_last_sums_are_sent_at_the_end_and_the_thread_ends(

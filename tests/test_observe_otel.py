@@ -329,7 +329,7 @@ def test_a_wrong_connection_string_is_one_warning_and_the_other_exporter_goes_on
 def test_a_setting_that_opentelemetry_refuses_costs_no_event(collector: Collector) -> None:
     refused = {"OTEL_METRICS_EXEMPLAR_FILTER": "sometimes"}
     said = run_alone(INGEST, refused | collector.to_otlp)
-    assert said == "there are no metrics: Unknown exemplar filter 'sometimes'.\n"
+    assert said == "metrics are off: Unknown exemplar filter 'sometimes'.\n"
     assert collector.otlp == {}
 
 

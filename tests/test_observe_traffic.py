@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.observe.traffic import MEASURES, MOST_HELD, Key, Row, Traffic
+from flowlog_core.observe.traffic import MAX_ROWS_HELD, MEASURES, Key, Row, Traffic
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.record import COUNTERS, FIELDS, Lines
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
@@ -206,21 +206,21 @@ MANY = st.lists(LINES, max_size=60)
 
 
 @given(MANY, st.integers(4, 60))
-def test_folding_leaves_few_rows_with_the_same_totals(lines: list[str], most_rows: int) -> None:
+def test_folding_leaves_few_rows_with_the_same_totals(lines: list[str], max_rows: int) -> None:
     """However few rows may be left, totals are exact by all that these rows can tell apart."""
     traffic = traffic_of(*lines)
     before = traffic.rows()
-    traffic.fold(most_rows)
+    traffic.fold(max_rows)
     after = traffic.rows()
-    assert len(after) <= most_rows
+    assert len(after) <= max_rows
     assert totals(after, by_decision) == totals(before, by_decision)
     for by in (by_hour, by_rule, by_minute):
         # So many rows are enough to tell these apart, with all else left out.
-        if len(totals(before, by)) <= most_rows:
+        if len(totals(before, by)) <= max_rows:
             assert totals(after, by) == totals(before, by)
         else:
             break
-    if len(before) <= most_rows:
+    if len(before) <= max_rows:
         assert after == before
 
 
@@ -243,15 +243,15 @@ def as_set(traffic: Traffic) -> set[tuple[object, ...]]:
 
 
 @given(MANY, st.integers(4, 60))
-def test_what_was_made_rows_can_be_taken_back(lines: list[str], most_rows: int) -> None:
+def test_what_was_made_rows_can_be_taken_back(lines: list[str], max_rows: int) -> None:
     traffic = traffic_of(*lines)
-    traffic.fold(most_rows)
+    traffic.fold(max_rows)
     assert Traffic.of_rows(traffic.rows()).rows() == traffic.rows()
 
 
 @given(MANY, MANY)
 def test_memory_is_bounded_and_totals_stay(a: list[str], b: list[str]) -> None:
-    both = Traffic(most_rows=8)
+    both = Traffic(max_rows=8)
     both.add(Lines.of(a))
     both.merge(traffic_of(*b))
     assert len(both.rows()) <= 8
@@ -280,23 +280,23 @@ def test_addresses_go_first_then_minutes_then_rules() -> None:
         for rule in ("a", "b", "c", "d", "e")
     ]
     told = {}
-    for most_rows in (60, 20, 5, 4):
+    for max_rows in (60, 20, 5, 4):
         traffic = traffic_of(*lines)
-        traffic.fold(most_rows)
+        traffic.fold(max_rows)
         columns = ("src_ip", "minute", "rule")
         rows = traffic.rows()
-        told[most_rows] = [len({row[name] for row in rows}) for name in columns]
+        told[max_rows] = [len({row[name] for row in rows}) for name in columns]
     assert told == {60: [3, 4, 5], 20: [1, 4, 5], 5: [1, 1, 5], 4: [1, 1, 4]}
 
 
 def test_a_flood_of_addresses_stays_within_the_bound() -> None:
     """As a scan of a network is, in one entry of a log."""
     traffic = Traffic()
-    ends = (f"10.0.{n >> 8}.{n & 255}" for n in range(MOST_HELD + 1))
+    ends = (f"10.0.{n >> 8}.{n & 255}" for n in range(MAX_ROWS_HELD + 1))
     traffic.add(Lines.of(line(dst_ip=end, state="deny") for end in ends))
     rows = traffic.rows()
-    assert len(rows) <= MOST_HELD
-    assert total(rows, "flows") == MOST_HELD + 1
+    assert len(rows) <= MAX_ROWS_HELD
+    assert total(rows, "flows") == MAX_ROWS_HELD + 1
 
 
 def test_the_key_is_of_fields_of_the_record_but_for_two() -> None:

@@ -192,7 +192,7 @@ def test_the_job_of_an_event_has_its_processor_time_and_the_calls_of_the_costs()
 
 def test_the_documented_money_is_what_the_prices_give() -> None:
     text = (Path(__file__).parents[1] / "docs/scaling.md").read_text(encoding="utf-8")
-    section = text.partition("\n## Money\n")[2]
+    section = text.partition("\n## Cost\n")[2]
     rows = re.findall(r"^\| ([\d,]+) \| (\d) \| .*", section, re.MULTILINE)
     documented = {line for line in section.splitlines() if re.match(r"\| \d", line)}
     made = {money(int(size.replace(",", "")), int(messages)) for size, messages in rows}

@@ -1,1 +1,1 @@
-"""What Flowlog reports about itself: log lines, metrics, and sums of the traffic."""
+"""What Flowlog reports while it works: log lines, metrics and traffic summaries."""

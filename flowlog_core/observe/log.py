@@ -14,11 +14,11 @@ log = logging.getLogger(__name__)
 
 
 class LogObserver:
-    """Writes one line a blob: what became of it, its name, then `key=value` fields.
+    """Writes one line for each blob: the outcome, its name, then `key=value` fields.
 
     The Functions host receives only the text of a line, so everything that can be queried is in
-    the text. A log that is written as JSON finds the same fields, and the blob's account,
-    container and name, in the record's attribute `fields`.
+    the text. For a log in JSON, the record's attribute `fields` has the same fields, and the
+    blob's account, container and name.
     """
 
     def done(self, blob: BlobRef, outcome: Outcome) -> None:
@@ -56,7 +56,7 @@ class LogObserver:
 
 
 def _text(value: object) -> str:
-    """A field's value: seconds to the millisecond, and in quotes what could hold spaces."""
+    """A field's value. Seconds have three decimals; text that may contain spaces is quoted."""
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, str) and not value.isidentifier():

@@ -1,8 +1,8 @@
-"""Sums of traffic on their way to a table of a Log Analytics workspace, once a minute.
+"""Sends traffic summaries to a table of a Log Analytics workspace, once a minute.
 
-Only where FLOWLOG_TRAFFIC_ENDPOINT and FLOWLOG_TRAFFIC_RULE name a data collection rule. They are
-for a dashboard: what a process held when it was killed is missing there, and what was answered too
-late counts twice. The records in the queue or table depend on none of this.
+It does so if FLOWLOG_TRAFFIC_ENDPOINT and FLOWLOG_TRAFFIC_RULE name a data collection rule. The
+sums are for a dashboard: a killed process loses the sums that it held, and sums are counted twice
+if the answer to their upload was lost. The records in the queue or table do not depend on them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from azure.core.exceptions import AzureError
 from flowlog_core.blob import BlobRef
 from flowlog_core.config.connections import Connection
 from flowlog_core.errors import FlowlogError, Refused, storage_errors
-from flowlog_core.observe.traffic import MOST_SENT, Row, Traffic
+from flowlog_core.observe.traffic import MAX_ROWS_SENT, Row, Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.storage.clients import identity
 from flowlog_core.storage.secrets import redact
@@ -27,13 +27,13 @@ from flowlog_core.storage.timeouts import CONNECT_S, READ_S
 log = logging.getLogger(__name__)
 
 STREAM = "Custom-FlowlogTraffic"
-"""What the data collection rule calls these rows."""
+"""The stream of the data collection rule that takes these rows."""
 SEND_EVERY_S = 60.0
 _CLOSE_WITHIN_S = 5.0
 
 
 class LogsClient(Protocol):
-    """What is used of `azure.monitor.ingestion.LogsIngestionClient`."""
+    """The part of `azure.monitor.ingestion.LogsIngestionClient` that Flowlog uses."""
 
     def upload(
         self,
@@ -43,7 +43,7 @@ class LogsClient(Protocol):
         *,
         on_error: Callable[[Any], None],
     ) -> None:
-        """Send `logs`, in one call or more; `on_error` hears of each that fails, and its rows."""
+        """Send `logs` in one or more calls. `on_error` receives each error, with its rows."""
         ...
 
     def close(self) -> None:
@@ -52,18 +52,18 @@ class LogsClient(Protocol):
 
 
 def logs_client(endpoint: str, state: Connection) -> LogsClient:
-    """Sends to the data collection rules at `endpoint`.
+    """A client for the data collection rules at `endpoint`.
 
-    As the identity that opens the state account; where a connection string does that, as whoever
-    `DefaultAzureCredential` finds: a managed identity, or who is signed in to the Azure CLI.
+    It authenticates with the identity that opens the state account. If a connection string opens
+    that account, it uses `DefaultAzureCredential`: a managed identity, or the Azure CLI's user.
     """
-    # Imported when the first sums are sent, as most processes never get here.
+    # Imported when the first sums are sent, because most processes send none.
     from azure.identity import DefaultAzureCredential  # noqa: PLC0415
     from azure.monitor.ingestion import LogsIngestionClient  # noqa: PLC0415
 
     is_identity = state.connection_string is None
     credential = identity(state.client_id) if is_identity else DefaultAzureCredential()
-    # What fails is tried again with the next sending, so not here.
+    # No retries: sums that could not be sent go with the next upload.
     return LogsIngestionClient(
         endpoint, credential, connection_timeout=CONNECT_S, read_timeout=READ_S, retry_total=0
     )
@@ -72,9 +72,9 @@ def logs_client(endpoint: str, state: Connection) -> LogsClient:
 class TrafficObserver:
     """Gathers the sums of all blobs of the process, and sends them in the background.
 
-    The thread and the client are made when there is something to send. Nothing here raises. What
-    could not be sent is told of in one warning, and goes with the next sending; as sums are folded
-    to so many rows, that never becomes too much.
+    The thread and the client are created when there is something to send. No method raises. Sums
+    that could not be sent are logged in one warning and go with the next upload. The limit on rows
+    holds for them too.
     """
 
     def __init__(
@@ -93,14 +93,14 @@ class TrafficObserver:
         self._gather(outcome.traffic)
 
     def failed(self, blob: BlobRef, failed: Failed) -> None:  # noqa: ARG002 - as `Observer.failed`
-        """See `Observer.failed`. What was committed before it is counted."""
+        """See `Observer.failed`. Counts what was committed before the failure."""
         self._gather(failed.outcome.traffic)
 
     def send(self) -> None:
-        """Send what was gathered. Called by one thread at a time."""
+        """Send the gathered sums. Not for several threads at once."""
         with self._lock:
             sums, self._gathered = self._gathered, Traffic()
-        sums.fold(MOST_SENT)
+        sums.fold(MAX_ROWS_SENT)
         rows = sums.rows()
         if not rows:
             return
@@ -110,7 +110,7 @@ class TrafficObserver:
             self._client.upload(
                 self._rule, STREAM, rows, on_error=lambda e: failed.append((e.error, e.failed_logs))
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, flows come first
+        except Exception as error:  # noqa: BLE001 - no error here may stop the flows
             failed = [(error, rows)]
         for why, unsent in failed:
             self._take_back(why, unsent)
@@ -118,9 +118,9 @@ class TrafficObserver:
             self._warned_of.clear()
 
     def close(self) -> None:
-        """Send what was not sent yet, within seconds; what comes later is not counted.
+        """Send what is not sent yet, within seconds. Later results are not counted.
 
-        A process that ends without this does it by itself, if it ends in good order.
+        A process that ends normally also sends without this call.
         """
         self._closing.set()
         with self._lock:
@@ -138,7 +138,7 @@ class TrafficObserver:
                 self._sender = self._started()
 
     def _started(self) -> threading.Thread | None:
-        # A daemon, or it would keep the process from ending.
+        # A daemon thread, so that the process can end.
         sender = threading.Thread(target=self._keep_sending, name="flowlog-traffic", daemon=True)
         try:
             sender.start()
@@ -154,26 +154,26 @@ class TrafficObserver:
             try:
                 self.send()
             except Exception:
-                # None is known; but an end of this thread would be an end of all sums.
-                log.exception("sums of traffic were lost")
+                # No such error is known. It must not end this thread, which sends all later sums.
+                log.exception("traffic summaries were lost")
         if self._client is not None:
             self._client.close()
 
     def _take_back(self, error: Exception, unsent: list[Row]) -> None:
         told = _in_our_words(error)
-        # What is wrong with the rows themselves will not be better in a minute.
+        # Rows that Azure rejects as invalid would be rejected again.
         is_lost = isinstance(told, Refused)
         if not is_lost:
             with self._lock:
                 self._gathered.merge(Traffic.of_rows(unsent))
         if type(told).__name__ not in self._warned_of:
             self._warned_of.add(type(told).__name__)
-            what_next = "are given up" if is_lost else "go with the next that are sent"
-            log.warning("%s; %d sums of traffic %s", told, len(unsent), what_next)
+            what_next = "are dropped" if is_lost else "are sent with the next upload"
+            log.warning("%s; %d traffic summaries %s", told, len(unsent), what_next)
 
 
 def _in_our_words(error: Exception) -> Exception:
-    """The error without secrets; of the kinds of `flowlog_core.errors` if it is of Azure."""
+    """The error without secrets; an error of the Azure SDK as one of `flowlog_core.errors`."""
     redact(error)
     if not isinstance(error, AzureError):
         return error

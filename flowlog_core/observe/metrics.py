@@ -1,6 +1,6 @@
-"""The metrics one by one: what each is called, counts and carries.
+"""The list of metrics: name, kind, unit, meaning and attributes of each.
 
-The table in docs/telemetry.md is held against `METRICS` by a test.
+A test checks the table in docs/telemetry.md against `METRICS`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ _SIZE_BY = (_KIB, 4 * _KIB, 16 * _KIB, 64 * _KIB, 256 * _KIB, _MIB, 4 * _MIB, 16
 
 
 class Metric(NamedTuple):
-    """One metric as OpenTelemetry is told of it. Units are those of UCUM."""
+    """One metric, as it is registered with OpenTelemetry. Units are UCUM's."""
 
     name: str
     kind: Literal["counter", "histogram"]
     unit: str
     meaning: str
     attributes: tuple[str, ...] = ()
-    """Beside these, everything about a blob has PLACE's."""
     buckets: tuple[float, ...] = ()
+    """Upper bounds of a histogram's buckets."""
 
 
 PLACE = ("flowlog.account", "flowlog.container")
+"""The attributes that every metric about a blob has."""
 
 METRICS: tuple[Metric, ...] = (
     Metric(
         "flowlog.ingests",
         "counter",
         "{ingest}",
-        "looks at a blob that ended without an error, whether or not anything was new",
+        "attempts to forward a blob that ended without an error, whether or not anything was new",
         (*PLACE, "flowlog.outcome"),
     ),
     Metric(
         "flowlog.ingest.failures",
         "counter",
         "{failure}",
-        "looks at a blob that ended with an error; the host or the sweep tries again",
+        "attempts to forward a blob that failed; the host or the sweep tries again",
         (*PLACE, "error.type"),
     ),
     Metric("flowlog.entries", "counter", "{entry}", "log entries forwarded", PLACE),
@@ -59,21 +60,21 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.checkpoint.conflicts",
         "counter",
         "{conflict}",
-        "writes of a checkpoint that met a newer version of it",
+        "checkpoint writes that found a newer version",
         PLACE,
     ),
     Metric(
         "flowlog.rewrites",
         "counter",
         "{rewrite}",
-        "blobs found rewritten and read again from their beginning",
+        "blobs that were rewritten and are read again from their beginning",
         PLACE,
     ),
     Metric(
         "flowlog.lag",
         "histogram",
         "s",
-        "from the newest forwarded tuple's own time to the end of its sending",
+        "time from the newest forwarded tuple, as it says, to the end of sending it",
         PLACE,
         _LAG_S,
     ),
@@ -81,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.backlog",
         "histogram",
         "By",
-        "how much of a blob was new when a worker took it",
+        "bytes of a blob that were new when a worker claimed it",
         PLACE,
         _SIZE_BY,
     ),
@@ -89,7 +90,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.ingest.duration",
         "histogram",
         "s",
-        "how long one step took of a look at a blob that ended without an error",
+        "time that each step took, of an attempt that ended without an error",
         (*PLACE, "flowlog.step"),
         _STEP_S,
     ),
@@ -97,16 +98,21 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.sweep.duration",
         "histogram",
         "s",
-        "how long a sweep took; its count is the number of sweeps",
+        "time that a sweep took; the count is the number of sweeps",
         ("flowlog.outcome",),
         _SWEEP_S,
     ),
-    Metric("flowlog.sweep.looked_at", "counter", "{blob}", "blobs that sweeps looked at"),
+    Metric(
+        "flowlog.sweep.looked_at",
+        "counter",
+        "{blob}",
+        "blobs that sweeps compared with their checkpoints",
+    ),
     Metric(
         "flowlog.sweep.behind",
         "counter",
         "{blob}",
-        "blobs that sweeps found ahead of their checkpoint, as an event was missed or failed",
+        "blobs that sweeps found behind, because an event was missed or failed",
     ),
     Metric("flowlog.sweep.forwarded", "counter", "{blob}", "blobs that sweeps forwarded"),
     Metric(
@@ -119,6 +125,6 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.sweep.backing_off",
         "counter",
         "{blob}",
-        "blobs that a sweep left for later, as they failed before",
+        "blobs that a sweep left for later, because they failed before",
     ),
 )

@@ -1,8 +1,8 @@
-"""What Flowlog counts and measures of itself, as OpenTelemetry metrics.
+"""Exports Flowlog's metrics with OpenTelemetry.
 
-They go to Application Insights where APPLICATIONINSIGHTS_CONNECTION_STRING is set, and to a
-collector where OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is. Nothing of
-OpenTelemetry is imported before the first event is settled, and nothing ever where neither is set.
+They go to Application Insights if APPLICATIONINSIGHTS_CONNECTION_STRING is set, and to a collector
+if OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_METRICS_ENDPOINT is set. OpenTelemetry is
+imported after the first event was forwarded, and never if none of them is set.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _CLOSE_WITHIN_MS = 5_000
 
 
 class MetricsObserver:
-    """Counts what became of blobs and sweeps, and hands it to readers, which export it.
+    """Counts the results of blobs and sweeps for the readers, which export them.
 
-    The readers are made, and OpenTelemetry is imported, when the first blob or sweep is settled:
-    not while the host indexes the functions, and not before the first event is forwarded. A
-    reader that cannot be made is told of in one warning and does without; nothing here raises.
+    The readers are created, and OpenTelemetry is imported, when the first blob or sweep is done:
+    not while the host indexes the functions, and not before the first event is forwarded. If a
+    reader cannot be created, one warning says so and it is left out. No method raises.
     """
 
     def __init__(self, *readers: Callable[[], MetricReader]) -> None:
@@ -48,7 +48,7 @@ class MetricsObserver:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> MetricsObserver:
-        """Exports to what the environment names; does nothing at all where it names nothing."""
+        """An observer for the receivers that `environment` names; without any it does nothing."""
         readers = []
         if environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING"):
             readers.append(application_insights)
@@ -88,16 +88,16 @@ class MetricsObserver:
         self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": "failed"})
 
     def close(self) -> None:
-        """Export what was not exported yet, within seconds; what comes later is not counted.
+        """Export what is not exported yet, within seconds. Later results are not counted.
 
-        A process that ends without this does it by itself, if it ends in good order.
+        A process that ends normally also exports without this call.
         """
         with self._lock:
             provider, self._provider, self._instruments = self._provider, None, {}
         if provider is not None:
             try:
                 provider.shutdown(timeout_millis=_CLOSE_WITHIN_MS)
-            except Exception as error:  # noqa: BLE001 - it raises nothing more particular
+            except Exception as error:  # noqa: BLE001 - the SDK raises nothing more specific
                 log.warning("the last metrics may not have been exported: %s", error)
 
     def _count(self, outcome: Outcome, where: dict[str, str]) -> None:
@@ -110,13 +110,13 @@ class MetricsObserver:
         self._add("flowlog.rewrites", outcome.rewrites, where)
 
     def _add(self, name: str, amount: int, attributes: dict[str, str]) -> None:
-        # What never happened is no series of its own, which would cost a row each time.
+        # A time series of zeros would cost a row in every export.
         if amount and (instrument := self._instrument(name)):
             instrument.add(amount, attributes)
 
     def _record(self, name: str, value: float, attributes: dict[str, str]) -> None:
         if instrument := self._instrument(name):
-            # Two machines' clocks, or the rounding of floats, may give a little less than nothing.
+            # Clocks of two machines, or rounding, can give a slightly negative duration.
             instrument.record(max(0.0, value), attributes)
 
     def _instrument(self, name: str) -> Any:
@@ -127,24 +127,24 @@ class MetricsObserver:
         return self._instruments.get(name)
 
     def _begin(self) -> dict[str, Any]:
-        """Make the readers, and the instruments by name; none without a reader."""
+        """Create the readers. Returns the instruments by name, or none if there is no reader."""
         readers = []
         for make in self._readers:
             try:
                 readers.append(make())
-            except Exception as error:  # noqa: BLE001 - whatever it is, flows come first
+            except Exception as error:  # noqa: BLE001 - no error here may stop the flows
                 reason = str(error) or type(error).__name__
                 log.warning("metrics cannot be exported to %s: %s", make.__name__, reason)
         try:
             return self._made_for(readers) if readers else {}
-        except Exception as error:  # noqa: BLE001 - such as an OTEL_ setting that the SDK refuses
-            log.warning("there are no metrics: %s", error)
+        except Exception as error:  # noqa: BLE001 - such as an OTEL_ setting that the SDK rejects
+            log.warning("metrics are off: %s", error)
             return {}
 
     def _made_for(self, readers: list[MetricReader]) -> dict[str, Any]:
         from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415 - see the module
 
-        # Ours alone, not the process's: whoever sets that up is not disturbed.
+        # Not the process's global provider, which other code may configure.
         self._provider = MeterProvider(readers, _resource())
         meter = self._provider.get_meter("flowlog", __version__)
         made: dict[str, Any] = {}
@@ -164,23 +164,23 @@ class MetricsObserver:
 def application_insights() -> MetricReader:
     """Exports to the Application Insights of APPLICATIONINSIGHTS_CONNECTION_STRING.
 
-    With an identity where APPLICATIONINSIGHTS_AUTHENTICATION_STRING says so, as the exporter reads
-    that itself. Raises `ValueError` on a connection string that is none.
+    The exporter itself reads APPLICATIONINSIGHTS_AUTHENTICATION_STRING and uses an identity if it
+    says so. Raises `ValueError` if the connection string is invalid.
     """
-    # The exporter would tell Microsoft how it is used, ask it for settings, and count its own
-    # sendings into the user's Application Insights. None of that was asked for.
+    # By default the exporter reports its use to Microsoft, fetches settings from there, and writes
+    # metrics about its own exports to the user's Application Insights.
     for unasked in ("STATSBEAT_DISABLED_ALL", "CONTROLPLANE_DISABLED", "SDKSTATS_DISABLED"):
         os.environ.setdefault(f"APPLICATIONINSIGHTS_{unasked}", "true")
     from azure.monitor.opentelemetry.exporter import (  # noqa: PLC0415 - see the module
         AzureMonitorMetricExporter,
     )
 
-    # Few retries, nothing kept on disk: what is counted meanwhile goes with the next export.
+    # Few retries and nothing on disk: the next export carries what was counted in the meantime.
     return _every_so_often(AzureMonitorMetricExporter(disable_offline_storage=True, retry_total=3))
 
 
 def otlp() -> MetricReader:
-    """Exports to a collector, OTLP over HTTP as JSON, told by the usual OTEL_EXPORTER_OTLP_*."""
+    """Exports to a collector, OTLP over HTTP as JSON, configured by OTEL_EXPORTER_OTLP_*."""
     from opentelemetry.exporter.otlp.json.http.metric_exporter import (  # noqa: PLC0415 - see above
         OTLPMetricExporter,
     )
@@ -198,7 +198,7 @@ def _every_so_often(exporter: MetricExporter) -> MetricReader:
 
 
 def _resource() -> Resource:
-    """Who measures: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    """The resource. OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override its values."""
     from opentelemetry.sdk.resources import (  # noqa: PLC0415 - see the module
         OTELResourceDetector,
         Resource,
@@ -207,7 +207,7 @@ def _resource() -> Resource:
     ours = {
         "service.name": os.environ.get("WEBSITE_SITE_NAME", "flowlog"),
         "service.version": __version__,
-        # Of the process, as totals of two processes under one name could not be told apart.
+        # One for each process, so that the totals of two processes do not mix.
         "service.instance.id": uuid4().hex,
     }
     if instance := os.environ.get("WEBSITE_INSTANCE_ID"):

@@ -1,7 +1,7 @@
-"""What flowed, summed up for a dashboard: who with whom, by which rule, allowed or denied.
+"""Traffic summaries for a dashboard: who talked to whom, by which rule, allowed or denied.
 
-Rows are few however much flows. Where there are too many, the smallest are folded into coarser
-ones, which name less and add up to the same.
+The number of rows is limited. If there are too many, the smallest are folded into coarser rows,
+which have fewer details and the same totals.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import orjson
 
 from flowlog_core.parsing.record import COUNTERS, Lines
 
-MOST_SENT = 1_000
-"""Rows that one sending carries."""
-MOST_HELD = 4_000
-"""Rows that are held in memory; when there are more, they are folded to half of that."""
-_READ_AT_ONCE = 256  # records, which are few beside the rows that are held
-_MOST_CHARACTERS = 512  # of a name or an id, which Azure lets have some hundred
+MAX_ROWS_SENT = 1_000
+"""Rows in one upload."""
+MAX_ROWS_HELD = 4_000
+"""Rows in memory; when there are more, they are folded to half of that."""
+_READ_AT_ONCE = 256  # records; few compared with the rows in memory
+_MAX_CHARACTERS = 512  # of a name or an id; Azure allows some hundred
 
-# A flow that goes on is told of again and again; it is counted where it begins. NSG version 1 knows
-# no states and tells of a flow once. Denied is told as `deny` (VNet) or `begin` (NSG version 2).
+# A flow that continues has many records; it is counted where it begins. NSG version 1 has no states
+# and one record for each flow. A denied flow has `deny` (VNet) or `begin` (NSG version 2).
 _BEGINNINGS = ("begin", "deny", None)
 
 Row = dict[str, str | int | None]
-"""A row of the workspace's table, ready to be written as JSON."""
+"""A row of the workspace's table, with values that JSON has."""
 
 
 class Key(NamedTuple):
-    """What is summed up together. None where a row was folded."""
+    """What is added up together. A folded row has None in the fields that it lost."""
 
     minute: str
-    """That the tuple's own time is in, RFC 3339 UTC; of folded rows perhaps the hour's first."""
+    """The minute of the tuple's own time, RFC 3339 UTC; a folded row may have the hour's first."""
     logged_resource_id: str | None
-    """Of VNet logs the network, subnet or interface; of NSG logs the group. As written."""
+    """For VNet logs the network, subnet or interface; for NSG logs the group. As written."""
     rule: str | None
     direction: str
     action: str
@@ -47,25 +47,25 @@ class Key(NamedTuple):
 
 
 MEASURES = ("records", "flows", *COUNTERS)
-"""What is summed up: flow records, flows that began, and the records' counters (null counts 0)."""
-_MOST = 2**63 - 1  # of the table's numbers; a single counter may be as much
+"""What is added up: flow records, flows that began, and the records' counters (null counts 0)."""
+_MAX_LONG = 2**63 - 1  # of the table's columns; a single counter can be that large
 
 
 class Traffic:
-    """Sums by `Key`, at most `most_rows` of them. Not for several threads at the same time.
+    """Sums by `Key`, at most `max_rows` of them. Not thread-safe.
 
-    However rows are added, merged and folded, and in whatever order: the sums over all rows with
-    the same direction and action are exact. So are those by minute, resource and rule, unless
-    these alone are too many for the rows there may be (see `fold`).
+    Totals by direction and action are exact, in whatever order rows are added, merged and folded.
+    Totals by minute, resource and rule are exact too, unless these alone need more than `max_rows`
+    rows (see `fold`).
     """
 
-    def __init__(self, most_rows: int = MOST_HELD) -> None:
-        self._most_rows = most_rows
+    def __init__(self, max_rows: int = MAX_ROWS_HELD) -> None:
+        self._max_rows = max_rows
         self._sums: dict[Key, list[int]] = {}
 
     @classmethod
     def of_rows(cls, rows: Iterable[Row]) -> Traffic:
-        """What `rows` gave, taken back."""
+        """The inverse of `rows`."""
         traffic = cls()
         for row in rows:
             key = Key(*(row[name] for name in Key._fields))  # type: ignore[arg-type]  # as in `rows`
@@ -102,31 +102,31 @@ class Traffic:
                 sums[at] += count
 
     def merge(self, other: Traffic) -> None:
-        """Count what `other` counted; it stays as it is."""
+        """Add the sums of `other`, which stays unchanged."""
         for key, sums in other._sums.items():
             self._put(key, sums.copy())
         self._keep_within_bounds()
 
     def rows(self) -> list[Row]:
-        """The sums as rows, with the minute as the `TimeGenerated` that the workspace asks for."""
+        """The sums as rows. `TimeGenerated`, which the workspace requires, is the minute."""
         return [
             {
                 "TimeGenerated": key.minute,
                 **key._asdict(),
-                **{name: min(sum_, _MOST) for name, sum_ in zip(MEASURES, sums, strict=True)},
+                **{name: min(sum_, _MAX_LONG) for name, sum_ in zip(MEASURES, sums, strict=True)},
             }
             for key, sums in self._sums.items()
         ]
 
-    def fold(self, most_rows: int) -> None:
-        """Make the least of the rows coarser, until there are at most `most_rows`, 4 or more.
+    def fold(self, max_rows: int) -> None:
+        """Make the smallest rows coarser until at most `max_rows` (4 or more) are left.
 
-        First they lose addresses, port and protocol. Only if that is not enough, they are put
-        into their hour; then they lose resource and rule; then they count to the newest time.
+        Rows first lose addresses, port and protocol. If that is not enough, they are merged into
+        their hour, then lose resource and rule, then count towards the newest time.
         """
         for coarser in (_without_ends, _of_the_hour, _without_rule, self._of_the_newest()):
-            for key in self._least_first():
-                if len(self._sums) <= most_rows:
+            for key in self._smallest_first():
+                if len(self._sums) <= max_rows:
                     return
                 if (coarse := coarser(key)) != key:
                     self._put(coarse, self._sums.pop(key))
@@ -136,15 +136,15 @@ class Traffic:
         self._sums[key] = sums if known is None else list(map(add, known, sums))
 
     def _keep_within_bounds(self) -> None:
-        if len(self._sums) > self._most_rows:
-            self.fold(self._most_rows // 2)
+        if len(self._sums) > self._max_rows:
+            self.fold(self._max_rows // 2)
 
-    def _least_first(self) -> Iterator[Key]:
-        """Allowed by bytes and denied by flows, in turns: what is denied has no bytes to show."""
-        most_first: dict[bool, list[Key]] = {True: [], False: []}
+    def _smallest_first(self) -> Iterator[Key]:
+        """In turn an allowed row, by bytes, and a denied row, by flows, as it has no bytes."""
+        largest_first: dict[bool, list[Key]] = {True: [], False: []}
         for key in sorted(self._sums, key=self._size, reverse=True):
-            most_first[key.action == "deny"].append(key)
-        in_turns = [one for one in chain(*zip_longest(*most_first.values())) if one is not None]
+            largest_first[key.action == "deny"].append(key)
+        in_turns = [one for one in chain(*zip_longest(*largest_first.values())) if one is not None]
         return reversed(in_turns)
 
     def _size(self, key: Key) -> tuple[int, int, int]:
@@ -157,7 +157,7 @@ class Traffic:
 
 
 def _brief(name: str | None) -> str | None:
-    return name and name[:_MOST_CHARACTERS]
+    return name and name[:_MAX_CHARACTERS]
 
 
 def _without_ends(key: Key) -> Key:

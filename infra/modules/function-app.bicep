@@ -23,7 +23,7 @@ param extraSettings string
 param maximumInstanceCount int
 param eventGridOnly bool
 
-@description('Where sums of traffic go, and by which data collection rule; both empty: nowhere.')
+@description('Endpoint and data collection rule for traffic summaries; both empty: none are sent.')
 param trafficEndpoint string
 param trafficRule string
 

@@ -3,7 +3,7 @@ param token string
 param location string
 param tags object
 
-@description('Make the table for sums of traffic.')
+@description('Create the table for traffic summaries.')
 param trafficTable bool
 
 var columns = loadJsonContent('../traffic-columns.json')

@@ -1,4 +1,4 @@
-// The way into the table for sums of traffic: a data collection rule with an address, which the app's
+// The way into the table for traffic summaries: a data collection rule with an address, which the app's
 // identity may send to. Made late, as the table must be known to Azure by then.
 param token string
 param workspaceName string
