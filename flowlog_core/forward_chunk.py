@@ -113,7 +113,7 @@ class _DeadLetters:
     """Collects a chunk's dead letters and stores many at a time."""
 
     dead_letter_store: DeadLetterStore
-    before_store: Callable[[], None]
+    keep_claim: Callable[[], None]
     count: int = 0
     _held: list[DeadLetter] = field(default_factory=list)
     _held_bytes: int = 0
@@ -128,10 +128,14 @@ class _DeadLetters:
     def store(self) -> None:
         if not self._held:
             return
-        self.before_store()
-        self.dead_letter_store.put(self._held)
+        self.dead_letter_store.put(self._each_under_the_claim())
         for letter in self._held:
             log.warning(
                 "dead letter %s of %s: %s", letter.name, letter.position.blob, letter.reason
             )
         self._held, self._held_bytes = [], 0
+
+    def _each_under_the_claim(self) -> Iterator[DeadLetter]:
+        for letter in self._held:
+            self.keep_claim()
+            yield letter

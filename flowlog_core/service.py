@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 _CLEANUP_S = 600
 _BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's sends in flight
+_DEAD_LETTERS_AT_A_TIME = 4
 
 
 class Service:
@@ -53,6 +54,8 @@ class Service:
         self.metrics = metrics or MetricsObserver()
         self.clients = clients or Clients(settings)
         self._parallel = Parallel(settings.sends_in_flight)
+        # Their own threads: they are stored while a message is being drawn.
+        self._letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
         self._blobs_at_a_time = Parallel(_BLOBS_AT_A_TIME)
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}
         self.accounts = {
@@ -70,7 +73,7 @@ class Service:
             sink=self._sink(),
             dead_letters=BlobDeadLetters(
                 self.clients.blobs(state).get_container_client(settings.dead_letter_container),
-                self._parallel,
+                self._letters_at_a_time,
             ),
             owned_for_s=settings.claim_s,
             observer=Observers(LogObserver(), self.metrics),
@@ -127,6 +130,7 @@ class Service:
         """End the threads, close the connections, send the last traffic summaries and metrics."""
         self._blobs_at_a_time.close()
         self._parallel.close()
+        self._letters_at_a_time.close()
         self.clients.close()
         if self._traffic is not None:
             self._traffic.close()

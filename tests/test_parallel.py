@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -83,3 +84,46 @@ def test_what_drawing_raises_comes_out_and_what_was_drawn_is_done(parallel: Para
     with pytest.raises(KeyError):
         parallel(items(), done.append)
     assert sorted(done) == [1, 2]
+
+
+def test_a_call_begins_once_its_item_was_drawn_however_many_share_the_threads(
+    parallel: Parallel,
+) -> None:
+    """Drawing renews the claim that a send is made under, so no drawn item may wait in a queue."""
+    waited_s: list[float] = []
+
+    def items() -> Iterator[float]:
+        for _ in range(10):
+            yield time.monotonic()
+
+    def work(drawn_at_s: float) -> None:
+        waited_s.append(time.monotonic() - drawn_at_s)
+        time.sleep(0.05)
+
+    callers = [threading.Thread(target=parallel, args=(items(), work)) for _ in range(8)]
+    before = time.monotonic()
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    took_s = time.monotonic() - before
+    assert len(waited_s) == 80
+    # With a queue, a caller's items wait for those of the seven others: a third of all the time.
+    assert max(waited_s) < took_s / 8
+
+
+def test_an_error_in_drawing_or_doing_frees_its_thread(parallel: Parallel) -> None:
+    def fails(_: int) -> None:
+        raise ValueError("no")
+
+    def unreadable() -> Iterator[int]:
+        raise KeyError("drawing")
+        yield
+
+    for _ in range(10):
+        with pytest.raises(ValueError, match="no"):
+            parallel([1], fails)
+        with pytest.raises(KeyError):
+            parallel(unreadable(), fails)
+    done: list[int] = []
+    assert parallel(range(8), done.append) == 8
