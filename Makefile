@@ -15,7 +15,7 @@ INFRA_READY := .venv-infra/.ready
 DIST_READY := .venv-dist/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test simulate bench package lint audit infra-check dist-check clean
+.PHONY: help setup run azurite seed test simulate bench package lint audit infra-check dist-check clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,12 @@ setup: $(PYTHON_READY) $(AZURITE_READY) $(KQL_READY) $(WORKER_READY) ## install 
 
 run: setup ## the demo, without a cloud account; options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo $(ARGS)
+
+azurite: $(AZURITE_READY) ## Azurite on its usual ports, kept in .azurite; Ctrl-C stops it
+	@tools/azurite/node_modules/.bin/azurite --skipApiVersionCheck --location .azurite
+
+seed: $(PYTHON_READY) ## write sample logs, by default into Azurite (`make azurite`); options in ARGS="..."
+	@$(BIN)/python -m flowlog_core demo --seed --settings local.settings.sample.json $(ARGS)
 
 test: setup ## all tests; more for pytest in PYTEST_ARGS="..."
 	@$(BIN)/python -m pytest $(PYTEST_JOBS) $(PYTEST_ARGS)

@@ -13,6 +13,7 @@ settings only FLOWLOG_SHARDS counts here: so many queues take the records.
 Examples:
   flowlog demo
   flowlog demo --for-s 20 --interfaces 8 --appends-per-s 3
+  flowlog demo --seed --settings local.settings.sample.json   # write sample logs, and no more
 """
 
 from __future__ import annotations
@@ -30,12 +31,17 @@ from types import FrameType
 
 from azure.core.exceptions import AzureError
 
+from flowlog_core.cli.environment import add_settings_argument, settings_of
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.demo.display import FRAME_S, Display
 from flowlog_core.demo.running import Running
+from flowlog_core.demo.sample_logs import write_sample_logs
 from flowlog_core.demo.scenario import Pace, flow_logs
 from flowlog_core.demo.screen import Line, counts, facts
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError
+from flowlog_core.storage.clients import Clients
 
 _FINISH_WITHIN_S = 30.0
 _WARNINGS_PRINTED = 10
@@ -72,6 +78,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seed",
+        action="store_true",
+        help="write sample logs of the last hours into the settings' first account, and exit",
+    )
+    parser.add_argument(
+        "--hours",
+        type=_number(int, 1, 48),
+        default=2,
+        metavar="N",
+        help="with --seed: whole hours of logs to write (default 2)",
+    )
+    add_settings_argument(parser)
+    parser.add_argument(
+        "--random-seed",
         type=_number(int, 0, 1e9),
         default=1,
         metavar="N",
@@ -91,11 +110,13 @@ def _number(kind: Callable[[str], float], least: float, most: float) -> Callable
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo. Returns 0 if every tuple was received exactly once, else 1."""
+    if options.seed:
+        return _write_sample_logs(options)
     pace = Pace(
         first_hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0),
         appends_per_s=options.appends_per_s,
         most_tuples=options.tuples,
-        seed=options.seed,
+        seed=options.random_seed,
     )
     settings = {"FLOWLOG_SHARDS": os.environ.get("FLOWLOG_SHARDS", "")}
     with _stopped_by_signals() as stop, _collected_warnings() as warnings:
@@ -118,6 +139,36 @@ def run(options: argparse.Namespace) -> int:
         finally:
             for warning in warnings[-_WARNINGS_PRINTED:]:
                 print(f"warning: {warning}", file=sys.stderr)
+
+
+def _write_sample_logs(options: argparse.Namespace) -> int:
+    """Write them, and say what to do next. Returns the exit code."""
+    settings = settings_of(options)
+    if settings is None:
+        return 2
+    clients = Clients(settings)
+    source = settings.sources[0]
+    try:
+        written, existing = write_sample_logs(
+            clients.blobs(source),
+            settings,
+            datetime.now(UTC),
+            interfaces=options.interfaces,
+            hours=options.hours,
+            max_tuples=options.tuples,
+            seed=options.random_seed,
+        )
+    except FlowlogError as error:
+        explained_error = explained(error, Endpoints.of(settings, clients).all())
+        print(f"flowlog demo: {explained_error}", file=sys.stderr)
+        return 1
+    finally:
+        clients.close()
+    print(*written, sep="\n")
+    found = f", {len(existing)} exist already" if existing else ""
+    print(f"Wrote {len(written)} sample logs into the account of {source.name}{found}.")
+    print("Forward them with `flowlog run` or `func start`, and look with `flowlog tail`.")
+    return 0
 
 
 def _watch(
