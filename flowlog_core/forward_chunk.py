@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.checkpoints.checkpoint import Progress, seam_of
+from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, seam_of
 from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
@@ -100,7 +100,10 @@ def _progress(before: Progress, chunk: Chunk, framer: Framer, outcome: Outcome) 
         before,
         offset=framer.offset,
         seam=seam_of(framer.before),
+        seam_bytes=SEAM_BYTES,
+        blob_created=chunk.created,
         etag=chunk.etag if chunk.is_last else "",
+        blob_last_modified=chunk.last_modified if chunk.is_last else before.blob_last_modified,
         pending_bytes=framer.pending_bytes if chunk.is_last else 0,
         entries=before.entries + outcome.entries,
         records=before.records + outcome.records,

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, checkpoint_key
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.errors import (
@@ -108,7 +108,14 @@ def _forward_what_is_new(
 
 def _begin_anew(progress: Progress) -> Progress:
     return replace(
-        progress, offset=0, seam="", generation=progress.generation + 1, etag="", pending_bytes=0
+        progress,
+        offset=0,
+        seam="",
+        seam_bytes=SEAM_BYTES,
+        blob_created=None,
+        generation=progress.generation + 1,
+        etag="",
+        pending_bytes=0,
     )
 
 

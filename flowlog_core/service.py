@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.checkpoints.table import TableCheckpoints, TableCursors
+from flowlog_core.checkpoints.cursors import TableCursors
+from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest

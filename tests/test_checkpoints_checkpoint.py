@@ -68,10 +68,11 @@ def test_long_texts_with_the_same_beginning_have_different_keys() -> None:
     assert table_key("x" * 600 + "1") != table_key("x" * 600 + "2")
 
 
-def test_the_seam_is_of_the_last_64_bytes_and_empty_where_there_are_none() -> None:
+def test_the_seam_is_of_the_last_256_bytes_and_empty_where_there_are_none() -> None:
     assert seam_of(b"") == ""
-    assert seam_of(b"other" + b"x" * 64) == seam_of(b"x" * 64)
-    assert seam_of(b"x" * 63) != seam_of(b"x" * 64)
+    assert seam_of(b"other" + b"x" * 256) == seam_of(b"x" * 256)
+    assert seam_of(b"x" * 255) != seam_of(b"x" * 256)
+    assert seam_of(b"other" + b"x" * 64, 64) == seam_of(b"x" * 64) != seam_of(b"x" * 65)
 
 
 def test_a_claim_is_anothers_only_while_it_lasts() -> None:

@@ -18,9 +18,11 @@ from flowlog_core.checkpoints.checkpoint import (
     CheckpointStore,
     Failure,
     Progress,
+    Refusal,
     checkpoint_key,
 )
-from flowlog_core.checkpoints.table import TableCheckpoints, TableCursors
+from flowlog_core.checkpoints.cursors import TableCursors
+from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import Conflict, NotFound, Refused, Unavailable
 from flowlog_core.sweep.cursor import Container, Cursor, CursorStore
@@ -32,8 +34,11 @@ FULL = Checkpoint(
     progress=Progress(
         offset=5_000_000_000,
         seam="ab12",
+        seam_bytes=256,
+        blob_created=datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC),
         generation=3,
         etag='"0x8D"',
+        blob_last_modified=datetime(2026, 1, 1, 12, 29, tzinfo=UTC),
         pending_bytes=17,
         entries=6_000_000_000,
         records=7_000_000_000,
@@ -42,8 +47,17 @@ FULL = Checkpoint(
     owner="worker",
     owned_until=datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
     rings=9,
-    failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
+    failure=Failure(
+        4,
+        datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
+        "no answer",
+        refusal=Refusal("0123.3.5000", 2, datetime(2026, 1, 1, 12, 11, tzinfo=UTC)),
+    ),
+    deaths=2,
+    taken_over_at=datetime(2026, 1, 1, 12, 30, 1, 500000, tzinfo=UTC),
 )
+BARE = Checkpoint("account/container/name", Progress(offset=100, seam="ab12"))
+"""Of a blob that nothing has happened to yet."""
 
 
 @pytest.fixture(params=["memory", "azurite"])
@@ -149,35 +163,43 @@ def test_every_answer_says_when(store: CheckpointStore) -> None:
 # What is stored, as it is read for ever. Each entity is written out here, by the plain SDK.
 
 
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(("offset", "pending_bytes", "entries", "records", "dead_letters"), 0),
+    **dict.fromkeys(("seam", "blob_etag", "owner"), ""),
+    **dict.fromkeys(("generation", "rings"), 0),
+    "blob": "account/container/name",
+}
+_OF_BOTH_FORMATS: dict[str, Any] = {
+    "blob": "account/container/name",
+    "offset": EntityProperty(5_000_000_000, EdmType.INT64),
+    "seam": "ab12",
+    "generation": 3,
+    "blob_etag": '"0x8D"',
+    "pending_bytes": EntityProperty(17, EdmType.INT64),
+    "entries": EntityProperty(6_000_000_000, EdmType.INT64),
+    "records": EntityProperty(7_000_000_000, EdmType.INT64),
+    "dead_letters": EntityProperty(8, EdmType.INT64),
+    "owner": "worker",
+    "owned_until": datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
+    "rings": EntityProperty(9, EdmType.INT64),
+    "failed_attempts": 4,
+    "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
+    "error": "no answer",
+}
+_AS_0_1_WROTE_IT = replace(
+    FULL,
+    progress=replace(FULL.progress, seam_bytes=64, blob_created=None, blob_last_modified=None),
+    failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
+    deaths=0,
+    taken_over_at=None,
+)
+
 GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
-    "format 1, as 0.1 wrote it": (
-        {
-            "format": 1,
-            "blob": "account/container/name",
-            "offset": EntityProperty(5_000_000_000, EdmType.INT64),
-            "seam": "ab12",
-            "generation": 3,
-            "blob_etag": '"0x8D"',
-            "pending_bytes": EntityProperty(17, EdmType.INT64),
-            "entries": EntityProperty(6_000_000_000, EdmType.INT64),
-            "records": EntityProperty(7_000_000_000, EdmType.INT64),
-            "dead_letters": EntityProperty(8, EdmType.INT64),
-            "owner": "worker",
-            "owned_until": datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC),
-            "rings": EntityProperty(9, EdmType.INT64),
-            "failed_attempts": 4,
-            "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
-            "error": "no answer",
-        },
-        FULL,
-    ),
+    "format 1, as 0.1 wrote it": ({**_OF_BOTH_FORMATS, "format": 1}, _AS_0_1_WROTE_IT),
     "format 1, of an item that was refused": (
         {
-            **dict.fromkeys(("offset", "pending_bytes", "entries", "records", "dead_letters"), 0),
-            **dict.fromkeys(("seam", "blob_etag", "owner"), ""),
-            **dict.fromkeys(("generation", "rings"), 0),
+            **_NOTHING,
             "format": 1,
-            "blob": "account/container/name",
             "failed_attempts": 2,
             "failed_at": datetime(2026, 1, 1, 12, 31, tzinfo=UTC),
             "error": "413",
@@ -185,8 +207,28 @@ GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
         },
         Checkpoint(
             "account/container/name",
+            Progress(seam_bytes=64),
             failure=Failure(2, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "413", is_refused=True),
         ),
+    ),
+    "format 2, with all that it may hold": (
+        {
+            **_OF_BOTH_FORMATS,
+            "format": 2,
+            "seam_bytes": 256,
+            "blob_created": datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC),
+            "blob_last_modified": datetime(2026, 1, 1, 12, 29, tzinfo=UTC),
+            "refused_entry": "0123.3.5000",
+            "refusals": 2,
+            "refused_at": datetime(2026, 1, 1, 12, 11, tzinfo=UTC),
+            "deaths": 2,
+            "taken_over_at": datetime(2026, 1, 1, 12, 30, 1, 500000, tzinfo=UTC),
+        },
+        FULL,
+    ),
+    "format 2, with the least": (
+        {**_NOTHING, "format": 2, "offset": 100, "seam": "ab12", "seam_bytes": 256},
+        BARE,
     ),
 }
 
@@ -195,6 +237,7 @@ GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
 def test_a_checkpoint_of_every_format_is_read_and_kept(
     connection_string: str, unique: Callable[[str], str], name: str
 ) -> None:
+    """It is written in the newest format, and then says no more and no less."""
     entity, checkpoint = GOLDEN_CHECKPOINTS[name]
     table = new_table(connection_string, unique)
     keys = {"PartitionKey": KEY.partition, "RowKey": KEY.row}
@@ -203,9 +246,10 @@ def test_a_checkpoint_of_every_format_is_read_and_kept(
     found = store.get(KEY)
     assert found.checkpoint == checkpoint
     assert store.between(KEY.partition, KEY.row, KEY.row) == {KEY.row: checkpoint}
-    before = plain(table.get_entity(*KEY))
-    store.replace(KEY, checkpoint, found.etag)  # the newest format: it is written as it was read
-    assert plain(table.get_entity(*KEY)) == before
+    store.replace(KEY, checkpoint, found.etag)
+    in_format_2 = {"format": 2, "seam_bytes": 64} if entity["format"] == 1 else {}
+    assert plain(table.get_entity(*KEY)) == plain({**keys, **entity, **in_format_2})
+    assert store.get(KEY).checkpoint == checkpoint
 
 
 def test_a_checkpoint_of_an_unknown_format_stops_the_work(
@@ -213,7 +257,7 @@ def test_a_checkpoint_of_an_unknown_format_stops_the_work(
 ) -> None:
     table = new_table(connection_string, unique)
     table.create_entity({"PartitionKey": KEY.partition, "RowKey": KEY.row, "format": 99})
-    with pytest.raises(Refused, match=r"format 99, and this version of Flowlog reads 1"):
+    with pytest.raises(Refused, match=r"format 99, and this version of Flowlog reads 1, 2"):
         TableCheckpoints(table).get(KEY)
 
 

@@ -101,7 +101,7 @@ def test_each_append_is_forwarded_once_and_read_once(
         outcome = world.ingest()
         assert world.received() == world.written()
         assert (outcome.how, outcome.records) == ("forwarded", 5 * len(formats))
-    assert world.blobs.read_bytes <= len(document(world.entries)) + len(appends) * (64 + 2)
+    assert world.blobs.read_bytes <= len(document(world.entries)) + len(appends) * (256 + 2)
     assert world.checkpoint().owner == ""
     assert world.checkpoint().progress.records == len(world.written())
     assert world.letters.letters == {}

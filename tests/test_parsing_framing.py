@@ -35,7 +35,7 @@ def frame(
 
     Holds every item, and the Framer as the item is yielded, against the blob.
     """
-    before = blob[max(0, offset - 64) : offset]
+    before = blob[max(0, offset - 256) : offset]
     framer = Framer(offset, before, max_entry_bytes=max_entry_bytes)
     items: list[Item] = []
 
@@ -43,7 +43,7 @@ def frame(
         for item in found:
             assert framer.offset == item.end > item.start >= (items[-1].end if items else offset)
             assert item.raw == blob[item.start : item.end]
-            assert framer.before == blob[max(0, item.end - 64) : item.end]
+            assert framer.before == blob[max(0, item.end - 256) : item.end]
             items.append(item)
 
     edges = [offset, *sorted(cut for cut in set(cuts) if offset < cut < len(blob)), len(blob)]

@@ -27,7 +27,7 @@ def test_it_is_the_bytes_read_from_a_position_on(
         rest = blob[at:]
         assert len(pending) == len(rest)
         assert pending.data == rest
-        assert (pending.position, pending.before) == (at, blob[:at][-64:])
+        assert (pending.position, pending.before) == (at, blob[:at][-256:])
         found = _TAIL.search(rest)
         brace = rest.rindex(b"}") if found else len(rest)
         assert pending.tail() == ((found.start(), brace) if found else None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import blake2b
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,13 +20,14 @@ from flowlog_core.errors import (
     StorageError,
 )
 from flowlog_core.source.reading import Chunk, LogReader, Slice, read_appended
-from flowlog_core.testing.memory import MemoryBlobs, some_blob
+from flowlog_core.testing.memory import ManualClock, MemoryBlobs, service_time, some_blob
 
 BLOB = some_blob()
+CREATED = service_time(ManualClock())
 
 
 def since(content: bytes, offset: int) -> Progress:
-    return Progress(offset=offset, seam=seam_of(content[:offset]))
+    return Progress(offset=offset, seam=seam_of(content[:offset]), blob_created=CREATED)
 
 
 def holding(content: bytes) -> MemoryBlobs:
@@ -32,22 +36,62 @@ def holding(content: bytes) -> MemoryBlobs:
     return blobs
 
 
-@given(st.binary(min_size=1, max_size=400), st.data(), st.integers(64, 200))
+@given(st.binary(min_size=1, max_size=900), st.data(), st.integers(256, 400))
 def test_chunks_are_what_follows_the_offset(content: bytes, data: st.DataObject, size: int) -> None:
     offset = data.draw(st.integers(0, len(content)))
     blobs = holding(content)
     chunks = list(read_appended(blobs, BLOB, since(content, offset), size))
     assert b"".join(chunk.data for chunk in chunks) == content[offset:]
-    assert [c.before for c in chunks] == [content[max(0, offset - 64) : offset]] + [b""] * (
+    assert [c.before for c in chunks] == [content[max(0, offset - 256) : offset]] + [b""] * (
         len(chunks) - 1
     )
     assert [c.is_last for c in chunks] == [False] * (len(chunks) - 1) + [True]
     assert {c.etag for c in chunks} == {"version-1"}
-    assert blobs.read_bytes == len(content) - max(0, offset - 64)
+    assert blobs.read_bytes == len(content) - max(0, offset - 256)
 
 
 def test_an_empty_blob_is_one_empty_chunk() -> None:
     assert list(read_appended(holding(b""), BLOB, Progress())) == [Chunk(b"", b"", "", 0)]
+
+
+def test_a_blob_made_anew_is_noticed_by_its_creation_time() -> None:
+    """Entries of denied probes can end in 256 bytes that hold no time."""
+    clock = ManualClock()
+    blobs = MemoryBlobs(clock)
+    blobs.put(BLOB, b"x" * 300)
+    read_to = since(b"x" * 300, 300)
+    clock.sleep(60)
+    blobs.put(BLOB, b"x" * 400)
+    [chunk] = read_appended(blobs, BLOB, read_to)
+    assert (chunk.created, chunk.last_modified) == (CREATED, service_time(clock))
+    blobs.delete(BLOB)
+    blobs.put(BLOB, b"x" * 400)
+    with pytest.raises(BlobRewritten, match="created at 2026-01-01 00:17:40"):
+        list(read_appended(blobs, BLOB, read_to))
+    [chunk] = read_appended(blobs, BLOB, replace(read_to, blob_created=None))
+    assert chunk.data == b"x" * 100
+
+
+@given(st.binary(max_size=900), st.data())
+def test_a_checkpoint_of_the_first_release_is_held_against_the_64_bytes_it_knows(
+    content: bytes, data: st.DataObject
+) -> None:
+    offset = data.draw(st.integers(0, len(content)))
+    kept = Progress(
+        offset=offset,
+        seam=blake2b(content[max(0, offset - 64) : offset], digest_size=12).hexdigest()
+        if offset
+        else "",
+        seam_bytes=64,
+    )
+    blobs = holding(content)
+    [chunk] = read_appended(blobs, BLOB, kept)
+    assert chunk.data == content[offset:]
+    assert chunk.before == content[max(0, offset - 256) : offset]
+    if offset:
+        blobs.put(BLOB, content[: offset - 1] + bytes([content[offset - 1] ^ 1]) + content[offset:])
+        with pytest.raises(BlobRewritten):
+            list(read_appended(blobs, BLOB, kept))
 
 
 @pytest.mark.parametrize("now", [b"", b"x" * 50, b"x" * 99, b"y" * 200])
@@ -64,7 +108,7 @@ def test_a_blob_that_is_committed_anew_between_chunks_is_begun_again() -> None:
     blobs.put(BLOB, b"x" * 300)
     with pytest.raises(BlobGrew):
         next(chunks)
-    assert first == Chunk(b"x" * 100, b"", "version-1", 100)
+    assert first == Chunk(b"x" * 100, b"", "version-1", 100, CREATED, CREATED)
 
 
 def test_a_deleted_blob_is_said_to_be_deleted() -> None:

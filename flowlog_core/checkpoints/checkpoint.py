@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef, digest, hour_key
+from flowlog_core.parsing.pending import BEFORE_BYTES
 
-SEAM_BYTES = 64
+SEAM_BYTES = BEFORE_BYTES
 """How many bytes before the offset are kept as a digest, to detect a rewritten blob."""
 
 _KEY_CHARACTERS = 480  # Azure allows 1 KiB a key, 512 UTF-16 units; the rest is for the digest
@@ -58,11 +59,11 @@ def _escaped(character: str) -> str:
 _KEY_ESCAPES = {c: _escaped(c) for c in [*map(chr, range(0x20)), *"\\#?%!"]} | {"/": "|"}
 
 
-def seam_of(before_offset: bytes) -> str:
-    """The digest of the bytes just before an offset; empty if there are none."""
+def seam_of(before_offset: bytes, seam_bytes: int = SEAM_BYTES) -> str:
+    """The digest of the last `seam_bytes` bytes before an offset; empty if there are none."""
     if not before_offset:
         return ""
-    return digest(before_offset[-SEAM_BYTES:], digest_bytes=12)
+    return digest(before_offset[-seam_bytes:], digest_bytes=12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +74,34 @@ class Progress:
     """The byte after the last entry that was sent or became a dead letter; 0 before the first."""
     seam: str = ""
     """`seam_of` the bytes before `offset`."""
+    seam_bytes: int = SEAM_BYTES
+    """How many bytes the seam covers, or all before the offset where there are fewer."""
+    blob_created: datetime | None = None
+    """The creation time of the blob that was read. None if nothing was, or if an earlier release
+    wrote the checkpoint: then it is not compared."""
     generation: int = 0
     """How often the blob was found to be rewritten. Part of every id."""
     etag: str = ""
     """The version of the blob that was read to its end; empty while something is known to be new.
     A listing that shows another ETag shows a blob that is ahead of its checkpoint."""
+    blob_last_modified: datetime | None = None
+    """When the version that was last read to its end was committed. Kept when `etag` is cleared."""
     pending_bytes: int = 0
     """How many bytes at the end of that version are not a complete entry yet."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """That a service refused an entry for what it is, perhaps repeatedly."""
+
+    entry_id: str
+    count: int
+    """How often; refusals that follow each other too soon count as one."""
+    at: datetime
+    """Time of the last one that was counted, by the storage service's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +116,8 @@ class Failure:
     """What the last one raised, in one line."""
     is_refused: bool = False
     """Whether the service refused the item for what it is: it will hardly take it soon."""
+    refusal: Refusal | None = None
+    """The entry that a service refused for what it is, if one was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +133,11 @@ class Checkpoint:
     """Counts the events that arrived while another worker held the claim."""
     failure: Failure | None = None
     """None after a success."""
+    deaths: int = 0
+    """How often a claim was taken over from a process that no longer exists, since the offset last
+    moved."""
+    taken_over_at: datetime | None = None
+    """When that last happened, by the storage service's clock."""
 
     def owned_by_another(self, me: str, now: datetime) -> bool:
         """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""

@@ -1,20 +1,12 @@
-"""Checkpoints and cursors in an Azure Storage table. Every write is conditional.
-
-An entity's `format` says how its properties are to be read; it is raised when their meaning
-changes, and every format that was ever written stays readable.
-"""
+"""Checkpoints in an Azure Storage table, and the form in which each is stored."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-import orjson
-from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.core.pipeline import PipelineResponse
-from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
+from azure.core.exceptions import HttpResponseError
+from azure.data.tables import EdmType, EntityProperty, TableClient
 
 from flowlog_core.checkpoints.checkpoint import (
     Answer,
@@ -22,79 +14,21 @@ from flowlog_core.checkpoints.checkpoint import (
     CheckpointKey,
     Failure,
     Progress,
-    table_key,
+    Refusal,
 )
-from flowlog_core.errors import Refused, Unavailable, storage_errors
-from flowlog_core.storage.create_on_demand import create_if_missing, is_missing
-from flowlog_core.storage.responses import server_time as server_time_of
-from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
+from flowlog_core.checkpoints.entity import AnswerDate, EntityTable, read_entity
+from flowlog_core.errors import storage_errors
+from flowlog_core.storage.create_on_demand import is_missing
 
-CHECKPOINT_FORMAT = CURSOR_FORMAT = 1
-SWEEP_PARTITION = "sweep"
-"""Holds the cursors. Partitions of blobs have other names: they begin with an account and `|`."""
-_SHARED = CheckpointKey(SWEEP_PARTITION, "cursor")
-
-T = TypeVar("T")
-
-
-class _Stored(NamedTuple):
-    entity: Mapping[str, Any] | None
-    etag: str
-    server_time: datetime
-
-
-class _Table:
-    """One entity at a time, with the time and the ETag of each answer."""
-
-    def __init__(self, client: TableClient) -> None:
-        self.client = client
-
-    def get(self, key: CheckpointKey) -> _Stored:
-        date = _Date()
-        with storage_errors(f"reading {_named(key)}"):
-            try:
-                entity = self.client.get_entity(*key, raw_response_hook=date)
-            except ResourceNotFoundError:
-                return _Stored(None, "", date.read())
-            except HttpResponseError as error:
-                if not is_missing(error):
-                    raise
-                return _Stored(None, "", date.read())
-        return _Stored(entity, str(entity.metadata["etag"]), date.read())
-
-    def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
-        date = _Date()
-        with storage_errors(f"creating {_named(_key_of(entity))}"):
-            said = create_if_missing(
-                lambda: self.client.create_entity(entity, raw_response_hook=date),
-                self.client.create_table,
-            )
-        return _whole_etag(said), date.read()
-
-    def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
-        date = _Date()
-        with storage_errors(f"updating {_named(_key_of(entity))}"):
-            said = self.client.update_entity(
-                entity,
-                mode=UpdateMode.REPLACE,
-                etag=etag,
-                match_condition=MatchConditions.IfNotModified,
-                raw_response_hook=date,
-            )
-        return _whole_etag(said), date.read()
-
-    def remove(self, key: CheckpointKey, etag: str) -> None:
-        with storage_errors(f"removing {_named(key)}"):
-            self.client.delete_entity(
-                *key, etag=etag, match_condition=MatchConditions.IfNotModified
-            )
+CHECKPOINT_FORMAT = 2
+"""1 was that of Flowlog 0.1."""
 
 
 class TableCheckpoints:
     """A `CheckpointStore` on one table, which is created on first use."""
 
     def __init__(self, table: TableClient) -> None:
-        self._table = _Table(table)
+        self._table = EntityTable(table)
 
     def get(self, key: CheckpointKey) -> Answer:
         """See `CheckpointStore.get`."""
@@ -124,7 +58,7 @@ class TableCheckpoints:
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """See `CheckpointStore.before`."""
-        date = _Date()
+        date = AnswerDate()
         with storage_errors(f"reading the checkpoints before {row}"):
             try:
                 for entity in self._table.client.query_entities(
@@ -142,72 +76,6 @@ class TableCheckpoints:
         self._table.remove(key, etag)
 
 
-class TableCursors:
-    """A `CursorStore` on the table of the checkpoints."""
-
-    def __init__(self, table: TableClient) -> None:
-        self._table = _Table(table)
-
-    def get(self, container: Container) -> StoredCursor:
-        """See `CursorStore.get`."""
-        entity, etag, server_time = self._table.get(cursor_key(container))
-        return StoredCursor(None if entity is None else read_cursor(entity), etag, server_time)
-
-    def put(self, container: Container, cursor: Cursor, etag: str) -> StoredCursor:
-        """See `CursorStore.put`."""
-        entity = _cursor_entity(container, cursor)
-        said = self._table.replace(entity, etag) if etag else self._table.create(entity)
-        return StoredCursor(cursor, *said)
-
-    def get_shared(self) -> StoredCursor:
-        """See `CursorStore.get_shared`."""
-        entity, etag, server_time = self._table.get(_SHARED)
-        return StoredCursor(
-            None if entity is None else read_shared_cursor(entity), etag, server_time
-        )
-
-    def remove_shared(self, etag: str) -> None:
-        """See `CursorStore.remove_shared`."""
-        self._table.remove(_SHARED, etag)
-
-
-class _Date:
-    """Catches the `Date` of an answer, whether the call succeeds or not."""
-
-    def __init__(self) -> None:
-        self._date: datetime | None = None
-
-    def __call__(self, response: PipelineResponse[Any, Any]) -> None:
-        self._date = server_time_of(response)
-
-    def read(self) -> datetime:
-        """Raises `Unavailable` without one: the answer was cut off in its head."""
-        if self._date is None:
-            raise Unavailable("the table service answered without a Date: no claim can be timed")
-        return self._date
-
-
-def _whole_etag(said: Mapping[str, Any]) -> str:
-    """The ETag of a write's answer. Raises `Unavailable` where the answer was cut off before it."""
-    etag = str(said["etag"])
-    if etag.count('"') != 2:
-        raise Unavailable("the table service answered a write without an ETag")
-    return etag
-
-
-def _named(key: CheckpointKey) -> str:
-    return f"the checkpoint {key.partition} {key.row}"
-
-
-def _key_of(entity: Mapping[str, Any]) -> CheckpointKey:
-    return CheckpointKey(entity["PartitionKey"], entity["RowKey"])
-
-
-def cursor_key(container: Container) -> CheckpointKey:
-    """Where the cursor of a container is stored."""
-    return CheckpointKey(SWEEP_PARTITION, table_key(f"cursor|{container.account}|{container.name}"))
-
-
 def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:
     progress = checkpoint.progress
     entity: dict[str, Any] = {
@@ -217,6 +85,7 @@ def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, 
         "blob": checkpoint.blob,
         "offset": _int64(progress.offset),
         "seam": progress.seam,
+        "seam_bytes": progress.seam_bytes,
         "generation": progress.generation,
         "blob_etag": progress.etag,
         "pending_bytes": _int64(progress.pending_bytes),
@@ -226,72 +95,49 @@ def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, 
         "owner": checkpoint.owner,
         "rings": _int64(checkpoint.rings),
     }
-    if checkpoint.owned_until is not None:
-        entity["owned_until"] = checkpoint.owned_until
     if checkpoint.failure is not None:
         entity["failed_attempts"] = checkpoint.failure.attempts
         entity["failed_at"] = checkpoint.failure.at
         entity["error"] = checkpoint.failure.error
         if checkpoint.failure.is_refused:
             entity["is_refused"] = True
+        if checkpoint.failure.refusal is not None:
+            entity["refused_entry"] = checkpoint.failure.refusal.entry_id
+            entity["refusals"] = checkpoint.failure.refusal.count
+            entity["refused_at"] = checkpoint.failure.refusal.at
+    if checkpoint.deaths:
+        entity["deaths"] = checkpoint.deaths
+    moments = {
+        "owned_until": checkpoint.owned_until,
+        "blob_created": progress.blob_created,
+        "blob_last_modified": progress.blob_last_modified,
+        "taken_over_at": checkpoint.taken_over_at,
+    }
+    entity |= {name: moment for name, moment in moments.items() if moment is not None}
     return entity
 
 
 def read_checkpoint(entity: Mapping[str, Any]) -> Checkpoint:
     """The checkpoint that an entity of any known format holds. Raises `Refused`."""
-    return _read(entity, _CHECKPOINT_READERS, "the checkpoint of", entity.get("blob"))
-
-
-def read_cursor(entity: Mapping[str, Any]) -> Cursor:
-    """The cursor that an entity of any known format holds. Raises `Refused`."""
-    return _read(entity, _CURSOR_READERS, "the cursor of", entity.get("container"))
-
-
-def read_shared_cursor(entity: Mapping[str, Any]) -> Cursor | None:
-    """The cursor of all containers, which Flowlog 0.1 kept as JSON in a checkpoint's `note`.
-
-    Without `done`, since it moved through all containers and in the order that the service listed
-    them in. None where no sweep had saved one yet.
-    """
-    if not entity.get("note"):
-        return None
-    note = orjson.loads(entity["note"])
-
-    def moment(name: str) -> datetime | None:
-        return datetime.fromisoformat(note[name]) if note[name] else None
-
-    return Cursor(
-        began=datetime.fromisoformat(note["began"]),
-        since=datetime.fromisoformat(note["since"]),
-        oldest_unfinished=moment("oldest_failed"),
-        caught_up_since=moment("caught_up_since"),
-        is_over=note["is_over"],
-    )
-
-
-def _read(
-    entity: Mapping[str, Any],
-    readers: Mapping[int, Callable[[Mapping[str, Any]], T]],
-    kind: str,
-    name: str | None,
-) -> T:
-    reader = readers.get(entity.get("format", 0))
-    if reader is None:
-        raise Refused(
-            f"{kind} {name} has format {entity.get('format')}, and this version of Flowlog reads "
-            f"{', '.join(map(str, readers))}: was it written by a newer one?"
-        )
-    return reader(entity)
+    return read_entity(entity, _CHECKPOINT_READERS, "the checkpoint of", entity.get("blob"))
 
 
 def _checkpoint_of_format_1(entity: Mapping[str, Any]) -> Checkpoint:
+    """As 0.1 wrote it: without what format 2 may leave out, and its seam is of 64 bytes."""
+    return _checkpoint_of_format_2({**entity, "seam_bytes": 64})
+
+
+def _checkpoint_of_format_2(entity: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(
         blob=entity["blob"],
         progress=Progress(
             offset=_plain(entity["offset"]),
             seam=entity["seam"],
+            seam_bytes=entity["seam_bytes"],
+            blob_created=entity.get("blob_created"),
             generation=_plain(entity["generation"]),
             etag=entity["blob_etag"],
+            blob_last_modified=entity.get("blob_last_modified"),
             pending_bytes=_plain(entity["pending_bytes"]),
             entries=_plain(entity["entries"]),
             records=_plain(entity["records"]),
@@ -305,50 +151,21 @@ def _checkpoint_of_format_1(entity: Mapping[str, Any]) -> Checkpoint:
             entity["failed_at"],
             entity["error"],
             entity.get("is_refused", False),
+            Refusal(entity["refused_entry"], entity["refusals"], entity["refused_at"])
+            if "refused_at" in entity
+            else None,
         )
         if "failed_at" in entity
         else None,
-    )
-
-
-def _cursor_entity(container: Container, cursor: Cursor) -> dict[str, Any]:
-    key = cursor_key(container)
-    entity = {
-        "PartitionKey": key.partition,
-        "RowKey": key.row,
-        "format": CURSOR_FORMAT,
-        "container": "/".join(container),
-        "began": cursor.began,
-        "since": cursor.since,
-        "done": cursor.done,
-        "oldest_unfinished": cursor.oldest_unfinished,
-        "caught_up_since": cursor.caught_up_since,
-        "is_over": cursor.is_over,
-        "saved": cursor.saved,
-        "owner": cursor.owner,
-        "owned_until": cursor.owned_until,
-    }
-    return {name: value for name, value in entity.items() if value is not None}
-
-
-def _cursor_of_format_1(entity: Mapping[str, Any]) -> Cursor:
-    return Cursor(
-        began=entity["began"],
-        since=entity["since"],
-        done=entity["done"],
-        oldest_unfinished=entity.get("oldest_unfinished"),
-        caught_up_since=entity.get("caught_up_since"),
-        is_over=entity["is_over"],
-        saved=entity.get("saved"),
-        owner=entity["owner"],
-        owned_until=entity.get("owned_until"),
+        deaths=entity.get("deaths", 0),
+        taken_over_at=entity.get("taken_over_at"),
     )
 
 
 _CHECKPOINT_READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {
-    1: _checkpoint_of_format_1
+    1: _checkpoint_of_format_1,
+    2: _checkpoint_of_format_2,
 }
-_CURSOR_READERS: dict[int, Callable[[Mapping[str, Any]], Cursor]] = {1: _cursor_of_format_1}
 
 
 def _int64(value: int) -> EntityProperty:

@@ -10,7 +10,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
-from flowlog_core.checkpoints.table import SWEEP_PARTITION
+from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings

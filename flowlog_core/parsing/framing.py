@@ -54,8 +54,8 @@ class Damaged(NamedTuple):
 class Framer:
     """Finds the entries of a blob in its bytes from `offset` on.
 
-    `offset` is 0 or what an earlier Framer's `offset` was; `before` the up to 64 bytes in front
-    of it, which only the property of that name needs. Guarantees:
+    `offset` is 0 or what an earlier Framer's `offset` was; `before` the up to 256 bytes in
+    front of it, which only the property of that name needs. Guarantees:
 
     - The items depend on the bytes alone: neither on the chunks nor on where reading was resumed.
     - Items ascend and do not overlap. What lies between them is a head (`{"records":[`, a byte
@@ -74,7 +74,7 @@ class Framer:
     """The byte after the last item yielded: where a later Framer goes on."""
 
     before: bytes
-    """The last up to 64 bytes before `offset`."""
+    """The last up to 256 bytes before `offset`."""
 
     def __init__(
         self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-_BEFORE_BYTES = 64
+BEFORE_BYTES = 256
+"""How many bytes in front of a position are kept, so that a reader can tell it is still there."""
 _SPACE = b" \t\r\n"
 
 
@@ -18,12 +19,12 @@ class PendingBytes:
     """Where in the blob index 0 is, in bytes."""
 
     before: bytes
-    """The up to 64 bytes in front of `position`."""
+    """The up to `BEFORE_BYTES` bytes in front of `position`."""
 
     def __init__(self, position: int, before: bytes) -> None:
         self.data = bytearray()
         self.position = position
-        self.before = before[-_BEFORE_BYTES:]
+        self.before = before[-BEFORE_BYTES:]
         self._last: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
         self._proven = position  # up to here no closing brace can be the final tail's
 
@@ -40,10 +41,10 @@ class PendingBytes:
 
     def drop(self, count: int) -> None:
         """Pass the first so many bytes."""
-        if count < _BEFORE_BYTES:
-            self.before = (self.before + self.data[:count])[-_BEFORE_BYTES:]
+        if count < BEFORE_BYTES:
+            self.before = (self.before + self.data[:count])[-BEFORE_BYTES:]
         else:
-            self.before = bytes(self.data[count - _BEFORE_BYTES : count])
+            self.before = bytes(self.data[count - BEFORE_BYTES : count])
         del self.data[:count]  # moves nothing: a bytearray can begin behind where its memory does
         self.position += count
 

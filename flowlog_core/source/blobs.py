@@ -38,7 +38,13 @@ class AzureBlobs:
             data = stream.readall()
         properties = stream.properties
         blob_bytes = int(str(properties.content_range).rpartition("/")[2])
-        return Slice(data, str(properties.etag), blob_bytes)
+        return Slice(
+            data,
+            str(properties.etag),
+            blob_bytes,
+            properties.creation_time,
+            properties.last_modified,
+        )
 
     def page(
         self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool

@@ -7,6 +7,7 @@ come from one version of the blob.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
@@ -30,6 +31,11 @@ class Slice(NamedTuple):
     etag: str
     blob_bytes: int
     """The length of the whole blob in this version."""
+    created: datetime | None = None
+    """When the blob was created, aware UTC. Appending to it changes nothing about that; deleting
+    it and making it anew does. None if the service did not say."""
+    last_modified: datetime | None = None
+    """When this version was committed, aware UTC."""
 
 
 class LogReader(Protocol):
@@ -55,6 +61,10 @@ class Chunk(NamedTuple):
     """The version that is read; empty for an empty blob."""
     left_bytes: int
     """How many bytes of that version come after this chunk."""
+    created: datetime | None = None
+    """See `Slice.created`."""
+    last_modified: datetime | None = None
+    """See `Slice.last_modified`."""
 
     @property
     def is_last(self) -> bool:
@@ -68,33 +78,46 @@ def read_appended(
     """Yield the bytes from `since.offset` on: at least one chunk, empty if nothing is new.
 
     Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
-    before the offset are not those of the checkpoint's seam, `BlobGrew` between chunks, and
-    never before the first, when another version was committed, `BlobDeleted`.
+    before the offset are not those of the checkpoint's seam, or the blob was created at another
+    time, `BlobGrew` between chunks, and never before the first, when another version was
+    committed, `BlobDeleted`.
     """
-    seam_bytes = min(SEAM_BYTES, since.offset)
-    start = since.offset - seam_bytes
+    # As many as the next commit's seam covers, even if this checkpoint's covers fewer.
+    before_bytes = min(max(SEAM_BYTES, since.seam_bytes), since.offset)
+    start = since.offset - before_bytes
     etag: str | None = None
     first = True
     while True:
         try:
-            data, etag, blob_bytes = reader.read(blob, start, chunk_bytes, etag)
+            read = reader.read(blob, start, chunk_bytes, etag)
         except OutOfRange:
             if since.offset:
                 raise BlobRewritten(f"{blob} is shorter than its offset {since.offset}") from None
-            data, blob_bytes = b"", 0
+            read = Slice(b"", "", 0)
         except Conflict as error:
             if etag is None:
                 raise  # not a newer version, as none was named: whatever it is, it may stay so
             raise BlobGrew(f"{blob} was committed anew while it was read") from error
         except NotFound as error:
             raise BlobDeleted(f"{blob} is gone") from error
+        data, etag = read.data, read.etag
         start += len(data)
         before = b""
         if first:
-            before, data = data[:seam_bytes], data[seam_bytes:]
-            if seam_of(before) != since.seam or len(before) != seam_bytes:
+            before, data = data[:before_bytes], data[before_bytes:]
+            if len(before) != before_bytes or seam_of(before, since.seam_bytes) != since.seam:
                 raise BlobRewritten(f"{blob} holds other bytes before its offset {since.offset}")
+            if since.offset and _differ(since.blob_created, read.created):
+                raise BlobRewritten(
+                    f"{blob} was created at {read.created}, and its offset {since.offset} is of a "
+                    f"blob that was created at {since.blob_created}"
+                )
         first = False
-        yield Chunk(data, before, etag or "", max(0, blob_bytes - start))
-        if start >= blob_bytes:
+        left_bytes = max(0, read.blob_bytes - start)
+        yield Chunk(data, before, etag, left_bytes, read.created, read.last_modified)
+        if not left_bytes:
             return
+
+
+def _differ(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and other is not None and one != other

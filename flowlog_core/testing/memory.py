@@ -175,6 +175,7 @@ class MemoryBlobs:
         self.calls: Counter[str] = Counter()
         self.read_bytes = 0
         self._committed: dict[BlobRef, datetime] = {}
+        self._created: dict[BlobRef, datetime] = {}
         self._stored: dict[BlobRef, tuple[bytes, str]] = {}
         self._archived: set[BlobRef] = set()
         self._versions = 0
@@ -186,6 +187,7 @@ class MemoryBlobs:
             self._versions += 1
             self._stored[blob] = content, f"version-{self._versions}"
             self._committed[blob] = service_time(self.clock)
+            self._created.setdefault(blob, self._committed[blob])
 
     def versions(self) -> dict[BlobRef, str]:
         """The present ETag of each blob."""
@@ -195,7 +197,7 @@ class MemoryBlobs:
     def delete(self, blob: BlobRef) -> None:
         """Remove the blob."""
         with self._lock:
-            del self._stored[blob]
+            del self._stored[blob], self._created[blob]
 
     def archive(self, blob: BlobRef) -> None:
         """Move the blob to the archive tier."""
@@ -222,7 +224,7 @@ class MemoryBlobs:
                 raise OutOfRange(f"{blob} has {len(content)} bytes")
             data = content[start : start + max_bytes]
             self.read_bytes += len(data)
-            return Slice(data, version, len(content))
+            return Slice(data, version, len(content), self._created[blob], self._committed[blob])
 
     def page(
         self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool

@@ -101,14 +101,14 @@ def _framed(
     offset: int = 0,
     final: bool = True,
 ) -> list[Item]:
-    framer = new_framer(offset, blob[max(0, offset - 64) : offset], max_entry_bytes=limit)
+    framer = new_framer(offset, blob[max(0, offset - 256) : offset], max_entry_bytes=limit)
     items: list[Item] = []
     for start, end in pairwise([offset, *edges]):
         items += framer.feed(blob[start:end])
     items += framer.end(final=final)
     last = items[-1].end if items else offset
     _hold(framer.offset == last, "the offset is not behind the last item")
-    _hold(framer.before == blob[max(0, last - 64) : last], "`before` is not before the offset")
+    _hold(framer.before == blob[max(0, last - 256) : last], "`before` is not before the offset")
     if final:
         _hold(framer.pending_bytes == 0, "something is pending for ever")
     else:

@@ -43,7 +43,7 @@ class Schedule:
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
         self.violated: Violated | None = None
-        self.chunk_bytes = rng.choice((100, 400, 1000, 1 << 20))
+        self.chunk_bytes = rng.choice((300, 500, 1000, 1 << 20))
         clock = self.timeline.clock
         blobs, checkpoints = MemoryBlobs(clock), MemoryCheckpoints(clock)
         refs = [some_blob(hour) for hour in range(rng.choice((1, 1, 1, 2)))]

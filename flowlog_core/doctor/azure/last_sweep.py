@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from flowlog_core.checkpoints.table import cursor_key
+from flowlog_core.checkpoints.cursors import cursor_key
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import Arm, Missing
