@@ -27,6 +27,7 @@ from flowlog_core.checkpoints.checkpoint import (
 from flowlog_core.errors import Refused, Unavailable, storage_errors
 from flowlog_core.storage.create_on_demand import create_if_missing, is_missing
 from flowlog_core.storage.responses import server_time as server_time_of
+from flowlog_core.storage.timeouts import time_limit
 from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 CHECKPOINT_FORMAT = CURSOR_FORMAT = 1
@@ -51,7 +52,7 @@ class _Table:
 
     def get(self, key: CheckpointKey) -> _Stored:
         date = _Date()
-        with storage_errors(f"reading {_named(key)}"):
+        with storage_errors(f"reading {_named(key)}"), time_limit():
             try:
                 entity = self.client.get_entity(*key, raw_response_hook=date)
             except ResourceNotFoundError:
@@ -64,7 +65,7 @@ class _Table:
 
     def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
         date = _Date()
-        with storage_errors(f"creating {_named(_key_of(entity))}"):
+        with storage_errors(f"creating {_named(_key_of(entity))}"), time_limit():
             said = create_if_missing(
                 lambda: self.client.create_entity(entity, raw_response_hook=date),
                 self.client.create_table,
@@ -73,7 +74,7 @@ class _Table:
 
     def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
         date = _Date()
-        with storage_errors(f"updating {_named(_key_of(entity))}"):
+        with storage_errors(f"updating {_named(_key_of(entity))}"), time_limit():
             said = self.client.update_entity(
                 entity,
                 mode=UpdateMode.REPLACE,
@@ -84,7 +85,7 @@ class _Table:
         return _whole_etag(said), date.read()
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
-        with storage_errors(f"removing {_named(key)}"):
+        with storage_errors(f"removing {_named(key)}"), time_limit():
             self.client.delete_entity(
                 *key, etag=etag, match_condition=MatchConditions.IfNotModified
             )
