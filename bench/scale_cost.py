@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
-import requests
-
 from bench.bench_ingest import Counting
 from bench.growing import GrowingBlob, service_of
 from bench.scale_model import Job, Step
 from bench.scale_storage import Call
+from flowlog_core.service import Service
 from flowlog_core.testing.generate import Format
 
 Kind = Literal["queue", "gzip", "table"]
@@ -27,18 +26,18 @@ RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by whoever con
 class ByKind(Counting):
     """Counts requests by what they are for, and the bytes sent to the sink."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, service: Service) -> None:
+        super().__init__(service)
         self.kinds: Counter[str] = Counter()
         self.sent_bytes = 0
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+    def send(self, request: Any, **options: Any) -> Any:
         """Send, and count."""
-        url = str(request.url)
+        url = request.url
         to_sink = "/messages" in url or "$batch" in url
         self.kinds["send" if to_sink else "read" if "PT1H.json" in url else "checkpoint"] += 1
         self.sent_bytes += int(request.headers.get("Content-Length", 0)) if to_sink else 0
-        return super().send(request, *args, **kwargs)
+        return super().send(request, **options)
 
 
 @dataclass(frozen=True)
@@ -93,10 +92,10 @@ def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCos
         FLOWLOG_CHECKPOINT_TABLE=f"checkpoints{form}{sink}",
     )
     blob = GrowingBlob(service, form)
-    counting, processor_s = ByKind(), []
+    processor_s = []
     for number in range(WARM_UP + appends):
         if number == WARM_UP:
-            service.clients._session.mount("http://", counting)
+            counting = ByKind(service)
         blob.append(TUPLES)
         started_s = time.process_time()
         blob.ingest()

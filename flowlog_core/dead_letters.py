@@ -24,6 +24,7 @@ from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.storage.create_on_demand import create_if_missing
+from flowlog_core.storage.timeouts import time_limit
 
 SCHEMA = "flowlog-dead-letter/1"
 MAX_ITEMS_PER_ENTRY = 16
@@ -157,7 +158,7 @@ class BlobDeadLetters:
 
     def _put_one(self, letter: DeadLetter) -> None:
         content = letter.to_json()
-        with storage_errors(f"storing dead letter {letter.name}"):
+        with storage_errors(f"storing dead letter {letter.name}"), time_limit():
             create_if_missing(
                 lambda: self._container.upload_blob(
                     letter.name,

@@ -27,7 +27,7 @@ class Pipeline:
     checkpoints: CheckpointStore
     sink: Sink
     dead_letters: DeadLetterStore
-    owned_for_s: float = 180
+    owned_for_s: float = 60
     clock: Clock = field(default_factory=SystemClock)
     new_owner: Callable[[], str] = lambda: uuid4().hex
     """Returns an owner id that was never used before."""

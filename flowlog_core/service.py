@@ -66,7 +66,7 @@ class Service:
         """The storage account behind each source connection."""
         self.blobs = AzureBlobs({self.accounts[name]: opened[name] for name in opened})
         state = settings.state
-        table = self.clients.tables(state).get_table_client(settings.checkpoint_table)
+        table = self.clients.table(state, settings.checkpoint_table)
         self.cursors = TableCursors(table)
         self.pipeline = Pipeline(
             reader=self.blobs,
@@ -152,8 +152,7 @@ class Service:
         settings, parallel = self.settings, self._parallel
         sinks: list[Sink]
         if settings.sink == "table":
-            tables = self.clients.tables(settings.sink_connection)
-            table = tables.get_table_client(settings.table)
+            table = self.clients.table(settings.sink_connection, settings.table)
             sinks = [TableSink(table, parallel, mark) for mark in suffixes(settings.shards, "|")]
         else:
             queues = self.clients.record_queues()

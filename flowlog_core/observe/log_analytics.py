@@ -22,7 +22,7 @@ from flowlog_core.observe.traffic import MAX_ROWS_SENT, Row, Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.storage.clients import identity
 from flowlog_core.storage.secrets import redact
-from flowlog_core.storage.timeouts import CONNECT_S, READ_S
+from flowlog_core.storage.timeouts import CONNECT_S, TRY_S
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def logs_client(endpoint: str, state: Connection) -> LogsClient:
     credential = identity(state.client_id) if is_identity else DefaultAzureCredential()
     # No retries: sums that could not be sent go with the next upload.
     return LogsIngestionClient(
-        endpoint, credential, connection_timeout=CONNECT_S, read_timeout=READ_S, retry_total=0
+        endpoint, credential, connection_timeout=CONNECT_S, read_timeout=TRY_S, retry_total=0
     )
 
 

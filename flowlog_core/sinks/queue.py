@@ -11,6 +11,7 @@ from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.storage.create_on_demand import create_if_missing
+from flowlog_core.storage.timeouts import time_limit
 
 _NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days
 
@@ -30,7 +31,8 @@ class QueueSink:
         return self._parallel(messages, self._send_one)
 
     def _send_one(self, message: Message) -> None:
-        with storage_errors(f"sending message {message.id} to queue {self._queue.queue_name}"):
+        doing = f"sending message {message.id} to queue {self._queue.queue_name}"
+        with storage_errors(doing), time_limit():
             create_if_missing(
                 lambda: self._queue.send_message(message.text, time_to_live=_NEVER_EXPIRES_S),
                 self._queue.create_queue,

@@ -23,6 +23,7 @@ from flowlog_core.parsing.record import COUNTERS, Lines
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.sinks.table_batch import upsert
 from flowlog_core.storage.create_on_demand import create_if_missing
+from flowlog_core.storage.timeouts import time_limit
 
 MAX_BATCH_ROWS = 100
 MAX_BATCH_BYTES = 3 * 1024 * 1024
@@ -61,9 +62,8 @@ class TableSink:
         return self._parallel(messages, self._send_one)
 
     def _send_one(self, batch: Batch) -> None:
-        with storage_errors(
-            f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
-        ):
+        doing = f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
+        with storage_errors(doing), time_limit():
             if upsert(self._table, batch.rows):
                 return
             answers = create_if_missing(

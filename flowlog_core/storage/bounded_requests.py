@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from flowlog_core.storage.timeouts import sleep_within_limit, try_limit_s
 from flowlog_core.storage.whole_response import WholeResponse
 
 _of_thread = threading.local()
@@ -136,13 +137,17 @@ class BoundedRequestsTransport(RequestsTransport):  # type: ignore[misc]  # load
 
     def send(self, request: Any, **kwargs: Any) -> Any:
         """Send `request` and wait for the whole answer."""
-        _of_thread.sockets = sockets = _WATCH.begin(self._call_s)
+        _of_thread.sockets = sockets = _WATCH.begin(try_limit_s(self._call_s))
         try:
             came = super().send(request, **{**kwargs, "stream": True})
             body = b"".join(came.iter_raw())
         finally:
             sockets.clear()
         return WholeResponse(request, came.status_code, came.reason, came.headers, body)
+
+    def sleep(self, duration: float) -> None:
+        """See `CurlTransport.sleep`."""
+        sleep_within_limit(duration)
 
     def close(self) -> None:
         """Close all connections. A later `send` makes new ones."""

@@ -6,24 +6,21 @@ the name is taken from it, and the blob is opened again through these.
 
 from __future__ import annotations
 
-import os
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.request import getproxies
 
-import requests
-from azure.core.pipeline.transport import RequestsTransport
-from azure.data.tables import TableServiceClient
+from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient, QueueServiceClient
-from requests.adapters import HTTPAdapter
 
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
 from flowlog_core.source.reading import CHUNK_BYTES
 from flowlog_core.storage.timeouts import BACKOFF_S, CONNECT_S, READ_S, RETRIES
+from flowlog_core.storage.transport import make_transport
 
 if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
     from azure.identity import ManagedIdentityCredential
 
 
@@ -31,7 +28,8 @@ class Patience(NamedTuple):
     """How long a storage call is waited for, and how often it is tried again."""
 
     connect_s: float = CONNECT_S
-    read_s: float = READ_S
+    call_s: float = READ_S
+    """One try, connecting included. Sends and checkpoint calls have a `time_limit` besides."""
     retries: int = RETRIES
 
 
@@ -43,7 +41,7 @@ class Clients:
 
     def __init__(self, settings: Settings, patience: Patience = STEADY) -> None:
         self._settings, self._patience = settings, patience
-        self._services: dict[tuple[str, Service], Any] = {}
+        self._services: dict[tuple[str, Service, str], Any] = {}
 
     def blobs(self, connection: Connection) -> BlobServiceClient:
         """The blob service of an account."""
@@ -62,30 +60,33 @@ class Clients:
 
     def record_queues(self) -> list[QueueClient]:
         """The queues that the records go to, one for each shard."""
-        queues = self.queues(self._settings.sink_connection)
-        return [queues.get_queue_client(name) for name in self._settings.queues]
+        sink = self._settings.sink_connection
+        return [self._service(sink, "queue", QueueClient, name) for name in self._settings.queues]
+
+    def table(self, connection: Connection, name: str) -> TableClient:
+        """One table of an account.
+
+        Not by `get_table_client`, whose client would wait past a `time_limit` for as long as the
+        service asks: it puts a wrapper around the transport, which waits by itself.
+        """
+        client: TableClient = self._service(connection, "table", TableClient, name)
+        return client
 
     def close(self) -> None:
         """Close all connections."""
         for client in self._services.values():
             client.close()
-        self._session.close()
+        self.transport.close()
 
-    def _service(self, connection: Connection, service: Service, kind: Any) -> Any:
-        key = connection.name, service
+    def _service(self, connection: Connection, service: Service, kind: Any, name: str = "") -> Any:
+        key = connection.name, service, name
         if key not in self._services:
-            self._services[key] = self._open(connection, service, kind)
+            self._services[key] = self._open(connection, service, kind, [name] if name else [])
         return self._services[key]
 
-    def _open(self, connection: Connection, service: Service, kind: Any) -> Any:
+    def _open(self, connection: Connection, service: Service, kind: Any, name: list[str]) -> Any:
         options: dict[str, Any] = {
-            "transport": RequestsTransport(
-                session=self._session,
-                session_owner=False,
-                connection_timeout=self._patience.connect_s,
-                read_timeout=self._patience.read_s,
-                connection_verify=_trusted_certificates(),
-            ),
+            "transport": self.transport,
             "retry_total": self._patience.retries,
         }
         if service == "blob":
@@ -94,31 +95,20 @@ class Clients:
         if service != "table":  # whose client has a policy of its own
             options |= BACKOFF_S
         if connection.connection_string is not None:
-            return kind.from_connection_string(connection.connection_string, **options)
+            return kind.from_connection_string(connection.connection_string, *name, **options)
         uri = connection.uris[service]
         credential = identity(connection.client_id)
-        if service == "table":
-            return kind(endpoint=uri, credential=credential, **options)
-        return kind(account_url=uri, credential=credential, **options)
+        return kind(uri, *name, credential=credential, **options)
 
     @cached_property
-    def _session(self) -> requests.Session:
-        """One pool with room for all that is in flight; by default ten places a host are kept."""
-        session = requests.Session()
-        # To look for proxies at every call takes a tenth of its processor time.
-        session.trust_env = bool(getproxies())
-        # Else a password from `~/.netrc` would take the place of the account's own signature.
-        session.auth = lambda request: request
-        places = self._settings.sends_in_flight + 8  # reading and committing beside the sends
-        adapter = HTTPAdapter(pool_connections=16, pool_maxsize=places)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        return session
-
-
-def _trusted_certificates() -> str | bool:
-    """The file that the environment names, as requests would read it; True: those it brings."""
-    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    def transport(self) -> HttpTransport[Any, Any]:
+        """One for all clients, so that they share their connections."""
+        return make_transport(
+            connect_s=self._patience.connect_s,
+            call_s=self._patience.call_s,
+            # Reading and committing go on beside the sends.
+            max_connections=self._settings.sends_in_flight + 8,
+        )
 
 
 @lru_cache

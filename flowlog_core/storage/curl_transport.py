@@ -27,6 +27,7 @@ from azure.core.exceptions import (
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
+from flowlog_core.storage.timeouts import sleep_within_limit, try_limit_s
 from flowlog_core.storage.whole_response import WholeResponse
 
 # Codes of libcurl (curl.se, "libcurl-errors") after which the request cannot have been carried out.
@@ -46,10 +47,10 @@ _NOT_SENT = frozenset(
 class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
     """Sends requests with libcurl. Safe to share between clients and threads.
 
-    A call takes at most `call_s` seconds from its beginning to the last byte of its answer;
-    connecting may take `connect_s` of them. `certificates` is the file of those to trust. Proxies
-    are those that the environment names when the transport is made. A `.netrc` is never read,
-    redirections are not followed, and bodies are not decompressed.
+    A call takes at most `call_s` seconds from its beginning to the last byte of its answer, and
+    less within a `time_limit`; connecting may take `connect_s` of them. `certificates` is the file
+    of those to trust. Proxies are those that the environment names when the transport is made. A
+    `.netrc` is never read, redirections are not followed, and bodies are not decompressed.
 
     `send` raises what azure-core's own transport raises: `ServiceRequestError` where the request
     cannot have been carried out, `ServiceResponseError` or `IncompleteReadError` where it may have
@@ -59,7 +60,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
     def __init__(
         self, *, connect_s: float, call_s: float, certificates: str = certifi.where()
     ) -> None:
-        self._connect_ms, self._call_ms = round(connect_s * 1000), round(call_s * 1000)
+        self._connect_ms, self._call_s = round(connect_s * 1000), call_s
         self._certificates = certificates
         self._proxies = getproxies()
         self._of_thread = threading.local()
@@ -70,6 +71,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
         curl = self._handle()
         head: list[bytes] = []
         body: list[bytes] = []
+        curl.setopt(pycurl.TIMEOUT_MS, max(1, round(try_limit_s(self._call_s) * 1000)))
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, _header_lines(request))
         curl.setopt(pycurl.HEADERFUNCTION, head.append)
@@ -93,7 +95,6 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
             curl.setopt(pycurl.NOSIGNAL, 1)  # signals and threads do not go together
             curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)  # all that storage has
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_ms)
-            curl.setopt(pycurl.TIMEOUT_MS, self._call_ms)
             curl.setopt(pycurl.CAINFO, self._certificates)
             curl.setopt(pycurl.TCP_KEEPALIVE, 1)
             curl.setopt(
@@ -108,6 +109,10 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
         if proxy_bypass(parts.hostname or ""):
             return ""
         return self._proxies.get(parts.scheme) or self._proxies.get("all", "")
+
+    def sleep(self, duration: float) -> None:
+        """Wait between two tries. See `time_limit`."""
+        sleep_within_limit(duration)
 
     def open(self) -> None:
         """Nothing to do: a connection is made when it is first needed."""
