@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -99,7 +100,7 @@ class Position:
     """Where an entry begins; every id is made from it.
 
     Ids are positions: which blob, which generation of it, the byte offset of the entry, and the
-    tuple or message part within the entry. So the same bytes get the same ids however often, in
+    tuples within the entry. So the same bytes get the same ids however often, in
     whatever chunks and by whatever version of this code they are read. Two tuples with the same
     content at two positions are two records, because Azure writes identical tuples that are both
     genuine.
@@ -129,9 +130,18 @@ class Position:
         """The id of a record; `tuple_index` counts over the whole entry, from 0."""
         return f"{self.entry_id}.{tuple_index}"
 
-    def message_id(self, part: int) -> str:
-        """The id of a message: the `part`-th, from 0, of those that carry the entry's records."""
-        return f"{self.entry_id}.p{part}"
+    def message_id(self, tuple_indexes: Sequence[int]) -> str:
+        """The id of the message that carries the records of these tuples, in ascending order.
+
+        It names the first tuple and how many there are, so that it stands for one content however
+        the entry is divided into messages. If tuples between them are left out, a digest of the
+        indexes follows.
+        """
+        first, count = tuple_indexes[0], len(tuple_indexes)
+        name = f"{self.entry_id}.m{first}.{count}"
+        if tuple_indexes[-1] - first + 1 == count:
+            return name
+        return f"{name}.{digest(','.join(map(str, tuple_indexes)), digest_bytes=4)}"
 
 
 @lru_cache(maxsize=4096)

@@ -1,5 +1,7 @@
 """For consumers: from the text of a queue message back to flow records.
 
+docs/consuming.md has the same for other languages.
+
     from flowlog_core.consume import decode
 
     for message in queue.receive_messages():
@@ -7,7 +9,7 @@
         store(batch.records)            # keyed by record["id"], so that a repeat is harmless
         queue.delete_message(message)
 
-A queue-triggered function gets the base64 already undone: `decode(msg.get_body())`.
+A queue trigger has decoded the outer base64 already: `decode(msg.get_body())`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from azure.storage.queue import QueueClient, QueueMessage
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_MAX_BASE64_LAYERS = 2  # the queue's own, and that which makes gzip a text
 _MESSAGES_A_CALL = 32  # the most that a queue gives
 _HIDDEN_FOR_S = 60
 
@@ -37,20 +40,22 @@ class Batch:
     id: str
     """The same whenever this message is repeated."""
     source: dict[str, Any]
-    """`account`, `container`, `blob`, `generation`, `offset`, `part`, `parts`."""
+    """`account`, `container`, `blob`, `generation`, `offset`, `first_tuple` (the
+    index of the first record's tuple). Messages of the first version have `part` and `parts`."""
     records: list[dict[str, Any]]
     """Flow records, in the file's order; the fields are `flowlog_core.parsing.record.FIELDS`."""
 
 
 def decode(content: str | bytes) -> Batch:
-    """Decode a message: base64, gzip or plain JSON, whichever it is.
+    """Decode a message of any version: JSON, gzip, or base64 of either, once or twice.
 
     Raises `ValueError`, naming what is wrong, if it is not a Flowlog message of a known schema.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        if not data.startswith((b"{", _GZIP_MAGIC)):
-            data = b64decode(data, validate=True)
+        for _ in range(_MAX_BASE64_LAYERS):
+            if not data.startswith((b"{", _GZIP_MAGIC)):
+                data = b64decode(data, validate=True)
         if data.startswith(_GZIP_MAGIC):
             data = gzip.decompress(data)
         message = orjson.loads(data)

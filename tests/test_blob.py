@@ -110,6 +110,8 @@ positions = st.builds(
     position_of, st.text(), st.text(), st.text(), st.integers(0, 9), st.integers(0)
 )
 
+ascending = st.lists(st.integers(0, 8), min_size=1, unique=True).map(sorted)
+
 
 def test_the_ids_are_golden() -> None:
     """Ids are stored by those who receive records: they may never change."""
@@ -117,7 +119,10 @@ def test_the_ids_are_golden() -> None:
     assert position.blob_digest == "1ac97302da9547d356eed5bf"
     assert position.entry_id == "1ac97302da9547d356eed5bf.3.12"
     assert position.record_id(0) == "1ac97302da9547d356eed5bf.3.12.0"
-    assert position.message_id(0) == "1ac97302da9547d356eed5bf.3.12.p0"
+    assert position.message_id([0]) == "1ac97302da9547d356eed5bf.3.12.m0.1"
+    assert position.message_id(range(7, 107)) == "1ac97302da9547d356eed5bf.3.12.m7.100"
+    # The digest is that of `printf 7,8,10 | b2sum -l 32`.
+    assert position.message_id([7, 8, 10]) == "1ac97302da9547d356eed5bf.3.12.m7.3.a8e920c7"
 
 
 def test_the_ids_in_a_local_file_are_those_of_a_blob_in_no_account() -> None:
@@ -156,5 +161,12 @@ def test_two_positions_never_share_an_id(
 ) -> None:
     same = (one, index) == (other, other_index)
     assert (one.record_id(index) == other.record_id(other_index)) == same
-    assert (one.message_id(index) == other.message_id(other_index)) == same
-    assert one.record_id(index) != other.message_id(other_index)
+    assert one.record_id(index) != other.message_id([other_index])
+
+
+@given(positions, ascending, positions, ascending)
+def test_messages_share_an_id_only_if_they_carry_the_same_tuples(
+    one: Position, indexes: list[int], other: Position, other_indexes: list[int]
+) -> None:
+    same = (one, indexes) == (other, other_indexes)
+    assert (one.message_id(indexes) == other.message_id(other_indexes)) == same

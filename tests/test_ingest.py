@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -342,8 +343,9 @@ def test_a_worker_that_lost_its_claim_stops_sending_and_stops_quietly(world: Wor
 
 def test_a_record_too_large_for_the_sink_is_a_dead_letter(world: World) -> None:
     (entry,) = entries_of(1, ["nsg2"], tuples=2)
-    rule = b'"rule":"' + b"x" * 70_000 + b'"'
-    raw = entry.raw.replace(b'"rule":"', b'"rule":"' + b"x" * 70_000)
+    incompressible = random.Random(1).randbytes(70_000).hex().encode()
+    rule = b'"rule":"' + incompressible + b'"'
+    raw = entry.raw.replace(b'"rule":"', b'"rule":"' + incompressible)
     assert rule[:-1] in raw
     world.blobs.put(BLOB, b'{"records":[%b]}' % raw)
     outcome = world.ingest()

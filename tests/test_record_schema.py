@@ -163,18 +163,31 @@ def messages(entry: Any, encoding: Encoding = "json", limit: int = 65536) -> lis
     lines = Lines.of(orjson.dumps(record).decode() for record in records)
     made, too_large = messages_of(EntryRecords(POSITION, lines), encoding, limit)
     assert not too_large
-    bodies = [base64.b64decode(message.text) for message in made]
-    return [json.loads(gzip.decompress(one) if encoding == "gzip" else one) for one in bodies]
+    texts = [base64.b64decode(message.text) for message in made]
+    if encoding == "gzip":
+        texts = [gzip.decompress(base64.b64decode(text)) for text in texts]
+    return [json.loads(text) for text in texts]
 
 
 @pytest.mark.parametrize("encoding", ["json", "gzip"])
 def test_every_message_is_valid(encoding: Encoding) -> None:
-    parts = 0
+    last_first_tuple = 0
     for entry in (*sample_entries(), *generated_entries()):
         for message in messages(entry, encoding, 2048):
             MESSAGE.validate(message)
-            parts = max(parts, message["source"]["parts"])
-    assert parts > 1
+            last_first_tuple = max(last_first_tuple, message["source"]["first_tuple"])
+    assert last_first_tuple > 1
+
+
+@pytest.mark.parametrize("bad_indexes", [(), (1,)])
+def test_a_message_with_a_gap_is_valid(bad_indexes: tuple[int, ...]) -> None:
+    records = records_of(DENIED, f"{POSITION.entry_id}.") * 2
+    lines = Lines.of(orjson.dumps(record).decode() for record in records)
+    (made,), _ = messages_of(EntryRecords(POSITION, lines, bad_indexes))
+    message = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(made.text))))
+    MESSAGE.validate(message)
+    assert message["id"].count(".") == (5 if bad_indexes else 4)
+    assert not MESSAGE.is_valid(message | {"id": f"{POSITION.entry_id}.p0"})
 
 
 @pytest.mark.parametrize("name", ["schema", "id", "source", "count", "records"])

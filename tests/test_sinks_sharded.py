@@ -43,7 +43,7 @@ def test_each_entry_goes_to_its_shard_as_that_packs_it() -> None:
 
 def test_what_is_too_large_for_a_shard_is_given_back() -> None:
     long = "x" * 70_000
-    packed = ShardedSink([MemorySink(), MemorySink()]).pack(entry(BLOBS[0], [long]))
+    packed = ShardedSink([MemorySink("json"), MemorySink("json")]).pack(entry(BLOBS[0], [long]))
     reason = "the record fits no queue message of 65536 bytes"
     assert (list(packed.messages), packed.too_large) == ([], [TooLarge(0, reason)])
 

@@ -199,9 +199,9 @@ TABLE: tuple[Row, ...] = (
     Row(
         "FLOWLOG_QUEUE_ENCODING",
         "queue_encoding",
-        "json",
-        "json, or gzip: fewer messages, more CPU time. `flowlog_core.consume` reads both.",
-        _one_of("json", "gzip"),
+        "gzip",
+        "gzip, or json: fifteen times the size. docs/consuming.md says how to read either.",
+        _one_of("gzip", "json"),
     ),
     Row(
         "FLOWLOG_SENDS_IN_FLIGHT",

@@ -2,22 +2,31 @@
 
     {"schema": "flowlog/1", "id": ..., "source": {...}, "count": N, "records": [...]}
 
-The text is base64, as a queue-triggered function expects it, of this JSON or of its gzip form.
-Which records a message holds depends on the entry and the encoding alone.
+The text of a message is base64: with `json` of this JSON, with `gzip` of another base64 text, which
+holds the JSON compressed. So what is left when a queue trigger has decoded the outer base64 is text
+in both forms. It has to be: the Functions host takes a message for text and moves one that is not
+UTF-8 to the poison queue, without calling the function (Storage.Queues 5.3.10; a test shows it).
+
+Into which messages the records go may differ by encoding, by compression library and by version of
+either. A message's id names the tuples that it carries, so the same id always has the same content.
 """
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import orjson
-from pybase64 import b64encode_as_string
+from pybase64 import b64encode, b64encode_as_string
 
 from flowlog_core.blob import Position
 from flowlog_core.sinks import EntryRecords, TooLarge
+
+try:
+    from isal.isal_zlib import compress  # igzip: a quarter of zlib's time at this level
+except ImportError:  # it has wheels for x86-64 and 64-bit ARM alone
+    from zlib import compress
 
 SCHEMA = "flowlog/1"
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -26,11 +35,12 @@ MAX_MESSAGE_BYTES = 64 * 1024
 Encoding = Literal["json", "gzip"]
 
 _END = b"]}"
-_WIDEST = 10**9  # stands for a number that is not known yet, and longer than any
-_GZIP_PACKS_ABOUT = 8  # a first guess at how much more fits; what does not fit is halved
-_GZIP_LEVEL = 6
-_GZIP_FORMAT = 31  # of zlib's `wbits`: a gzip file, with no time in it, so the same every time
-_GZIP_ADDS_BYTES = 16  # at most, to a beginning that cannot be compressed: zlib adds 5
+_MAX_GZIP_INPUT_BYTES = 256 * 1024
+"""A message's JSON before compression. What does not fit a message compressed is halved."""
+_NUMBERS_BYTES = 64  # room for the numbers of a beginning and of the id in it, ten digits each
+_MAX_UTF8_BYTES = 4  # a character
+_GZIP_LEVEL = 1
+_GZIP_FORMAT = 31  # of zlib's `wbits`: a gzip file, with no time in it
 
 
 class Message(NamedTuple):
@@ -42,65 +52,66 @@ class Message(NamedTuple):
 
 
 def messages_of(
-    entry: EntryRecords, encoding: Encoding = "json", max_message_bytes: int = MAX_MESSAGE_BYTES
+    entry: EntryRecords, encoding: Encoding = "gzip", max_message_bytes: int = MAX_MESSAGE_BYTES
 ) -> tuple[Iterator[Message], list[TooLarge]]:
     """Return the messages that carry an entry's records, and the records too large for any.
 
     Each message is made when the iterator reaches it, so they need not all fit into memory.
     """
-    max_bytes = max_message_bytes // 4 * 3  # what base64 makes four of three of
-    encode = _gzipped if encoding == "gzip" else b"".join
-    packs = _GZIP_PACKS_ABOUT if encoding == "gzip" else 1
-    position = entry.position
-    envelope = _envelope(position)
-    widest_name = position.message_id(_WIDEST).encode()
-    max_start_bytes = len(envelope % (widest_name, _WIDEST, _WIDEST, _WIDEST))
-    room = max_bytes - max_start_bytes - len(_END)
-    if encoding == "gzip":
-        max_start_bytes += _GZIP_ADDS_BYTES
+    lines, indexes = entry.lines, entry.tuple_indexes
+    if not len(lines):
+        return iter(()), []
+    envelope = _envelope(entry.position)
+    encode: Callable[[bytes], bytes] = _gzip_text if encoding == "gzip" else bytes
+    max_text_bytes = max_message_bytes // 4 * 3  # of which base64 makes a message
 
-    def fits(run: range) -> bool:
-        body = encode((b"", entry.lines.joined(run), _END))
-        return len(body) + max_start_bytes <= max_bytes
+    def encoded(run: range) -> tuple[str, bytes]:
+        """The id and the text of a message with these records, before its base64."""
+        carried = indexes[run.start : run.stop]
+        name = entry.position.message_id(carried)
+        start = envelope % (name.encode(), carried[0], len(run))
+        return name, encode(b"".join((start, lines.joined(run), _END)))
 
-    runs: list[range] = []
-    too_large: list[TooLarge] = []
-    for longest in _runs(entry.lines.ends, room * packs):
-        for run in (longest,) if encoding == "json" else _halved(longest, fits):
-            # `_runs` and `_halved` leave a record alone that is too large even so.
-            if len(run) == 1 and not fits(run):
-                reason = f"the record fits no queue message of {max_message_bytes} bytes"
-                too_large.append(TooLarge(run.start, reason))
-            else:
-                runs.append(run)
+    def packed(run: range) -> Iterator[Message]:
+        name, text = encoded(run)
+        if len(run) > 1 and len(text) > max_text_bytes:
+            middle = len(run) // 2
+            yield from packed(run[:middle])
+            yield from packed(run[middle:])
+        else:
+            yield Message(name, b64encode_as_string(text))
 
-    def messages() -> Iterator[Message]:
-        for part, run in enumerate(runs):
-            name = position.message_id(part)
-            start = envelope % (name.encode(), part, len(runs), len(run))
-            body = encode((start, entry.lines.joined(run), _END))
-            yield Message(name, b64encode_as_string(body))
+    max_around_bytes = len(envelope) + len(entry.position.entry_id) + _NUMBERS_BYTES + len(_END)
+    max_input_bytes = _MAX_GZIP_INPUT_BYTES if encoding == "gzip" else max_text_bytes
+    # Compressed and in base64, nothing is twice as long: most records need no second look.
+    surely_fits = max_text_bytes // 2 - max_around_bytes
+    too_large = [
+        index
+        for index, record in enumerate(lines)
+        if _MAX_UTF8_BYTES * len(record) > surely_fits
+        and len(encoded(range(index, index + 1))[1]) > max_text_bytes
+    ]
+    runs = _runs(lines.ends, too_large, max_input_bytes - max_around_bytes)
+    reason = f"the record fits no queue message of {max_message_bytes} bytes"
+    return (
+        (message for run in runs for message in packed(run)),
+        [TooLarge(index, reason) for index in too_large],
+    )
 
-    return messages(), too_large
 
+def _runs(ends: Sequence[int], left_out: Sequence[int], max_bytes: int) -> Iterator[range]:
+    """The longest runs of records that come to at most `max_bytes`, commas included.
 
-def _runs(ends: Sequence[int], max_bytes: int) -> Iterator[range]:
-    """The longest runs of records that come to at most `max_bytes`, commas included."""
+    A record that is longer is a run by itself; those left out are in none.
+    """
     start = begins_at = 0
-    while start < len(ends):
-        stop = max(bisect_right(ends, begins_at + max_bytes, start), start + 1)
-        yield range(start, stop)
-        start, begins_at = stop, ends[stop - 1] + 1
-
-
-def _halved(run: range, fits: Callable[[range], bool]) -> Iterator[range]:
-    """Halve until every piece fits or is a single record."""
-    if len(run) == 1 or fits(run):
-        yield run
-        return
-    middle = len(run) // 2
-    yield from _halved(run[:middle], fits)
-    yield from _halved(run[middle:], fits)
+    for stop in (*left_out, len(ends)):
+        while start < stop:
+            end = max(bisect_right(ends, begins_at + max_bytes, start, stop), start + 1)
+            yield range(start, end)
+            start, begins_at = end, ends[end - 1] + 1
+        if stop < len(ends):
+            start, begins_at = stop + 1, ends[stop] + 1
 
 
 def _envelope(position: Position) -> bytes:
@@ -113,16 +124,9 @@ def _envelope(position: Position) -> bytes:
         "offset": position.offset,
     }
     source = orjson.dumps(where)[:-1].replace(b"%", b"%%")
-    numbers = b',"part":%d,"parts":%d},"count":%d,"records":['
+    numbers = b',"first_tuple":%d},"count":%d,"records":['
     return b'{"schema":"' + SCHEMA.encode() + b'","id":"%b","source":' + source + numbers
 
 
-def _gzipped(parts: Sequence[bytes | memoryview]) -> bytes:
-    """The parts as one gzip file, to which the first adds `_GZIP_ADDS_BYTES` at most.
-
-    The first is compressed by itself, so that the others take the same room whatever it says.
-    """
-    start, *others = parts
-    deflate = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_FORMAT)
-    done = [deflate.compress(start), deflate.flush(zlib.Z_FULL_FLUSH)]
-    return b"".join((*done, *map(deflate.compress, others), deflate.flush()))
+def _gzip_text(content: bytes) -> bytes:
+    return b64encode(compress(content, _GZIP_LEVEL, _GZIP_FORMAT))

@@ -261,7 +261,7 @@ class MemoryBlobs:
 class MemorySink:
     """A `Sink` that keeps the queue's messages, packed as the queue sink packs them."""
 
-    encoding: Encoding = "json"
+    encoding: Encoding = "gzip"
     messages: list[Message] = field(default_factory=list)
 
     def pack(self, entry: EntryRecords) -> Packed:

@@ -6,7 +6,7 @@ the project replaces code; here it is the point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -257,8 +257,8 @@ def _version_unpinned() -> list[Replacement]:
 def _ids_of_their_time() -> list[Replacement]:
     real, calls = Position.message_id, count()
 
-    def message_id(position: Position, part: int) -> str:
-        return f"{real(position, part)}.{next(calls)}"
+    def message_id(position: Position, tuple_indexes: Sequence[int]) -> str:
+        return f"{real(position, tuple_indexes)}.{next(calls)}"
 
     return [(Position, "message_id", message_id)]
 

@@ -80,7 +80,7 @@ class SimulatedSink:
 
     def pack(self, entry: EntryRecords) -> Packed:
         """See `Sink.pack`."""
-        return Packed(*messages_of(entry, max_message_bytes=_MESSAGE_BYTES))
+        return Packed(*messages_of(entry, "json", _MESSAGE_BYTES))
 
     def send(self, messages: Iterable[Any]) -> int:
         """See `Sink.send`. Messages wait, as in threads, and whatever was drawn is sent."""
