@@ -1,4 +1,4 @@
-"""The triggers of the function app, and nothing else: one for each source account and container."""
+"""The triggers of the function app: one for each source account and container, and two timers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import azure.functions as func
 import azurefunctions.extensions.bindings.blob as bindings
 
-from flowlog_core.config.checks import ToldOnce
+from flowlog_core.config.checks import ReportOnce
 from flowlog_core.config.settings import Settings
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.service import Service
@@ -20,15 +20,15 @@ SOURCE = {
     "LogsAndContainerScan": func.BlobSource.LOGS_AND_CONTAINER_SCAN,
 }[SETTINGS.trigger_source]
 
-# At INFO, the worker's level, the SDK tells of every request, token and export; host.json cannot
-# filter that, as the host is told no logger's name. (Not "azure" itself: "azure.functions" is the
-# worker.)
+# At INFO, the worker's level, the SDK logs every request, token and export. host.json cannot filter
+# these lines, because the worker passes no logger names to the host. ("azure" itself would include
+# "azure.functions", the worker.)
 for name in ("azure.core", "azure.identity", "azure.monitor"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
-# One for the process, made before any event, as the first events may come on many threads at once.
+# One for the process, created before any event: the first events may run on several threads.
 SERVICE = Service(SETTINGS, metrics=MetricsObserver.from_environment(os.environ))
-tell_misfits = ToldOnce(SETTINGS, os.environ)
+report_findings = ReportOnce(SETTINGS, os.environ)
 
 app = func.FunctionApp()
 
@@ -41,21 +41,21 @@ def watch(kind: str, connection: str, container: str) -> None:
         arg_name="blob", path=f"{container}/{{name}}", connection=connection, source=SOURCE
     )
     def forward(blob: bindings.BlobClient) -> None:
-        tell_misfits()
-        # Only the name is taken from the bound client, see `flowlog_core.storage.clients`.
+        report_findings()
+        # Only the name is taken from the bound client; see `flowlog_core.storage.clients`.
         SERVICE.ingest_named(connection, blob.container_name, blob.blob_name)
 
 
 @app.timer_trigger(arg_name="timer", schedule=SETTINGS.sweep_schedule, use_monitor=True)
 def sweep(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
     """Forward what events missed."""
-    tell_misfits()
+    report_findings()
     SERVICE.sweep()
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 17 3 * * *", use_monitor=True)
-def tidy(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
-    """Remove checkpoints of blobs deleted long ago, once a day."""
+def cleanup(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes it by name
+    """Remove old checkpoints of deleted blobs, once a day."""
     SERVICE.remove_stale_checkpoints()
 
 

@@ -54,7 +54,7 @@ class Kind(NamedTuple):
     """Over how many the records spread: each has a partition of its own in a table."""
     several: int
     rounds: int
-    most_calls: int | None
+    max_calls: int | None
     make: Callable[[Service, Parallel, str], Any]
 
 
@@ -133,13 +133,13 @@ def sending(azurite: Azurite) -> None:
     print("\n### Sending, 15,000 records\n")
     print("| sink | calls | one at a time | several | ratio | ours | Azurite's | ratio at most |")
     print("|---|---|---|---|---|---|---|---|")
-    for label, hours, several, rounds, most_calls, make in KINDS:
+    for label, hours, several, rounds, max_calls, make in KINDS:
         # Tables of their own, as Azurite takes longer the more rows a partition has.
         name = "bench" + "".join(filter(str.isalnum, label))
         sinks = {n: make(service, Parallel(n), f"{name}{n}") for n in (1, several)}
         entries = records_of(SENT_TUPLES, hours)
         messages = [message for entry in entries for message in sinks[1].pack(entry).messages]
-        messages = messages[:most_calls]
+        messages = messages[:max_calls]
         best = dict.fromkeys(sinks, 0.0)
         busy = dict.fromkeys(sinks, (0.0, 0.0))
         for _ in range(rounds):

@@ -135,7 +135,7 @@ def print_instances(title: str, scenarios: list[tuple[str, Scenario]]) -> None:
             f"| {what} | {scenario.interfaces:,} | {scenario.shards} "
             f"| {instances}{'' if kept else ', not kept'} "
             f"| {done.busy_s / over_s:.0%} | {p50:.2f} s | {p99:.2f} s "
-            f"| {max(done.latencies_s):.1f} s | {done.most_waiting:,} "
+            f"| {max(done.latencies_s):.1f} s | {done.max_waiting:,} "
             f"| {place.name.partition(' of ')[0]}, {used:.0%} |"
         )
 

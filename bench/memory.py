@@ -1,11 +1,11 @@
 """How much memory a large backlog takes: it must not grow with the blob.
 
-Run from the repository's root: python -m bench.memory [--megabytes 1000] [--most-megabytes 200]
+Run from the repository's root: python -m bench.memory [--megabytes 1000] [--max-megabytes 200]
 
 Measures, each in a process of its own, the peak resident memory (getrusage) of two things:
 `ingest` of a blob that nobody has read yet, packed as queue messages that are then thrown away;
 and `flowlog parse -` of the same bytes. The blob is made as it is read, so that nobody holds it.
-Exit code 1 if one of them takes more than `--most-megabytes`.
+Exit code 1 if one of them takes more than `--max-megabytes`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def measure_parse(megabytes: int) -> tuple[float, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory for a large backlog.")
     parser.add_argument("--megabytes", type=int, default=1000)
-    parser.add_argument("--most-megabytes", type=int, default=200)
+    parser.add_argument("--max-megabytes", type=int, default=200)
     parser.add_argument("--child", choices=("ingest", "write"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child == "write":
@@ -136,7 +136,7 @@ def main() -> None:
     for name, measure in (("ingest", measure_ingest), ("flowlog parse -", measure_parse)):
         start = perf_counter()
         peak, told = measure(options.megabytes)
-        too_much |= peak > options.most_megabytes
+        too_much |= peak > options.max_megabytes
         print(f"  {name:<16} {peak:4.0f}   {told}, {perf_counter() - start:.0f} s", flush=True)
     sys.exit(1 if too_much else 0)
 

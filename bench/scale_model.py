@@ -108,7 +108,7 @@ class Simulation:
         self.storage = storage
         self.latencies_s: list[float] = []
         """From append to forwarded, in the order of forwarding."""
-        self.most_waiting = 0
+        self.max_waiting = 0
         """The largest number of events that no instance had room for."""
         self.now_s = 0.0
         self.cores = [Core() for _ in range(instances)]
@@ -144,7 +144,7 @@ class Simulation:
             core.events += 1
         else:
             self._waiting.append(event)
-            self.most_waiting = max(self.most_waiting, len(self._waiting))
+            self.max_waiting = max(self.max_waiting, len(self._waiting))
             yield None
             core = self._core_of.pop(event)
         for step in self._job.steps:

@@ -86,7 +86,7 @@ class BlobRef:
 
     @classmethod
     def of_file(cls, path: str) -> BlobRef:
-        """A local file, which is in no account. Only `name` means anything, and the ids."""
+        """A local file, which is in no account. Only `name` and the ids are meaningful."""
         return cls("", "", LogBlob("vnet", "", datetime.min.replace(tzinfo=UTC), "", path))
 
 
@@ -100,10 +100,9 @@ class Position:
     """Where an entry begins; every id is made from it.
 
     Ids are positions: which blob, which generation of it, the byte offset of the entry, and the
-    tuples within the entry. So the same bytes get the same ids however often, in
-    whatever chunks and by whatever version of this code they are read. Two tuples with the same
-    content at two positions are two records, because Azure writes identical tuples that are both
-    genuine.
+    tuples within the entry. So the same bytes always get the same ids, whatever the chunks and the
+    version of this code that reads them. Two tuples with the same content at two positions are two
+    records, because Azure writes identical tuples that are both genuine.
     """
 
     blob: BlobRef
@@ -118,7 +117,7 @@ class Position:
 
     @property
     def blob_digest(self) -> str:
-        """24 hexadecimal digits that stand for account, container and blob name."""
+        """24 hexadecimal digits: the digest of account, container and blob name."""
         return _blob_digest(self.blob.account, self.blob.container, self.blob.name)
 
     @property
@@ -146,7 +145,7 @@ class Position:
 
 @lru_cache(maxsize=4096)
 def _blob_digest(account: str, container: str, name: str) -> str:
-    # A JSON array keeps the three apart whatever characters they hold.
+    # A JSON array separates the three, whatever characters they contain.
     return digest(json.dumps([account, container, name]), digest_bytes=12)
 
 

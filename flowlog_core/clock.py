@@ -1,4 +1,4 @@
-"""How time is measured and spent. The time of day comes from the storage service (see `claim`)."""
+"""Measured time and waiting. The time of day comes from the storage service (see `claim`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Clock(Protocol):
-    """Measures and spends time; injected, so that tests decide how fast it goes."""
+    """Measures time and waits; injected, so that tests control how time passes."""
 
     def monotonic(self) -> float:
         """Seconds since some fixed moment; never goes back."""
@@ -38,9 +38,9 @@ T = TypeVar("T")
 
 
 class Stopwatch(Generic[Step]):
-    """Divides the time since it was made among named steps; exactly one runs at any moment.
+    """Divides the time since its creation among named steps; exactly one runs at any moment.
 
-    `seconds` is up to date whenever a step begins or ends. For one thread.
+    `seconds` is up to date whenever a step begins or ends. Not thread-safe.
     """
 
     def __init__(self, clock: Clock, step: Step) -> None:
@@ -50,7 +50,7 @@ class Stopwatch(Generic[Step]):
 
     @contextmanager
     def step(self, step: Step) -> Iterator[None]:
-        """Count the time of a `with` block for `step`, and go back to the outer step after it."""
+        """Count the time of a `with` block for `step`, then return to the outer step."""
         outer = self._step
         self.begin(step)
         try:
@@ -70,7 +70,7 @@ class Stopwatch(Generic[Step]):
             yield item
 
     def begin(self, step: Step) -> None:
-        """End the step that runs, and begin `step`."""
+        """End the running step, and begin `step`."""
         now = self._clock.monotonic()
         self.seconds[self._step] += now - self._since
         self._step, self._since = step, now

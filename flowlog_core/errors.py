@@ -4,22 +4,22 @@
     |-- SettingsError            no       the configuration is wrong; all faults at once
     |-- ClaimLost                no       another worker owns the blob now; it does the work
     |-- Contention               yes      too many workers at one checkpoint; nothing was changed
-    |-- BlobChanged              yes      what reading found: begin anew from the checkpoint
+    |-- BlobChanged              yes      found while reading: start again from the checkpoint
     |   |-- BlobGrew                      it was appended to while it was read
-    |   |-- BlobRewritten                 it does not hold any more what was read before
-    |   `-- BlobDeleted                   it is not there any more
-    |-- UnknownAccount           no       no source names the account of a blob (any more)
-    `-- StorageError                      what a storage service answered
-        |-- Unavailable          yes      time-out, broken connection or answer, 408, 429, 5xx
-        |-- Conflict             no       a conditional write came too late: read again, decide anew
-        |-- OutOfRange           no       416: the blob ends before the byte that was asked for
-        |-- NotFound             no       404: the blob, container, queue or table is not there
+    |   |-- BlobRewritten                 it no longer contains what was read before
+    |   `-- BlobDeleted                   it no longer exists
+    |-- UnknownAccount           no       the account of a blob is not, or no longer, a source
+    `-- StorageError                      a storage call failed
+        |-- Unavailable          yes      timeout, broken connection or answer, 408, 429, 5xx
+        |-- Conflict             no       a conditional write came too late: read and decide again
+        |-- OutOfRange           no       416: the blob ends before the requested byte
+        |-- NotFound             no       404: the blob, container, queue or table does not exist
         |-- NotAllowed           no       401, 403: a role or a firewall rule is missing
         |-- Archived             no       409 BlobArchived: it must be rehydrated to be read
         `-- Refused              no       any other answer: a fault in the request or in Flowlog
 
-`storage_errors()` is the one place where exceptions of storage calls become these. Nothing that is
-unknown is taken for success: it becomes `Refused` and stops the work before an offset moves.
+`storage_errors()` is the one place that maps exceptions of storage calls to these. An unknown
+answer is never taken for success: it becomes `Refused` and stops the work before an offset moves.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from flowlog_core.storage.secrets import redact
 
 
 class FlowlogError(Exception):
-    """The root of the tree; `try_again` says whether the same call may succeed later."""
+    """The base class; `try_again` says whether the same call may succeed later."""
 
     try_again: ClassVar[bool] = False
 
@@ -59,69 +59,69 @@ class SettingsError(FlowlogError):
 
 
 class ClaimLost(FlowlogError):
-    """The claim ran out and somebody else has taken the blob: stop quietly."""
+    """The claim ran out and another worker has claimed the blob: stop without an error."""
 
 
 class Contention(FlowlogError):
-    """A conditional write met a newer version of its entity again and again."""
+    """A conditional write found a newer version of its entity too many times in a row."""
 
     try_again = True
 
 
 class BlobChanged(FlowlogError):
-    """The blob is not the one that the reading began with."""
+    """The blob has changed since reading began."""
 
     try_again = True
 
 
 class BlobGrew(BlobChanged):
-    """Another version was committed during the reading; what was read before it is good."""
+    """A newer version was committed during the read; what was read before it is valid."""
 
 
 class BlobRewritten(BlobChanged):
-    """The bytes before the offset are not those that were read there, or not there at all."""
+    """The bytes before the offset have changed or no longer exist."""
 
 
 class BlobDeleted(BlobChanged):
-    """There is nothing left to read."""
+    """The blob no longer exists."""
 
 
 class UnknownAccount(FlowlogError):
-    """The blob is in an account that is not, or no longer, among the sources."""
+    """The blob's account is not, or no longer, a source."""
 
 
 class StorageError(FlowlogError):
-    """A storage call did not succeed; the text names the call and what the service said."""
+    """A storage call failed; the text names the call and quotes the service."""
 
 
 class Unavailable(StorageError):
-    """The service gave no whole answer, or asked to be left alone for a while."""
+    """The service gave no complete answer, or asked the caller to wait."""
 
     try_again = True
 
 
 class Conflict(StorageError):
-    """The entity or blob is no longer what the condition of the call named."""
+    """The condition of the call failed: the entity or blob has changed."""
 
 
 class OutOfRange(StorageError):
-    """The blob is not longer than the first byte that was asked for."""
+    """The blob ends at or before the first requested byte."""
 
 
 class NotFound(StorageError):
-    """The thing named in the call does not exist."""
+    """The blob, container, queue or table in the call does not exist."""
 
 
 class NotAllowed(StorageError):
-    """The service knows the caller, or does not, and refuses."""
+    """The service denied access: a role or a firewall rule is missing."""
 
 
 class Archived(StorageError):
-    """The blob is in the archive tier, or on its way out of it, and cannot be read there."""
+    """The blob is in the archive tier, or being rehydrated, and cannot be read."""
 
 
 class Refused(StorageError):
-    """An answer that no rule here expects."""
+    """Any other answer: a fault in the request or in Flowlog."""
 
 
 # Microsoft's page "Blob service error codes": both come with status 409.
@@ -153,17 +153,17 @@ def _kind_of(error: AzureError) -> type[StorageError]:
             return Archived if error_code(error) in _ARCHIVED else _BY_STATUS[status]
     if isinstance(error, ClientAuthenticationError):
         return NotAllowed
-    # A body that was cut off, or could not be decoded, is a broken connection in other words.
+    # A truncated body, or one that cannot be decoded, means a broken connection.
     broken = (ServiceRequestError, ServiceResponseError, IncompleteReadError, DecodeError)
     if isinstance(error, broken) or isinstance(error.__cause__, broken):
         return Unavailable
     if isinstance(error, HttpResponseError) and error.status_code is None:
-        return Unavailable  # the SDK's word for a chunked body that was cut off between chunks
+        return Unavailable  # the SDK raises this for a chunked body that ended between chunks
     return Refused
 
 
 def _in_one_line(error: AzureError) -> str:
-    """Status, error code and the first line of the message: what a person needs at night."""
+    """Status, error code and the first line of the message."""
     status = getattr(error, "status_code", None)
     message = str(error).strip().splitlines()
     told = [str(part) for part in (status, error_code(error)) if part]
@@ -173,13 +173,13 @@ def _in_one_line(error: AzureError) -> str:
 
 @contextmanager
 def storage_errors(doing: str) -> Iterator[None]:
-    """Run storage calls; what they raise comes out as a `StorageError`, its cause attached.
+    """Run storage calls and raise their exceptions as `StorageError`, with the cause attached.
 
-    `doing` names the call in the message, for example "reading blob x of container y". Nothing but
-    storage calls belongs inside: whatever the SDK raises that is not its own is taken for an answer
-    that was cut off. Its parsers stumble over one in many ways (AttributeError, ValueError,
-    ParseError), and those of a batch let the exceptions of `requests` through. No signature of a
-    URL is left in the error or in what it was raised from.
+    `doing` names the call in the message, for example "reading blob x of container y". Put only
+    storage calls inside: any exception that is not the SDK's own is treated as a truncated answer.
+    The SDK's parsers fail on those in many ways (AttributeError, ValueError, ParseError), and its
+    batch parser lets exceptions of `requests` through. Signatures of URLs are removed from the
+    error and from its cause.
     """
     try:
         yield

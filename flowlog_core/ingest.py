@@ -31,12 +31,12 @@ def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome
     """Forward what was appended to `blob` since its checkpoint, until nothing is new.
 
     When it returns, everything that was committed to the blob before the call began is in the
-    sink or the dead-letter store, or in the hands of another worker with a live claim. With
+    sink or the dead-letter store, or another worker with a live claim is forwarding it. With
     `final`, bytes at the end that do not form an entry become dead letters too, because nothing
     will follow them.
 
-    Raises a `FlowlogError` if that could not be done. It releases the claim then, and the same
-    call made again continues from the last commit. The pipeline's observer is called either way.
+    Raises a `FlowlogError` if that failed. Then the claim is released, and the same call made
+    again continues from the last commit. The pipeline's observer is called either way.
     """
     stopwatch: Stopwatch[Step] = Stopwatch(pipeline.clock, "checkpoint")
     outcome = Outcome(seconds=stopwatch.seconds)
@@ -96,7 +96,7 @@ def _forward_what_is_new(
     except BlobGrew:
         return False
     except BlobRewritten as found:
-        log.warning("%s; it is read again from its beginning, as a new generation", found)
+        log.warning("%s; reading it again from its beginning, as a new generation", found)
         claim.commit(_begin_anew(claim.progress))
         outcome.rewrites += 1
         return False
@@ -127,5 +127,5 @@ def _release_failed(claim: Claim | None, error: BaseException, outcome: Outcome)
     try:
         attempts = claim.abandon(error).attempts
     except FlowlogError as second:
-        error.add_note(f"The claim could not be released and has to run out: {second}")
+        error.add_note(f"The claim could not be released and lasts until it runs out: {second}")
     return Failed(claim.progress.offset, attempts, error, outcome)

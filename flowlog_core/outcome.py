@@ -1,4 +1,4 @@
-"""What `ingest` reports: an `Outcome` if it returned, a `Failed` if it raised, and to whom."""
+"""What `ingest` reports to observers: an `Outcome` if it returned, a `Failed` if it raised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
 
     how: Literal["forwarded", "handed_over", "claim_lost", "deleted"] = "forwarded"
     """`handed_over`: another worker holds the claim and forwards the blob. `claim_lost`: another
-    worker took the claim over in the meantime. `deleted`: the blob does not exist any more."""
+    worker has taken over the claim. `deleted`: the blob no longer exists."""
     entries: int = 0
     records: int = 0
     messages: int = 0
@@ -33,7 +33,7 @@ class Outcome:
     new_bytes: int = 0
     rewrites: int = 0
     conflicts: int = field(default=0, compare=False)
-    """Writes of the checkpoint that met a newer version of it."""
+    """Checkpoint writes that found a newer version."""
     backlog_bytes: int = field(default=0, compare=False)
     """How much of the blob was new when it was first read."""
     lag_s: float | None = field(default=None, compare=False)
@@ -43,7 +43,7 @@ class Outcome:
     )
     """How long each step of the call took, committed or not; empty for a chunk."""
     traffic: Traffic | None = field(default=None, compare=False)
-    """Sums over the forwarded records; None if nothing was forwarded, or no sums are wanted."""
+    """Summary of the forwarded records; None if there are none, or if summaries are off."""
 
     def __iadd__(self, chunk: Outcome) -> Outcome:
         """Add what a chunk forwarded. Call it once the chunk is committed."""
@@ -75,9 +75,9 @@ class Failed:
 
 
 class Observer(Protocol):
-    """Is called once for every blob that was ingested, by an event or by the sweep.
+    """Called once for every call of `ingest`, whether an event or the sweep made it.
 
-    The call comes after everything is settled. Observers must not raise.
+    The call comes last, after the claim is released. Observers must not raise.
     """
 
     def done(self, blob: BlobRef, outcome: Outcome) -> None:

@@ -24,9 +24,11 @@ class Parallel:
         self._free = threading.Semaphore(max_in_flight)
 
     def __call__(self, items: Iterable[T], do: Callable[[T], object]) -> int:
-        """Call `do` for every item, taken when there is room for it; return how many there were.
+        """Call `do` for every item; return how many there were.
 
-        Raises what the iterable or `do` raises, after every call that had begun has ended.
+        Takes the next item when there is room for another call.
+
+        Raises what the iterable or `do` raises, after every started call has ended.
         """
         under_way: set[Future[object]] = set()
         waiting = iter(items)
@@ -62,5 +64,5 @@ class Parallel:
         return count
 
     def close(self) -> None:
-        """Wait for the calls that have begun, and end the threads."""
+        """Wait for the started calls, and end the threads."""
         self._pool.shutdown()

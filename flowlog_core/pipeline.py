@@ -1,4 +1,4 @@
-"""What `ingest` is given: where it reads, where it sends, and how it keeps time."""
+"""What `ingest` uses: reader, checkpoints, sink, dead letters, clock and observer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """Everything that `ingest` uses outside itself."""
+    """The dependencies of `ingest`. Tests replace them with fakes."""
 
     reader: LogReader
     checkpoints: CheckpointStore
@@ -32,7 +32,7 @@ class Pipeline:
     new_owner: Callable[[], str] = lambda: uuid4().hex
     """Returns an owner id that was never used before."""
     chunk_bytes: int = CHUNK_BYTES
-    """How much is read and committed at a time; more than `SEAM_BYTES`."""
+    """How many bytes are read and committed at a time; more than `SEAM_BYTES`."""
     observer: Observer = field(default_factory=LogObserver)
     new_traffic: Callable[[], Traffic | None] = lambda: None
-    """Returns an empty `Traffic`, for an observer that wants the `traffic` of an outcome."""
+    """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""

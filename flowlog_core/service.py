@@ -1,4 +1,4 @@
-"""The parts put together: from settings to something that ingests a blob by its name."""
+"""Builds the service from the settings: ingests a blob by its name, sweeps, cleans up."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLEANUP_S = 600
-_BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's sends in flight
+_BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's limit of sends in flight
 _DEAD_LETTERS_AT_A_TIME = 4
 
 
 class Service:
-    """One process's service. Makes no storage call before it is asked to do something."""
+    """The service of one process. Creating it makes no storage call."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class Service:
             self._sum_up_traffic()
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
-        """Ingest the blob `name`; None, with one line in the log, if it is no flow log.
+        """Ingest the blob `name`. Returns None, and logs one line, if it is not a flow log.
 
-        Raises as `ingest` does.
+        Raises the same errors as `ingest`.
         """
         parsed = LogBlob.parse(name)
         if parsed is None:
@@ -95,7 +95,7 @@ class Service:
         return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
 
     def sweep(self) -> SweepReport:
-        """Find and forward what events missed, as far as the time of one sweep allows."""
+        """Find and forward what events missed, within the time limit of one sweep."""
         settings = self.settings
         options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
         clock = self.pipeline.clock
@@ -109,14 +109,14 @@ class Service:
         return report
 
     def remove_stale_checkpoints(self) -> int:
-        """Remove the checkpoints of blobs deleted long ago; returns how many."""
+        """Remove old checkpoints of deleted blobs; return how many."""
         pipeline, days = self.pipeline, self.settings.keep_checkpoints_days
         return remove_stale_checkpoints(
             pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
         )
 
     def catch_up(self, stop: threading.Event) -> SweepReport:
-        """Forward everything that is behind, of any age and however young; `stop` ends it early."""
+        """Forward everything that is behind, whatever its age; `stop` ends it early."""
         options = SweepOptions(self._containers(), 0, untouched_for_s=0, max_s=math.inf)
         return self._sweep(options, stop).look_at_all()
 
@@ -138,7 +138,7 @@ class Service:
         self.metrics.close()
 
     def _sum_up_traffic(self) -> None:
-        # Imported where it is wanted: whoever does not want it pays nothing for it.
+        # Imported here, so that it costs nothing if it is off.
         from flowlog_core.observe.log_analytics import TrafficObserver, logs_client  # noqa: PLC0415
         from flowlog_core.observe.traffic import Traffic  # noqa: PLC0415
 

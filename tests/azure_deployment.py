@@ -90,7 +90,7 @@ class FakeAzure:
                 "userAssignedIdentities": {"id": {"principalId": PRINCIPAL, "clientId": CLIENT}},
             }
         }
-        names = ("nsg_logs", "vnet_logs", "sweep", "tidy")
+        names = ("nsg_logs", "vnet_logs", "sweep", "cleanup")
         self.answers[f"{APP_ID}/functions"] = {"value": [self.function(one) for one in names]}
         self.answers[f"{APP_ID}/config/web"] = example("site config")
         for account_id in (LOGS_ID, STATE_ID):

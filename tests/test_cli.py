@@ -332,7 +332,7 @@ def test_a_settings_file_that_cannot_be_read_is_said_so(tmp_path: Path) -> None:
     assert (code, "Values" in err, "Traceback" in err) == (2, True, False)
     (tmp_path / "text.json").write_text("hello")
     code, _, err = flowlog("run", "--settings", str(tmp_path / "text.json"))
-    assert err.startswith(f"{tmp_path / 'text.json'} is no local.settings.json: ")
+    assert err.startswith(f"{tmp_path / 'text.json'} is not a local.settings.json: ")
     assert (code, "Traceback" in err) == (2, False)
     (tmp_path / "marked.json").write_text('{"Values":{"FLOWLOG_SINK":"kafka"}}', "utf-8-sig")
     code, _, err = flowlog("run", "--settings", str(tmp_path / "marked.json"))

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from azurite_installation import AZURE
 
-from flowlog_core.config.checks import Finding, ToldOnce, cheap_findings
+from flowlog_core.config.checks import Finding, ReportOnce, cheap_findings
 from flowlog_core.config.settings import Settings
 
 BY_HAND = {"FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "AzureWebJobsStorage": "x"}
@@ -172,12 +172,12 @@ def test_a_package_that_a_setting_needs_is_named_with_the_command_that_installs_
     ]
 
 
-def test_the_log_is_told_once_what_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+def test_findings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     environment = {"FlowLogs": "UseDevelopmentStorage=true", "AzureWebJobsStorage": AZURE}
     caplog.set_level("INFO")
-    tell = ToldOnce(Settings.from_environment(environment), environment)
-    threads = [Thread(target=tell) for _ in range(8)]
+    report = ReportOnce(Settings.from_environment(environment), environment)
+    threads = [Thread(target=report) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

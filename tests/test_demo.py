@@ -118,7 +118,7 @@ def test_a_repeated_record_fails_the_check() -> None:
     ledger.received([*records, records[1]], 11.0)
     assert not ledger.check().ok
     assert ledger.check().lines() == [
-        f"repeated: {records[1]['id']}, received 2 times by then",
+        f"repeated: {records[1]['id']}, received 2 times",
         "3 tuples written, 4 received, 0 missing, 1 repeated, 0 altered: FAILED",
     ]
 
@@ -197,7 +197,7 @@ def test_delays_count_every_tuple() -> None:
     ledger.received([record("nsg1", V1, 12, index) for index in range(98)], 10.05)
     ledger.received([record("nsg1", V1, 12, 98)], 10.7)
     ledger.received([record("nsg1", V1, 12, 99)], 12.0)
-    assert ledger.delays() == Delays(p50=50, p99=700, most=2000)
+    assert ledger.delays() == Delays(p50=50, p99=700, max=2000)
 
 
 def test_the_interfaces_have_all_formats_and_forms_of_name() -> None:
@@ -288,9 +288,9 @@ def test_the_screen_at_80_columns() -> None:
         "all                                 1,234       1,184       1,134",
         "",
         "delay      p50 45 ms   p99 610 ms   max 1,020 ms   (commit to receipt)",
-        "events     60 appends, 3 announced twice, 2 late; 4 handed over to a busy worker",
-        "read       50,000 bytes; whole blobs at each append would be 1,000,000",
-        "set aside  0 dead letters",
+        "events     60 appends, 3 delivered twice, 2 late; 4 handed over to a busy worker",
+        "read       50,000 bytes; reading whole blobs at each append: 1,000,000",
+        "unreadable 0 dead letters",
         "",
         "time     from   action proto     source              destination         port",
         "09:00:03 web-1  allow  tcp       10.0.0.6            192.0.2.180         443",
@@ -326,7 +326,7 @@ def test_the_facts_stay_when_there_are_more_interfaces_than_fit() -> None:
     logs = [LogRow(f"web-{n}", f"{n:012X}", "VNet v4") for n in range(32)]
     texts = [line.text for line in screen(view(logs=logs), 80, 24)]
     assert "... and 21 more" in texts
-    assert "set aside  0 dead letters" in texts
+    assert "unreadable 0 dead letters" in texts
 
 
 def test_the_screen_says_how_many_queues_take_the_records() -> None:
@@ -338,8 +338,8 @@ def test_what_went_wrong_is_shown_as_bad() -> None:
     tally = Tally(dead_letters=1, failed=6, given_up=1)
     lines = screen(view(tally=tally, warnings=("first", "second")), 80, 24)
     assert [line for line in lines if line.style == "bad"] == [
-        Line("set aside  1 dead letters", "bad"),
-        Line("failed     6 tries, 1 events given up", "bad"),
+        Line("unreadable 1 dead letters", "bad"),
+        Line("failed     6 attempts; 1 events failed five times", "bad"),
         Line("warnings   2, the last: second", "bad"),
     ]
 

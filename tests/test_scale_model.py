@@ -56,7 +56,7 @@ def test_what_the_host_does_afterwards_delays_nobody_but_keeps_the_place() -> No
     job = Job((Step(0.010),), leaving=(Call("delete"),))
     done = run(at(0.0, 0.0), job, at_a_time=1)
     assert done.latencies_s == pytest.approx([0.010, 0.010 + CALL_S + 0.010])
-    assert done.most_waiting == 1
+    assert done.max_waiting == 1
     assert done.now_s == pytest.approx(2 * (0.010 + CALL_S))
 
 
@@ -141,7 +141,7 @@ def test_every_append_is_forwarded_once_and_no_work_is_lost_or_made(
     for core in done.cores:
         assert core.events == 0
         assert core.busy_s <= core.occupied_s + 1e-9 <= done.now_s + 2e-9
-    assert done.most_waiting <= max(0, len(events) - instances * at_a_time)
+    assert done.max_waiting <= max(0, len(events) - instances * at_a_time)
     calls = [*job.arriving, *(call for step in steps for call in step.calls), *job.leaving]
     assert sum(storage.calls.values()) == len(events) * len(calls)
     assert sum(storage.units.values()) == len(events) * sum(call.units for call in calls)

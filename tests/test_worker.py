@@ -81,7 +81,7 @@ def timer(schedule: str) -> list[Any]:
     return [fixed | {"schedule": schedule}]
 
 
-TIMERS: dict[str, Any] = {"sweep": timer("0 */5 * * * *"), "tidy": timer("0 17 3 * * *")}
+TIMERS: dict[str, Any] = {"sweep": timer("0 */5 * * * *"), "cleanup": timer("0 17 3 * * *")}
 
 
 def trigger(kind: str, connection: str, container: str, source: str) -> tuple[str, Any]:
@@ -300,15 +300,15 @@ def test_a_blob_of_another_name_is_a_success_and_says_so(
     ]
 
 
-def test_the_timers_run_the_sweep_and_the_tidying(
+def test_the_timers_run_the_sweep_and_the_cleanup(
     start: Callable[[dict[str, str]], Worker], account: Account
 ) -> None:
     """The sweep finds the blob and leaves it alone so soon: its event may be on the way."""
     worker = start(account.environment | {"FLOWLOG_CATCH_UP_SINCE": f"{HOUR:%Y-%m-%d}"}).load()
     written(account, Interface.nsg())
-    for name in ("sweep", "tidy"):
+    for name in ("sweep", "cleanup"):
         answer = worker.now("invoke", function_id=worker.function_ids[name])
         assert answer["ok"], answer["error"]
-    swept, tidied = worker.messages("flowlog_core.")
+    swept, cleaned_up = worker.messages("flowlog_core.")
     assert swept.startswith("swept: 1 blobs looked at, 0 behind, 0 forwarded, 0 failed")
-    assert tidied == "removed 0 checkpoints of deleted blobs"
+    assert cleaned_up == "removed 0 checkpoints of deleted blobs"

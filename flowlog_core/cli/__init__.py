@@ -1,6 +1,6 @@
-"""The command line: what it can do, and which module does it.
+"""The command line: its commands, each in a module of its name.
 
-A command's module is imported when it is chosen, so that `parse` starts without any Azure package.
+Only the chosen command's module is imported, so that `parse` needs no Azure package.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _COMMANDS = {
     "parse": "turn local PT1H.json files into flow records",
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
-    "doctor": "look for what keeps logs from being forwarded, and say what to do",
-    "demo": "see it work: Azurite, growing flow logs, and a check at the end",
+    "doctor": "find what stops flow logs from being forwarded, and say what to do",
+    "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 something failed, 2 wrong usage)."""
-    if sys.stdout is None or sys.stderr is None:  # as Python has it where they are closed
+    if sys.stdout is None or sys.stderr is None:  # Python's value if they are closed
         return EXIT_USAGE
     parser = argparse.ArgumentParser(
         prog="flowlog",
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
         )
         command.set_defaults(command_parser=command)
-    # Which command it is must be known before its module may be imported for its options.
+    # The command must be known before its module is imported, which declares its options.
     chosen, _ = parser.parse_known_args(_without_options(arguments))
     try:
         module = importlib.import_module(f"flowlog_core.cli.{chosen.command}")
@@ -62,10 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _forget_output()  # whoever read it has seen enough
+        _discard_output()  # the reader has closed the pipe
         return EXIT_FAILED
-    except OSError as error:  # the output most of all: a full disk
-        _forget_output()
+    except OSError as error:  # most likely of the output, such as a full disk
+        _discard_output()
         print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -77,13 +77,13 @@ def _not_installed(command: str, error: ModuleNotFoundError) -> str:
     )
 
 
-def _forget_output() -> None:
-    """What Python flushes at exit goes nowhere."""
+def _discard_output() -> None:
+    """Discard what Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _without_options(arguments: Sequence[str] | None) -> list[str]:
-    """Up to and including the command's name: what stands behind it is for its own parser."""
+    """The arguments up to the command's name; what follows is for the command's own parser."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     for position, argument in enumerate(given):
         if not argument.startswith("-"):

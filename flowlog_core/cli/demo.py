@@ -1,14 +1,14 @@
-"""See it work without a cloud account: flow logs grow, Flowlog forwards, every tuple is checked.
+"""Run Flowlog without a cloud account: flow logs grow, Flowlog forwards, every tuple is checked.
 
-Starts Azurite, Microsoft's storage emulator. Made-up network interfaces write their flow logs to it
-as Azure's Network Watcher does, only faster: each append, about every second, holds a minute of
-traffic. Each append raises an event; now and then one comes twice at the same time, or late. The
-service that runs in Azure Functions forwards what is new to a queue, and a consumer takes it.
+Starts Azurite, Microsoft's storage emulator. Simulated network interfaces write flow logs to it as
+Azure's Network Watcher does, but faster: each append, about every second, has a minute of traffic.
+Each append raises an event; some events arrive twice at the same time, or late. The service that
+runs in Azure Functions forwards new records to a queue, and a consumer receives them.
 
-It runs until Ctrl-C, or for the time given. Then it waits for what is under way and compares, tuple
-by tuple and field by field, what was written with what was received. The exit code is 0 if each
-tuple was received exactly once, else 1. Nothing remains of it: Azurite keeps all in memory. Of the
-settings only FLOWLOG_SHARDS counts here: so many queues take the records.
+The demo runs until Ctrl-C, or for the given time. Then it waits for unfinished work and compares
+what was written with what was received, tuple by tuple and field by field. The exit code is 0 if
+each tuple was received exactly once, else 1. Azurite keeps all data in memory, so nothing is left.
+The demo reads only one setting, FLOWLOG_SHARDS: the number of queues.
 
 Examples:
   flowlog demo
@@ -60,21 +60,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number(float, 0.01, 50),
         default=1.0,
         metavar="N",
-        help="appends to each log in a second (default 1)",
+        help="appends to each log per second (default 1)",
     )
     parser.add_argument(
         "--interfaces",
         type=_number(int, 1, 32),
         default=4,
         metavar="N",
-        help="network interfaces, each with a log of its own (default 4)",
+        help="number of network interfaces, each with its own log (default 4)",
     )
     parser.add_argument(
         "--tuples",
         type=_number(int, 1, 400),
         default=20,
         metavar="N",
-        help="the most tuples in one entry; an append holds one to three entries (default 20)",
+        help="maximum tuples in an entry; an append has one to three entries (default 20)",
     )
     parser.add_argument(
         "--seed",
@@ -94,15 +94,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number(int, 0, 1e9),
         default=1,
         metavar="N",
-        help="another number, other traffic (default 1)",
+        help="seed of the generated traffic (default 1)",
     )
 
 
-def _number(kind: Callable[[str], float], least: float, most: float) -> Callable[[str], float]:
+def _number(kind: Callable[[str], float], minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         number = kind(text)
-        if not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"must be between {least:g} and {most:g}")
+        if not minimum <= number <= maximum:
+            raise argparse.ArgumentTypeError(f"must be between {minimum:g} and {maximum:g}")
         return number
 
     return parse
@@ -115,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
     pace = Pace(
         first_hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0),
         appends_per_s=options.appends_per_s,
-        most_tuples=options.tuples,
+        max_tuples=options.tuples,
         seed=options.random_seed,
     )
     settings = {"FLOWLOG_SHARDS": os.environ.get("FLOWLOG_SHARDS", "")}
@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
                 finished = _watch(running, options, stop, warnings)
                 ok = _report(running, warnings)
                 if not finished:
-                    print(f"{_FINISH_WITHIN_S:g} s after the stop something was still under way.")
+                    print(f"Not everything was received within {_FINISH_WITHIN_S:g} s of the stop.")
                 return 0 if ok and finished else 1
         except (FlowlogError, AzureError) as error:
             print(f"flowlog demo: {error}", file=sys.stderr)
@@ -174,10 +174,10 @@ def _write_sample_logs(options: argparse.Namespace) -> int:
 def _watch(
     running: Running, options: argparse.Namespace, stop: threading.Event, warnings: list[str]
 ) -> bool:
-    """Show it until it is stopped, and while it finishes. False: it did not finish in time."""
+    """Show the demo until it has finished. Returns False if it did not finish in time."""
     plural = "s" if options.appends_per_s != 1 else ""
     doing = (
-        f"{options.appends_per_s:g} append{plural} a second to each log. "
+        f"{options.appends_per_s:g} append{plural} per second to each log. "
         "Ctrl-C stops it and checks every tuple."
     )
     until_s = running.elapsed_s + (options.for_s or float("inf"))
@@ -191,7 +191,7 @@ def _watch(
 
 
 def _report(running: Running, warnings: list[str]) -> bool:
-    """Print the end of the story; the last line is the check's, whose result is returned."""
+    """Print the final figures and the result of the check, and return that result."""
     view = running.view("", warnings)
     for line in [*counts(view, len(view.logs)), Line(""), *facts(view)]:
         print(line.text)
@@ -205,7 +205,7 @@ def _report(running: Running, warnings: list[str]) -> bool:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM sets the event; one more is a KeyboardInterrupt."""
+    """The first Ctrl-C or SIGTERM sets the event; the second raises KeyboardInterrupt."""
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -234,7 +234,7 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def _collected_warnings() -> Iterator[list[str]]:
-    """Warnings of this process go into a list: on standard error they would tear the screen."""
+    """Collect warnings in a list: on standard error they would break the screen."""
     collector, root = _Collector(), logging.getLogger()
     root.addHandler(collector)
     try:

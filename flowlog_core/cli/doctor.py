@@ -2,14 +2,14 @@
 
 Without --azure: checks the settings, whether each account can be reached and allows what Flowlog
 needs, queues, tables and containers, the clock, whether events arrive, and whether the trigger fits
-the plan. Run it with the app's settings, and where its identity is if they name one. It takes half
-a minute at most, and creates nothing without --fix.
+the plan. Run it with the app's settings, and, if they use an identity, where that identity is
+available. It takes half a minute at most, and creates nothing without --fix.
 
 With --azure: checks the deployment in Azure with your `az login`: event subscriptions, functions,
 roles, network rules, app settings, deliveries and sweeps. It finds the deployment by the values of
 the azd environment, or by --subscription, --resource-group and --app. It changes nothing.
 
-What your login may not see is reported as not checked.
+What your login cannot see is reported as not checked.
 
 Exit code: 0 no faults (there may be warnings); 1 faults; 2 it could not start, see the message.
 
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Examine and print. Returns the exit code."""
-    # The findings say in better words what the SDK would log.
+    # The findings explain what the SDK would log.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     if options.azure:
         return _run_azure(options)

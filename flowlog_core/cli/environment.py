@@ -1,4 +1,4 @@
-"""What the commands that work on storage accounts share: their settings and their log."""
+"""Settings and logging of the commands that use storage accounts."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--settings",
         metavar="FILE",
-        help="a local.settings.json; its Values count where the environment says nothing",
+        help="a local.settings.json; environment variables override its Values",
     )
 
 
 def environment_of(options: argparse.Namespace) -> dict[str, str]:
-    """The environment, and behind it what `--settings` names.
+    """The environment variables, which override the file of `--settings`.
 
     Raises `OSError` or `ValueError` if the file cannot be read.
     """
@@ -34,7 +34,7 @@ def environment_of(options: argparse.Namespace) -> dict[str, str]:
 
 
 def settings_of(options: argparse.Namespace) -> Settings | None:
-    """The settings; None, and every fault on standard error, if they cannot be used."""
+    """The settings. If they are invalid, prints every fault on standard error, returns None."""
     try:
         return Settings.from_environment(environment_of(options))
     except (SettingsError, OSError, ValueError) as error:
@@ -44,20 +44,20 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 
 def _values(file: Path) -> dict[str, str]:
     try:
-        content = json.loads(file.read_text("utf-8-sig"))  # some editors begin a file with a mark
+        content = json.loads(file.read_text("utf-8-sig"))  # some editors write a byte order mark
     except ValueError as error:
-        raise ValueError(f"{file} is no local.settings.json: {error}") from error
+        raise ValueError(f"{file} is not a local.settings.json: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Values"), dict):
-        fault = f"{file} is no local.settings.json: it has no object named Values"
+        fault = f"{file} is not a local.settings.json: it has no object named Values"
         raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
     return {str(name): str(value) for name, value in content["Values"].items()}
 
 
 class JsonLines(logging.Formatter):
-    """A log record as one JSON object a line: time, level, logger, message, then its fields."""
+    """One JSON object per line: time, level, logger, message, then the record's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record's line. `fields` are what `LogObserver` says of a blob."""
+        """The record's line. `LogObserver` sets the attribute `fields`."""
         told: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -71,7 +71,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(level: int = logging.INFO, *, as_json: bool = False) -> None:
-    """Flowlog's own log, one line an event; of the SDK only warnings."""
+    """Log Flowlog's own lines to standard error, and only warnings of the SDK."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonLines() if as_json else text)

@@ -1,4 +1,4 @@
-"""Flow records on standard output: NDJSON, CSV or a table for the eye."""
+"""Writes flow records to standard output: NDJSON, CSV or a table for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowlog_core.parsing.record import FIELDS
 
 
 class Writer(Protocol):
-    """Writes finished records (one JSON object each) as they come."""
+    """Writes records, each one JSON object, as they arrive."""
 
     def write(self, lines: Iterable[str]) -> None:
         """Write some records."""
@@ -22,7 +22,7 @@ class Writer(Protocol):
 
 
 class NdjsonWriter:
-    """One JSON object a line, as it is."""
+    """One JSON object per line, unchanged."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -35,7 +35,7 @@ class NdjsonWriter:
 
 
 class CsvWriter:
-    """RFC 4180 with a header line; null is empty, and no cell can pass for a formula."""
+    """RFC 4180 with a header line. Null is empty, and no cell is a formula."""
 
     def __init__(self, out: TextIO) -> None:
         self._csv = csv.writer(out, lineterminator="\n")
@@ -49,14 +49,14 @@ class CsvWriter:
 
 
 def _harmless_cell(value: Any) -> Any:
-    # Spreadsheets run what begins like this; a leading apostrophe makes them show it instead.
+    # Spreadsheets evaluate cells that begin like this; a leading apostrophe prevents that.
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return value
 
 
 class TableWriter:
-    """Aligned columns of the fields that people look at first."""
+    """Aligned columns of the most important fields."""
 
     _COLUMNS = (
         ("time", 24),
@@ -113,7 +113,7 @@ def _both_ways(there: int | None, back: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with every character that could steer a terminal written as an escape."""
+    """`text` with every control character for a terminal written as an escape."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -127,9 +127,9 @@ WRITERS: dict[str, Callable[[TextIO], Writer]] = {
 
 
 def writer_for(kind: str, out: TextIO | None = None) -> Writer:
-    """The writer named `kind`, on standard output if no other stream is given.
+    """The writer named `kind`, by default to standard output.
 
-    There, records are UTF-8 whatever the terminal's encoding; what is to be looked at is in that.
+    There, NDJSON and CSV are UTF-8; a table has the terminal's encoding.
     """
     if out is None:
         out = sys.stdout

@@ -250,7 +250,7 @@ def cheap_findings(settings: Settings, environment: Mapping[str, str]) -> list[F
     return [finding for check in CHEAP for finding in check(facts)]
 
 
-class ToldOnce:
+class ReportOnce:
     """Logs, at the first call, what these checks find wrong.
 
     The app calls it at every event. Not while the app is loaded: only during an event does the host
@@ -258,15 +258,15 @@ class ToldOnce:
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:
-        self._untold = [(settings, environment)]
+        self._unreported = [(settings, environment)]
 
     def __call__(self) -> None:
         """Log each warning and fault in one line, at the first call only."""
         try:
-            untold = self._untold.pop()  # atomic: only one of several threads gets it
+            unreported = self._unreported.pop()  # atomic: only one of several threads gets it
         except IndexError:
             return
-        for finding in cheap_findings(*untold):
+        for finding in cheap_findings(*unreported):
             if finding.level != "ok":
                 level = logging.ERROR if finding.level == "fault" else logging.WARNING
                 log.log(level, "%s. %s", finding.what, finding.to_do)

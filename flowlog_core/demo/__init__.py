@@ -1,1 +1,1 @@
-"""A local run of the real thing: Azurite as the cloud, and a blob that grows as Azure's do."""
+"""The demo: the real service against Azurite, with flow logs that grow as in Azure."""

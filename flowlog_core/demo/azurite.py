@@ -1,4 +1,4 @@
-"""Azurite, Microsoft's storage emulator, as a process of our own: for the demo and the tests."""
+"""Runs Azurite, Microsoft's storage emulator, as a child process, for the demo and the tests."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ ACCOUNT_KEY = (
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Port 0 lets the system choose, so that no two Azurites ever want the same. The API versions that
-# Azurite knows lag behind the SDK's, hence the skipped check.
+# With port 0 the system chooses, so that no two Azurites use the same port. The SDK uses newer API
+# versions than Azurite knows, so the check is skipped.
 _OPTIONS = [
     "--inMemoryPersistence",
     "--skipApiVersionCheck",
@@ -39,8 +39,8 @@ _OPTIONS = [
     "--tablePort=0",
 ]
 
-# Azurite's input is a pipe from this process. However this process ends, the pipe closes with it,
-# and then Azurite, told so by these few words of JavaScript, goes too.
+# Azurite's input is a pipe from this process. The pipe closes when this process ends, even if it is
+# killed. This JavaScript then ends Azurite.
 _EXIT_WITH_PARENT = (
     "--import=data:text/javascript,process.stdin.on('close',()=>process.exit()).resume()"
 )
@@ -51,7 +51,7 @@ _LISTENING = re.compile(
 
 
 class AzuriteError(FlowlogError):
-    """Azurite is not there, or did not start; the text says what to do, or what Azurite said."""
+    """Azurite is not installed or did not start; the text says what to do, or quotes Azurite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Azurite:
 
     @property
     def connection_string(self) -> str:
-        """For `from_connection_string` of all three kinds of client."""
+        """The connection string for blob, queue and table clients."""
         return (
             f"DefaultEndpointsProtocol={self.blob_url.partition(':')[0]};"
             f"AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};"
@@ -75,10 +75,10 @@ class Azurite:
 
 
 def find_azurite(environ: Mapping[str, str] = os.environ, project: Path = PROJECT) -> Path:
-    """Where Azurite is: what FLOWLOG_AZURITE names, else this project's own, else on the PATH.
+    """Find Azurite: FLOWLOG_AZURITE, else this project's own, else the one on the PATH.
 
     Raises:
-        AzuriteError: it is in none of these places.
+        AzuriteError: there is none.
     """
     if named := environ.get("FLOWLOG_AZURITE"):
         if found := shutil.which(named, path=environ.get("PATH", "")):
@@ -99,16 +99,16 @@ def find_azurite(environ: Mapping[str, str] = os.environ, project: Path = PROJEC
 def running_azurite(
     executable: Path | None = None, *, options: Sequence[str] = (), start_within_s: float = 30.0
 ) -> Iterator[Azurite]:
-    """Start an Azurite of its own on free ports of 127.0.0.1, and end it on leaving.
+    """Start an Azurite on free ports of 127.0.0.1, and end it on leaving the block.
 
-    `options` are passed to Azurite beside our own, such as those for TLS and identities.
+    `options` are passed to Azurite too, for example those for TLS and identities.
 
-    It begins empty and keeps everything in memory (blobs and messages together at most half of the
-    machine's, Azurite's default), so nothing remains of it. It also ends when this process is
-    killed. All three services answer once the block begins.
+    It starts empty and keeps everything in memory (at most half of the machine's, Azurite's
+    default), so it leaves nothing behind. It also ends when this process is killed. All three
+    services answer when the block begins.
 
     Raises:
-        AzuriteError: not found, ended at once, or not ready after `start_within_s` seconds.
+        AzuriteError: not found, ended at once, or was not ready after `start_within_s` seconds.
     """
     program = (executable or find_azurite()).absolute()
     node_options = f"{os.environ.get('NODE_OPTIONS', '')} {_EXIT_WITH_PARENT}".strip()
@@ -116,29 +116,29 @@ def running_azurite(
         tempfile.TemporaryFile() as log,
         subprocess.Popen(  # noqa: S603 - the program is the user's own choice, without a shell
             [program, *_OPTIONS, *options],
-            cwd=tempfile.gettempdir(),  # should it ever write a file, then not in the user's folder
+            cwd=tempfile.gettempdir(),  # so that any file it writes is not in the user's folder
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "NODE_OPTIONS": node_options},
-            # A Ctrl-C at the terminal is for us: whoever is using Azurite may tidy up first.
+            # Ctrl-C at the terminal must not end Azurite while this process still uses it.
             start_new_session=True,
         ) as process,
     ):
         try:
             yield _wait_until_ready(process, log.fileno(), start_within_s)
         finally:
-            # The group, as the program may be a wrapper; at once, as there is nothing to save.
+            # The whole group, because the program may be a wrapper. It has nothing to save.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], log: int, start_within_s: float) -> Azurite:
-    """Read from Azurite's output where each service listens; it says so once it does."""
+    """Read the address of each service from Azurite's output, once it listens."""
     give_up_at = time.monotonic() + start_within_s
     while True:
-        ended = process.poll() is not None  # looked at first, so that the last words are read
-        # pread, since Azurite writes where the position of the shared file is.
+        ended = process.poll() is not None  # checked first, so that its last output is read
+        # pread, because Azurite writes at the shared position of the file.
         text = os.pread(log, 1 << 16, 0).decode(errors="replace")
         urls = {service: f"{url}/{ACCOUNT}" for service, url in _LISTENING.findall(text)}
         if len(urls) == 3:

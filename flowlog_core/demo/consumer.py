@@ -1,4 +1,4 @@
-"""The consumer of the demo: receives from the queues, writes into the ledger, deletes."""
+"""The demo's consumer: receives messages, records them in the ledger, deletes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LATEST_KEPT = 100
 
 
 class Consumer:
-    """Takes all that comes."""
+    """Receives everything from all queues."""
 
     def __init__(self, queues: Sequence[QueueClient], ledger: Ledger) -> None:
         self._queues, self._ledger = queues, ledger
@@ -27,17 +27,17 @@ class Consumer:
         self._latest: deque[dict[str, Any]] = deque(maxlen=_LATEST_KEPT)
 
     def latest(self) -> list[dict[str, Any]]:
-        """The most recent records, the newest last."""
+        """The latest records, newest last."""
         with self._lock:
             return list(self._latest)
 
     def run(self, finish: threading.Event) -> None:
-        """Receive; once `finish` is set, only until all queues are empty.
+        """Receive until `finish` is set and all queues are empty.
 
-        Raises what the Azure SDK raises, and ValueError for what is no Flowlog message.
+        Raises errors of the Azure SDK, and ValueError for a message that is not Flowlog's.
         """
         while True:
-            finishing = finish.is_set()  # looked at first, so that what was sent by then is taken
+            finishing = finish.is_set()  # checked first: everything sent by then is received
             received = sum(self._take(queue) for queue in self._queues)
             if not received:
                 if finishing:
@@ -45,7 +45,7 @@ class Consumer:
                 time.sleep(_IDLE_S)
 
     def _take(self, queue: QueueClient) -> int:
-        """Take what one call gives; how many messages that was."""
+        """Receive once; return the number of messages."""
         messages = create_if_missing(lambda: receive(queue), queue.create_queue)
         at_s = time.monotonic()
         for message in messages:

@@ -1,4 +1,4 @@
-"""Puts views on a terminal, redrawn in place, or a line now and then into a pipe."""
+"""Draws views on a terminal, or writes a line every few seconds if output is not a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 class Display:
-    """A context: on leaving, a terminal is as it was."""
+    """A context manager that restores the terminal on leaving."""
 
     def __init__(self, out: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
         self._out = sys.stdout if out is None else out
@@ -44,7 +44,7 @@ class Display:
             self._write(_LEAVE)
 
     def show(self, view: View) -> None:
-        """Draw the view, or write its line if the last one is some seconds ago."""
+        """Draw the view, or write its line if the last one is a few seconds old."""
         if self._draws:
             size = shutil.get_terminal_size()
             lines = map(self.painted, screen(view, size.columns, size.lines))
@@ -56,7 +56,7 @@ class Display:
             self._write(progress(view) + "\n")
 
     def painted(self, line: Line) -> str:
-        """The line's text with its style, where that can be shown."""
+        """The line's text, with its style if the terminal can show it."""
         style = _STYLES[line.style]
         return f"\x1b[{style}m{line.text}\x1b[0m" if style and self._paints else line.text
 

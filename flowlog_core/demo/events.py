@@ -1,7 +1,7 @@
-"""In place of Event Grid and the Functions host: hands each event to a worker, some of them badly.
+"""Stands in for Event Grid and the Functions host: delivers each event to a worker thread.
 
-As in Azure, events for one blob run at the same time, some come twice, some late, and a failed one
-is tried again at once, five times in all (`poisonBlobThreshold`).
+As in Azure, events for one blob run at the same time, some arrive twice, some late. A failed event
+is retried at once, five times in all (`poisonBlobThreshold`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LATE_BY_S = (0.2, 0.6)
 
 
 class BlobCreated(NamedTuple):
-    """One event. As Event Grid's, it says how long the blob was; Flowlog does not trust that."""
+    """One event. Like Event Grid's it has the blob's length, which Flowlog does not trust."""
 
     label: str
     container: str
@@ -38,18 +38,18 @@ class BlobCreated(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the events so far."""
+    """The results of the events so far."""
 
     appends: int = 0
     whole_bytes: int = 0
-    """What reading the whole blob at each append would have come to."""
+    """How many bytes a reader would read that reads the whole blob at each append."""
     doubled: int = 0
     late: int = 0
     handed_over: int = 0
     dead_letters: int = 0
     new_bytes: int = 0
     failed: int = 0
-    """Tries that raised an error."""
+    """Attempts that raised an error."""
     given_up: int = 0
     """Events that failed every time."""
     forwarded: Counter[str] = field(default_factory=Counter)
@@ -61,15 +61,15 @@ class Events:
 
     def __init__(self, handle: Callable[[str, str], Outcome], seed: int) -> None:
         self._handle = handle
-        self._random = random.Random(seed)  # noqa: S311  # what befalls an event, no secret
+        self._random = random.Random(seed)  # noqa: S311  # which events arrive twice or late, no secret
         self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="demo-event")
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._pending = 0
         self._tally = Tally()
 
-    def raised(self, event: BlobCreated) -> None:
-        """Hand the event over: mostly once and at once."""
+    def publish(self, event: BlobCreated) -> None:
+        """Deliver the event: usually once and at once."""
         with self._lock:
             deliveries = 2 if self._random.random() < _TWICE else 1
             late_by_s = self._random.uniform(*_LATE_BY_S) if self._random.random() < _LATE else 0.0
@@ -83,17 +83,17 @@ class Events:
 
     @property
     def pending(self) -> int:
-        """Deliveries that are not done."""
+        """Number of unfinished deliveries."""
         with self._lock:
             return self._pending
 
     def tally(self) -> Tally:
-        """As of now."""
+        """The current results."""
         with self._lock:
             return replace(self._tally, forwarded=self._tally.forwarded.copy())
 
     def close(self) -> None:
-        """Drop what no worker has begun with, and wait for the rest."""
+        """Drop deliveries that have not started, and wait for the others."""
         self._closing.set()
         self._pool.shutdown(cancel_futures=True)
 
@@ -104,7 +104,7 @@ class Events:
         while outcome is None and failed < _TRIES and not self._closing.is_set():
             try:
                 outcome = self._handle(event.container, event.name)
-            except Exception as error:  # noqa: BLE001 - to the host, too, any of them is a failure
+            except Exception as error:  # noqa: BLE001 - any exception is a failure to the host too
                 failed += 1
                 log.warning("%s failed, try %d: %s", event.label, failed, error)
         with self._lock:

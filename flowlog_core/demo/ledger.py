@@ -1,8 +1,8 @@
-"""What was written and what was received, tuple by tuple, and the check of one against the other.
+"""Records what was written and received, tuple by tuple, and compares the two.
 
-What a record must hold follows from the written tuple (see `testing.reference`), and its id from
-the place where the writer put it: both by other code than what forwards it, so that a fault there
-shows here.
+The expected record follows from the written tuple (see `testing.reference`), and its id from the
+position where the writer put it. Both use other code than the forwarding does, so that faults in
+the forwarding are found.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from flowlog_core.blob import Position
 from flowlog_core.testing.generate import Format
 from flowlog_core.testing.reference import fields_of
 
-_NAMED_AT_MOST = 5
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """From the return of an append's commit to the receipt of its tuples, in milliseconds."""
+    """Time from the commit of an append to the receipt of its tuples, in milliseconds."""
 
     p50: int
     p99: int
-    most: int
+    max: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of the check. The tuples in it hold one sentence for each thing that is wrong."""
+    """The result of the comparison. Each tuple has one sentence for each difference."""
 
     written: int
     received: int
@@ -39,16 +39,16 @@ class Verdict:
     repeated: tuple[str, ...] = ()
     altered: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    """Received, but nothing was written there."""
+    """Received with an id that was not written."""
 
     @property
     def ok(self) -> bool:
-        """Whether something was written, and all of it received exactly once and as written."""
+        """Whether something was written, and everything was received exactly once and unaltered."""
         wrong = self.missing or self.repeated or self.altered or self.unknown
         return 0 < self.written == self.received and not wrong
 
     def lines(self) -> list[str]:
-        """In words: what is wrong, if anything, and in the last line the figures."""
+        """The differences, and in the last line the figures."""
         kinds = {
             "missing": self.missing,
             "repeated": self.repeated,
@@ -60,9 +60,9 @@ class Verdict:
         )
         lines: list[str] = []
         for kind, found in kinds.items():
-            lines += [f"{kind}: {what}" for what in found[:_NAMED_AT_MOST]]
-            if len(found) > _NAMED_AT_MOST:
-                lines.append(f"{kind}: and {len(found) - _NAMED_AT_MOST:,} more")
+            lines += [f"{kind}: {what}" for what in found[:_MAX_NAMED]]
+            if len(found) > _MAX_NAMED:
+                lines.append(f"{kind}: and {len(found) - _MAX_NAMED:,} more")
         return [
             *lines,
             f"{self.written:,} tuples written, {self.received:,} received, {figures}: "
@@ -72,7 +72,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A tuple that was written and not received yet."""
+    """A tuple that was written and is not received yet."""
 
     label: str
     where: str
@@ -82,15 +82,15 @@ class _Due:
 
 
 class Ledger:
-    """Keeps the books; threads may share it. Times are of one monotonic clock, in seconds.
+    """Records written and received tuples. Thread-safe. Times are monotonic, in seconds.
 
-    Of what is settled only the id is kept, so a long demo grows by some 200 bytes a tuple.
+    Of a received tuple it keeps only the id, so a long demo needs about 200 bytes a tuple.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._due: dict[str, _Due] = {}
-        # Received before the writer could say so: it was under way while the commit returned.
+        # Received before the writer recorded it, while the commit was returning.
         self._early: dict[str, tuple[Mapping[str, Any], float]] = {}
         self._times: dict[str, int] = {}
         self._repeated: list[str] = []
@@ -108,7 +108,7 @@ class Ledger:
         tuples: Iterable[str],
         at_s: float,
     ) -> None:
-        """Note an entry that was committed at `position`; `label` is the log's."""
+        """Record an entry that was committed at `position`; `label` is the log's."""
         with self._lock:
             for index, text in enumerate(tuples):
                 key = position.record_id(index)
@@ -124,14 +124,14 @@ class Ledger:
                     self._due[key] = due
 
     def received(self, records: Iterable[Mapping[str, Any]], at_s: float) -> None:
-        """Note records that came out of the queue."""
+        """Record what arrived from the queue."""
         with self._lock:
             for record in records:
                 key = str(record["id"])
                 self._received += 1
                 self._times[key] = self._times.get(key, 0) + 1
                 if self._times[key] > 1:
-                    self._repeated.append(f"{key}, received {self._times[key]} times by then")
+                    self._repeated.append(f"{key}, received {self._times[key]} times")
                 elif key in self._due:
                     self._settle(self._due.pop(key), record, at_s)
                 else:
@@ -150,17 +150,17 @@ class Ledger:
 
     @property
     def outstanding(self) -> int:
-        """How many tuples were written and not received yet."""
+        """Number of tuples that were written and are not received yet."""
         with self._lock:
             return len(self._due)
 
     def counts(self) -> tuple[Counter[str], Counter[str]]:
-        """Tuples written and, of these, received, by the log's label."""
+        """Tuples written, and how many of them were received, by the log's label."""
         with self._lock:
             return self._written.copy(), self._settled.copy()
 
     def delays(self) -> Delays | None:
-        """None as long as nothing was received."""
+        """The delays so far; None if nothing was received."""
         with self._lock:
             ordered = sorted(self._delays_ms.items())
         total = sum(count for _, count in ordered)
@@ -171,7 +171,7 @@ class Ledger:
         )
 
     def check(self) -> Verdict:
-        """Hold what was received against what was written, as of now."""
+        """Compare what was received with what was written so far."""
         with self._lock:
             return Verdict(
                 written=self._written.total(),
@@ -184,7 +184,7 @@ class Ledger:
 
 
 def _percentile(ordered: list[tuple[int, int]], total: int, percent: int) -> int:
-    """The smallest value that `percent` of all do not exceed; `ordered` holds value and count."""
+    """The smallest value that `percent` of all do not exceed. `ordered`: value and count."""
     passed = 0
     for value, count in ordered:
         passed += count

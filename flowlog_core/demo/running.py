@@ -1,4 +1,4 @@
-"""The demo's parts put together: interfaces that write, the service, a consumer, and the ledger."""
+"""Runs the demo: interfaces that write, the service, a consumer and the ledger."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SOURCE = "FlowLogs"
 
 
 class Running:
-    """A demo on the storage account of `connection_string`. A context: leaving ends its threads.
+    """A demo on the storage account of `connection_string`. Leaving the context ends its threads.
 
-    `settings` are those that shall not be the defaults. Raises `SettingsError`.
+    `settings` override the defaults. Raises `SettingsError`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Running:
         self._closing = ExitStack()
         self._service = Service(self._settings)
         self._closing.callback(self._service.close)
-        # Connections of its own: a consumer is another program.
+        # Its own connections, because a real consumer is another program.
         clients = Clients(self._settings)
         self._closing.callback(clients.close)
         self._ledger = Ledger()
@@ -61,7 +61,7 @@ class Running:
     def _ingest(self, container: str, name: str) -> Outcome:
         outcome = self._service.ingest_named(_SOURCE, container, name)
         if outcome is None:
-            raise ValueError(f"{name} was not taken for a flow log")
+            raise ValueError(f"{name} was not recognized as a flow log")
         return outcome
 
     def __enter__(self) -> Running:
@@ -83,20 +83,20 @@ class Running:
         with self._closing:
             self._stop.set()
             self._finish.set()
-            wait(self._writers)  # they raise events
+            wait(self._writers)  # they publish events
             self._events.close()
             self._pool.shutdown()
 
     def raise_if_broken(self) -> None:
-        """Raise what ended a writer or the consumer, if anything did."""
+        """Raise the error that ended a writer or the consumer, if there is one."""
         for future in (*self._writers, *([self._receiving] if self._receiving else [])):
             if future.done():
                 future.result()
 
     def finish(self, within_s: float, show: Callable[[], None]) -> bool:
-        """Stop writing, and wait until everything was received; `show` is called meanwhile.
+        """Stop writing and wait until everything is received; call `show` while waiting.
 
-        False: something was still under way when the time was up. Raises as `raise_if_broken`.
+        Returns False if the time was up first. Raises the same errors as `raise_if_broken`.
         """
         give_up_at_s = time.monotonic() + within_s
         self._stop.set()
@@ -106,7 +106,7 @@ class Running:
             self.raise_if_broken()
             writing = [future for future in writing if not future.done()]
             if not writing and not self._events.pending and not self._ledger.outstanding:
-                # Nothing is sent any more. What the queues still hold would be repetitions.
+                # Nothing more is sent. Messages that are still in the queues would be repeats.
                 self._finish.set()
             if self._receiving is not None and self._receiving.done():
                 return True
@@ -114,20 +114,20 @@ class Running:
         return False
 
     def check(self) -> Verdict:
-        """Hold what was received against what was written."""
+        """Compare what was received with what was written."""
         return self._ledger.check()
 
     def blob_bytes(self) -> int:
-        """How long the log blobs are now, all together, says the storage account."""
+        """The total length of the log blobs now."""
         return self._network.blob_bytes(self._logs)
 
     @property
     def elapsed_s(self) -> float:
-        """Since writing began."""
+        """Seconds since writing began."""
         return time.monotonic() - self._began_at_s
 
     def view(self, doing: str, warnings: list[str]) -> View:
-        """The present state."""
+        """The current state."""
         written, received = self._ledger.counts()
         return View(
             doing=doing,

@@ -1,7 +1,7 @@
-"""The network interfaces of the demo, each with a thread that writes its log as Azure does.
+"""The demo's network interfaces, each with a thread that writes its log as Azure does.
 
-An append holds a minute of traffic and comes about every second, so an hour's blob is full after
-sixty appends and the next one begins: the demo's clock runs sixty times as fast as Azure's.
+An append has a minute of traffic and happens about every second. So an hour's blob is full after
+sixty appends, and the next one begins: the demo runs sixty times as fast as Azure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flowlog_core.testing.generate import (
 )
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
-# Azurite is near: what does not work soon will not work later. By default it takes a minute or two.
+# Azurite is local: a call that fails twice keeps failing. The default retries take minutes.
 _RETRIES: dict[str, Any] = {"retry_total": 1, "initial_backoff": 1, "increment_base": 1}
 _MINUTES = 60
 _MINUTES_BEFORE_CHANGE = 2
@@ -36,7 +36,7 @@ _MINUTES_BEFORE_CHANGE = 2
 
 @dataclass(frozen=True, slots=True)
 class FlowLog:
-    """One interface and the formats that its log has, one after the other, in every hour."""
+    """One interface, and the formats that its log has in each hour, in this order."""
 
     label: str
     interface: Interface
@@ -44,18 +44,18 @@ class FlowLog:
 
     @property
     def format(self) -> str:
-        """For a person, such as `NSG v2, then v1`."""
+        """For people, such as `NSG v2, then v1`."""
         kind = "VNet" if self.interface.kind == "vnet" else "NSG"
         return f"{kind} {', then '.join(f'v{name[-1]}' for name in self.formats)}"
 
     def appends(
-        self, generator: FlowLogGenerator, hour: datetime, most_tuples: int
+        self, generator: FlowLogGenerator, hour: datetime, max_tuples: int
     ) -> Iterator[tuple[Format, tuple[GeneratedEntry, ...]]]:
-        """What is appended in one hour; no entry holds more than `most_tuples` tuples."""
+        """What is appended in one hour; no entry has more than `max_tuples` tuples."""
         spans = []
         start = hour
         for log_format in self.formats:
-            minutes = generator.minutes(log_format, self.interface, start, tuples=most_tuples)
+            minutes = generator.minutes(log_format, self.interface, start, tuples=max_tuples)
             is_last = log_format == self.formats[-1]
             count = _MINUTES if is_last else _MINUTES_BEFORE_CHANGE
             spans.append(zip(repeat(log_format), islice(minutes, count), strict=False))
@@ -64,7 +64,7 @@ class FlowLog:
 
 
 def flow_logs(count: int) -> list[FlowLog]:
-    """The first `count` interfaces: all formats and forms of blob name take turns."""
+    """The first `count` interfaces, which take all formats and forms of blob name in turn."""
     made = []
     for number in range(1, count + 1):
         variants: tuple[tuple[Interface, tuple[Format, ...]], ...] = (
@@ -83,12 +83,12 @@ class Pace(NamedTuple):
 
     first_hour: datetime
     appends_per_s: float
-    most_tuples: int
+    max_tuples: int
     seed: int
 
 
 class Network:
-    """What the interfaces write to: the storage account, the ledger, and the events it raises."""
+    """Where interfaces write: the storage account and the ledger; publishes the events."""
 
     def __init__(
         self, connection_string: str, account: str, ledger: Ledger, events: Events, pace: Pace
@@ -97,13 +97,13 @@ class Network:
         self._ledger, self._events, self._pace = ledger, events, pace
 
     def create_containers(self, logs: list[FlowLog]) -> None:
-        """As Network Watcher does before it writes the first log."""
+        """Create the log containers, as Network Watcher does before its first log."""
         with self._open() as blobs:
             for container in _containers(logs):
                 blobs.create_container(container)
 
     def blob_bytes(self, logs: list[FlowLog]) -> int:
-        """How long the log blobs are, all together, as the storage service lists them."""
+        """The total length of the log blobs, from the service's listing."""
         with self._open() as blobs:
             return sum(
                 found.size
@@ -115,9 +115,9 @@ class Network:
         return BlobServiceClient.from_connection_string(self._connection_string, **_RETRIES)
 
     def write(self, log: FlowLog, number: int, stop: threading.Event) -> None:
-        """Write the log until `stop` is set; `number` sets apart its seed and its beat.
+        """Write the log until `stop` is set. Its seed and its rhythm follow from `number`.
 
-        Raises what the Azure SDK raises.
+        Raises errors of the Azure SDK.
         """
         generator = FlowLogGenerator(self._pace.seed * 1000 + number)
         beat = _Beat(1 / self._pace.appends_per_s, begin_after_s=0.23 * number % 1, stop=stop)
@@ -141,7 +141,7 @@ class Network:
         start = Position(BlobRef(self._account, container, written))
         writer = NetworkWatcherWriter(blobs.get_blob_client(container, name), seed=self._pace.seed)
         offset = len(HEAD)
-        for log_format, entries in log.appends(generator, hour, self._pace.most_tuples):
+        for log_format, entries in log.appends(generator, hour, self._pace.max_tuples):
             if not beat.wait():
                 return
             writer.append(*entries)
@@ -151,7 +151,7 @@ class Network:
                     log.label, start.at(offset), log_format, entry.tuples, committed_at_s
                 )
                 offset += len(entry.raw) + len(b",")
-            self._events.raised(BlobCreated(log.label, container, name, len(writer.content)))
+            self._events.publish(BlobCreated(log.label, container, name, len(writer.content)))
 
 
 def _containers(logs: list[FlowLog]) -> list[str]:
@@ -159,14 +159,14 @@ def _containers(logs: list[FlowLog]) -> list[str]:
 
 
 class _Beat:
-    """Waits for the next append; one that comes too late does not make the next ones hurry."""
+    """Waits for the time of the next append. A late append does not make later ones faster."""
 
     def __init__(self, every_s: float, begin_after_s: float, stop: threading.Event) -> None:
         self._every_s, self._stop = every_s, stop
         self._next_at = time.monotonic() + every_s * begin_after_s
 
     def wait(self) -> bool:
-        """False: stopped."""
+        """Wait; return False if stopped."""
         now = time.monotonic()
         stopped = self._stop.wait(max(0.0, self._next_at - now))
         self._next_at = max(self._next_at, now) + self._every_s

@@ -1,4 +1,4 @@
-"""What the demo shows: from its state to the lines of a screen of any size. Pure."""
+"""Renders the demo's state as lines for a screen of any size. Pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flowlog_core.demo.events import Tally
 from flowlog_core.demo.ledger import Delays
 
 Style = Literal["plain", "title", "dim", "strong", "bad"]
-_LEAST_COLUMNS = 20  # below that, lines may wrap
+_MIN_COLUMNS = 20  # below that, lines may wrap
 _ROOMY_COLUMNS = 90
-_MOST_LATEST = 16
+_MAX_LATEST = 16
 
 
 class Line(NamedTuple):
-    """One line, without any control character, and how it should look."""
+    """One line of text without control characters, and its style."""
 
     text: str
     style: Style = "plain"
@@ -35,10 +35,10 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The state of the demo at one moment."""
+    """The state of the demo at one time."""
 
     doing: str
-    """What is going on now, in a sentence."""
+    """What happens now, in a sentence."""
     elapsed_s: float
     logs: Sequence[LogRow]
     written: Counter[str]
@@ -50,26 +50,26 @@ class View:
     """Records, the newest last."""
     warnings: Sequence[str] = field(default_factory=tuple)
     queues: int = 1
-    """How many take the records."""
+    """Number of queues that receive records."""
 
 
 def screen(view: View, columns: int, rows: int) -> list[Line]:
-    """At most `rows` lines of at most `columns` characters; what matters least is left out."""
-    columns = max(columns, _LEAST_COLUMNS)
+    """At most `rows` lines of at most `columns` characters; the least important are left out."""
+    columns = max(columns, _MIN_COLUMNS)
     top = [*_header(view, columns), Line("")]
     below = [Line(""), *facts(view)]
     if view.warnings:
         count = len(view.warnings)
         below.append(Line(f"warnings   {count}, the last: {printable(view.warnings[-1])}", "bad"))
-    # Many interfaces: as many as fit above the facts, and the total all the same.
+    # If there are many interfaces, show as many as fit above the facts, and the total.
     room = rows - len(top) - len(below) - 3
     lines = [*top, *counts(view, room), *below]
-    lines += _latest(view, columns, min(rows - len(lines), _MOST_LATEST + 2))
+    lines += _latest(view, columns, min(rows - len(lines), _MAX_LATEST + 2))
     return [Line(_clipped(line.text, columns), line.style) for line in lines[:rows]]
 
 
 def progress(view: View) -> str:
-    """The same in one line, for a log file."""
+    """The state in one line, for a log file."""
     delays = view.delays
     return (
         f"{view.elapsed_s:5.0f} s  {view.written.total():,} tuples written, "
@@ -80,10 +80,10 @@ def progress(view: View) -> str:
     )
 
 
-def counts(view: View, most_logs: int) -> list[Line]:
-    """The table of interfaces: what each appended, and how far that came."""
+def counts(view: View, max_logs: int) -> list[Line]:
+    """The table of interfaces: tuples written, forwarded and received."""
     forwarded = view.tally.forwarded
-    shown = view.logs if len(view.logs) <= most_logs else view.logs[: max(0, most_logs - 1)]
+    shown = view.logs if len(view.logs) <= max_logs else view.logs[: max(0, max_logs - 1)]
     lines = [Line(_count_row("interface", "log format", "written", "forwarded", "received"), "dim")]
     for log in shown:
         name = log.label
@@ -101,29 +101,29 @@ def _count_row(label: str, log_format: str, *figures: str) -> str:
 
 
 def facts(view: View) -> list[Line]:
-    """Delay, events, bytes and dead letters, a line each."""
+    """One line each for delay, events, bytes and dead letters."""
     tally, delays = view.tally, view.delays
     delay = "nothing received yet"
     if delays:
-        delay = f"p50 {delays.p50:,} ms   p99 {delays.p99:,} ms   max {delays.most:,} ms"
+        delay = f"p50 {delays.p50:,} ms   p99 {delays.p99:,} ms   max {delays.max:,} ms"
         delay += "   (commit to receipt)"
     lines = [
         Line(f"delay      {delay}"),
         Line(
-            f"events     {tally.appends:,} appends, {tally.doubled:,} announced twice, "
+            f"events     {tally.appends:,} appends, {tally.doubled:,} delivered twice, "
             f"{tally.late:,} late; {tally.handed_over:,} handed over to a busy worker"
         ),
         Line(
-            f"read       {tally.new_bytes:,} bytes; whole blobs at each append would be "
+            f"read       {tally.new_bytes:,} bytes; reading whole blobs at each append: "
             f"{tally.whole_bytes:,}"
         ),
         Line(
-            f"set aside  {tally.dead_letters:,} dead letters",
+            f"unreadable {tally.dead_letters:,} dead letters",
             "bad" if tally.dead_letters else "plain",
         ),
     ]
     if tally.failed:
-        failed = f"{tally.failed:,} tries, {tally.given_up:,} events given up"
+        failed = f"{tally.failed:,} attempts; {tally.given_up:,} events failed five times"
         lines.append(Line(f"failed     {failed}", "bad"))
     return lines
 
@@ -145,7 +145,7 @@ class _Column(NamedTuple):
     title: str
     width: int
     shown_from: int = 0
-    """How many columns the screen must have."""
+    """The number of screen columns from which it is shown."""
 
 
 _COLUMNS = (
@@ -164,13 +164,13 @@ _COLUMNS = (
 )
 
 
-def _latest(view: View, columns: int, most_lines: int) -> list[Line]:
-    """A blank line, a heading and the newest records, newest first; nothing if none fits."""
-    if most_lines < 3 or not view.latest:
+def _latest(view: View, columns: int, max_lines: int) -> list[Line]:
+    """A blank line, a heading and the newest records first; empty if none fits."""
+    if max_lines < 3 or not view.latest:
         return []
     labels = {log.mac: log.label for log in view.logs}
     lines = [Line(""), Line(_row([column.title for column in _COLUMNS], columns), "dim")]
-    newest = list(view.latest)[: -(most_lines - 1) : -1]
+    newest = list(view.latest)[: -(max_lines - 1) : -1]
     lines += [Line(_row(_cells(record, labels), columns)) for record in newest]
     return lines
 

@@ -1,7 +1,7 @@
 """Where flow records go. A sink packs an entry within its own limits, then sends it.
 
 `pack` is pure and depends on the entry alone, so a worker that forwards the same entry again after
-a crash makes the same messages with the same ids.
+a crash creates the same messages with the same ids.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ class Sink(Protocol):
     """One kind of destination."""
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """Return the messages that carry the entry's records, and the records too large for any."""
+        """Return the messages with the entry's records, and the records too large for a message."""
         ...
 
     def send(self, messages: Iterable[Any]) -> int:
         """Send all messages, several at a time; return how many, once every one is accepted.
 
         Takes the next message from the iterable when there is room to send it. Raises what the
-        iterable raises, or the first `StorageError` of a send, after every send that had begun has
-        ended. Some messages are sent then.
+        iterable raises, or the first `StorageError` of a send, after every started send has ended.
+        Some messages may be sent then.
         """
         ...

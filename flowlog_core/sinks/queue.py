@@ -13,7 +13,7 @@ from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.storage.create_on_demand import create_if_missing
 from flowlog_core.storage.timeouts import time_limit
 
-_NEVER_EXPIRES_S = -1  # by default a queue forgets messages after seven days
+_NEVER_EXPIRES_S = -1  # by default messages expire after seven days
 
 
 class QueueSink:

@@ -1,4 +1,4 @@
-"""Several sinks of one kind as one. An interface always has the same shard."""
+"""Combines several sinks of one kind. An interface always has the same shard."""
 
 from __future__ import annotations
 

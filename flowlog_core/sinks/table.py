@@ -1,7 +1,7 @@
-"""The table sink: one row a record. Exactly-once, because a repeated row replaces itself.
+"""The table sink: one row for each record. Idempotent, because a repeated row replaces itself.
 
 PartitionKey is the resource and hour. RowKey is the MAC, the entry's offset and the tuple's index,
-then the blob's digest and generation, which keep apart logs of one interface in two accounts. With
+then the blob's digest and generation, which distinguish logs of one interface in two accounts. With
 shards, `|` and the shard's number follow the hour. All rows of a resource's hour have keys from
 `RESOURCE|HOUR` up to, but not including, `RESOURCE|HOUR}`, with or without shards.
 """
@@ -29,7 +29,7 @@ MAX_BATCH_ROWS = 100
 MAX_BATCH_BYTES = 3 * 1024 * 1024
 """Azure allows 4 MiB, counted with the multipart text around every row."""
 MAX_STRING_UTF16 = 32 * 1024
-"""A string property holds 64 KiB of UTF-16."""
+"""Azure's limit for a string property is 64 KiB of UTF-16."""
 _ROW_OVERHEAD_BYTES = 2048  # keys, type annotations, the part's own headers
 
 _REPLACE = {"mode": UpdateMode.REPLACE}
@@ -72,8 +72,8 @@ class TableSink:
                 ),
                 self._table.create_table,
             )
-            # A batch's status is 202 even where it failed: only the answers in its body tell. Of a
-            # body that did not arrive the SDK makes no answers at all, and no error either.
+            # A batch's status is 202 even if it failed; only the answers in its body say so. If the
+            # body did not arrive, the SDK returns no answers and raises no error.
             if len(answers) != len(batch.rows):
                 raise IncompleteReadError(f"{len(answers)} of {len(batch.rows)} answers arrived")
 
@@ -82,8 +82,8 @@ def _too_large(lines: Lines) -> list[TooLarge]:
     return [
         TooLarge(index, "a field is longer than a table property may be")
         for index, line in enumerate(lines)
-        # No field is longer than its record: nearly all need no second look. A character is at
-        # most two units.
+        # No field is longer than its record, so nearly all records pass this cheap test. A
+        # character is at most two units.
         if 2 * len(line) > MAX_STRING_UTF16
         and any(
             isinstance(value, str) and _utf16_units(value) > MAX_STRING_UTF16

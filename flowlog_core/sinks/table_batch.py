@@ -1,8 +1,8 @@
-"""A batch of rows as one request, written and judged by us: the SDK takes ten times as long.
+"""Writes a batch of rows as one request. The SDK's own code takes ten times as long.
 
-The client's own pipeline signs, sends and tries again. Only what its `submit_transaction` does in
-pure Python is done here: a hundred requests as MIME, and a hundred answers parsed from it
-(decision 0012). The form is that of Microsoft's page "Performing entity group transactions".
+The client's pipeline signs, sends and retries. This module replaces only what the SDK's
+`submit_transaction` does in pure Python: it writes a hundred requests as MIME and parses a hundred
+answers (decision 0012). The format is from Microsoft's page "Performing entity group transactions".
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
 
 
 def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Write rows of one partition, each in place of what has its key. False: not certainly all.
+    """Insert or replace rows of one partition. Returns True if the service confirmed every row.
 
-    Then `submit_transaction` with the same rows will write them, or raise what is wrong, in the
-    service's words. Raises what the client's pipeline raises, and `HttpResponseError` for what that
-    has tried again in vain: a time-out, too many requests, a fault of the service.
+    If it returns False, call `submit_transaction` with the same rows: it writes them, or raises the
+    service's error. Raises errors of the client's pipeline, and `HttpResponseError` if its retries
+    did not help: a timeout, too many requests, a fault of the service.
     """
     boundary = f"changeset_{uuid4()}"
     request = HttpRequest(
@@ -45,15 +45,15 @@ def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
         },
         content=_content(f"{table.url}/{table.table_name}", rows, boundary.encode()),
     )
-    # The client made from Microsoft's description of the service: `send_request` is public there,
-    # and the table client has no other way to send what it did not write itself.
+    # `_client` is generated from Microsoft's description of the service; its `send_request` is
+    # public. The table client offers no other way to send a request of our own.
     answer: HttpResponse
     with table._client.send_request(request, stream=True) as answer:
-        content = answer.read()  # by itself, as the pipeline would want to parse it
+        content = answer.read()  # here, because the pipeline would parse it
     status = answer.status_code
     if may_pass(status):
         raise HttpResponseError(response=answer)
-    # A row that is refused is answered alone, in place of all; what was cut off has fewer answers.
+    # If a row is rejected, its answer is the only one. A truncated body has fewer answers.
     statuses = _STATUS.findall(content)
     return status == HTTPStatus.ACCEPTED and statuses == [_NO_CONTENT] * len(rows)
 
@@ -91,7 +91,7 @@ _PART = b"\r\n".join(
 
 
 def _properties(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A row as JSON has it: text is Edm.String and a number Edm.Int32, unless it says otherwise."""
+    """A row as JSON. Without a type annotation text is Edm.String and a number is Edm.Int32."""
     for name, value in row.items():
         if isinstance(value, EntityProperty):
             yield name, str(value.value)

@@ -1,1 +1,1 @@
-"""What tests need, ours and yours: fakes, made-up flow logs, and writers of log blobs."""
+"""For your tests and ours: fakes, generated flow logs, and writers of log blobs."""

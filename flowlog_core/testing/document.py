@@ -1,4 +1,4 @@
-"""Whole PT1H.json documents, the variants of them that a reader must bear, and a plain reader."""
+"""Whole PT1H.json documents, variants that a reader must accept, and a simple reader."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TAIL = b"]}"
 
 @dataclass(frozen=True, slots=True)
 class GeneratedEntry:
-    """One entry as its JSON bytes, and the tuples in it in the order of the file."""
+    """The JSON bytes of one entry, and its tuples in file order."""
 
     raw: bytes
     tuples: tuple[str, ...]
@@ -26,12 +26,12 @@ def document(entries: Iterable[GeneratedEntry]) -> bytes:
 
 
 def pretty_printed(data: bytes, *, indent: int = 2) -> bytes:
-    """The same document with white space between all its parts, as some older blobs have it."""
+    """The same document with white space, as in some older blobs."""
     return json.dumps(json.loads(data), indent=indent).encode()
 
 
 def with_byte_order_mark(data: bytes) -> bytes:
-    """The same document behind a UTF-8 byte order mark."""
+    """The same document, with a UTF-8 byte order mark in front."""
     return b"\xef\xbb\xbf" + data
 
 
@@ -48,9 +48,9 @@ def with_keys_shuffled(data: bytes, seed: int) -> bytes:
 
 
 def tuples_in(data: bytes) -> list[str]:
-    """Every tuple of a whole document in file order, found by the plainest walk there is.
+    """Every tuple of a whole document in file order, found with the simplest code.
 
-    An answer to compare a cleverer reader's with. Raises ValueError where the data is not JSON.
+    Tests compare other readers with it. Raises ValueError if the data is not JSON.
     """
     found: list[str] = []
 

@@ -1,8 +1,8 @@
-"""Flow logs to test with: made-up entries in the three formats, and the truth of what they hold.
+"""Generates flow logs for tests: entries in the three formats, and the tuples that they contain.
 
-Everything follows from the seed: the same seed and the same calls give the same bytes. Nothing here
-is anybody's: subscriptions are 00000000-0000-0000-0000-00000000000N, and remote addresses come from
-the ranges set aside for documentation and benchmarks (RFC 5737, RFC 2544, RFC 3849).
+The same seed and the same calls give the same bytes. The data belongs to nobody: subscriptions are
+00000000-0000-0000-0000-00000000000N, and remote addresses come from the ranges reserved for
+documentation and benchmarks (RFC 5737, RFC 2544, RFC 3849).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _Groups = list[tuple[Rule, list[str]]]
 
 
 class FlowLogGenerator:
-    """Writes entries as Azure does. Not to be shared by threads: give each its own."""
+    """Writes entries as Azure does. Not thread-safe: give each thread its own."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  # repeatable test data, no secret
@@ -56,10 +56,10 @@ class FlowLogGenerator:
     def entry(
         self, log_format: Format, interface: Interface, time: datetime, tuples: int = 20
     ) -> GeneratedEntry:
-        """One entry logged at `time` with exactly `tuples` tuples from the minute before it.
+        """One entry, logged at `time`, with exactly `tuples` tuples from the minute before it.
 
-        Azure keeps an entry under about 32 KB, some 400 tuples. With no tuples its flows are empty.
-        Raises ValueError for a naive time, and for a format that is not the interface's kind.
+        Azure keeps an entry under about 32 KB, some 400 tuples. With 0 tuples its flows are empty.
+        Raises ValueError for a naive time, or for a format that is not of the interface's kind.
         """
         if (log_format == "vnet4") != (interface.kind == "vnet"):
             raise ValueError(f"{log_format} does not belong in a flow log of kind {interface.kind}")
@@ -72,10 +72,10 @@ class FlowLogGenerator:
     def minutes(
         self, log_format: Format, interface: Interface, start: datetime, *, tuples: int = 20
     ) -> Iterator[tuple[GeneratedEntry, ...]]:
-        """What one interface logs, minute after minute and without end; each item is one append.
+        """The log of one interface, minute by minute without end; each item is one append.
 
-        Now and then a minute is split over two entries of one time, and now and then an entry
-        stands there twice; both are genuine. Every entry has between 1 and `tuples` tuples.
+        Sometimes a minute is split over two entries with one time, and sometimes an entry occurs
+        twice; both are genuine. Every entry has between 1 and `tuples` tuples.
         """
         time = utc(start)
         while True:
@@ -100,11 +100,12 @@ class FlowLogGenerator:
         tuples: int = 100,
         templates: int = 16,
     ) -> Iterator[bytes]:
-        """A whole document of `total_bytes` or up to one entry more, in pieces, for benchmarks.
+        """A whole document of `total_bytes`, or up to one entry more, in pieces, for benchmarks.
 
-        The first piece is HEAD, the last TAIL, and each between is one entry of exactly `tuples`
-        tuples (with its comma). Entries repeat `templates` rendered ones at new times, spread
-        evenly over the hour. Makes some 500 MB a second on one core; memory stays small.
+        The first piece is HEAD and the last is TAIL. Each piece between them is one entry (with its
+        comma) of exactly `tuples` tuples. The entries repeat `templates` rendered entries at new
+        times, spread evenly over the hour. Generates some 500 MB a second on one core in little
+        memory.
         """
         hour = utc(hour).replace(minute=0, second=0, microsecond=0)
         rendered = [
@@ -130,7 +131,7 @@ class FlowLogGenerator:
         self, log_format: Format, interface: Interface, time: datetime, groups: _Groups
     ) -> dict[str, Any]:
         value: dict[str, Any] = {"time": self._time(time), "systemId": interface.guid}
-        if log_format == "nsg2":  # came with newer captures; version 1 shows the older form
+        if log_format == "nsg2":  # in newer captures; version 1 has the older form
             value["macAddress"] = interface.mac
         return value | {
             "category": "NetworkSecurityGroupFlowEvent",
@@ -177,7 +178,7 @@ class FlowLogGenerator:
 
 
 class _Template:
-    """A rendered entry whose times are filled in anew: far faster than rendering it again."""
+    """A rendered entry whose times can be replaced, which is much faster than rendering again."""
 
     def __init__(self, raw: bytes, time: datetime, log_format: Format) -> None:
         self._unit = timedelta(milliseconds=1) if log_format == "vnet4" else timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""Made-up network interfaces, and the names of the blobs that their flow logs are written to."""
+"""Simulated network interfaces, and the names of their flow log blobs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NameForm = Literal["nsg", "watcher", "watcher-flowlogs", "resource-id"]
 def utc(time: datetime) -> datetime:
     """The same moment in UTC. Raises ValueError for a naive time."""
     if time.tzinfo is None:
-        raise ValueError(f"a time must say its zone: {time!r}")
+        raise ValueError(f"the time has no time zone: {time!r}")
     return time.astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A network interface and the log that it is written to. Make one with `nsg` or `vnet`.
+    """A network interface and its flow log. Create one with `nsg` or `vnet`.
 
-    `form` is the form of the blob's name; every form but "nsg" is a VNet flow log's.
+    `form` is the form of the blob's name; every form except "nsg" is a VNet flow log's.
     `name` is the network security group's, or the flow log's. `mac` is 12 upper-case hex digits.
     """
 
@@ -41,7 +41,7 @@ class Interface:
     def vnet(
         cls, number: int = 1, form: NameForm = "watcher", *, subscription: int = 1
     ) -> Interface:
-        """Interface `number` (0 to 65535) with a VNet flow log whose blob is named in `form`."""
+        """Interface `number` (0 to 65535) with a VNet flow log; `form` is its blob name's form."""
         if form == "nsg":
             raise ValueError("a VNet flow log has no blob name of the form 'nsg'")
         group = "made-up-rg"
@@ -52,7 +52,7 @@ class Interface:
 
     @property
     def kind(self) -> Literal["nsg", "vnet"]:
-        """Which of the two kinds of flow log it is."""
+        """The kind of flow log."""
         return "nsg" if self.form == "nsg" else "vnet"
 
     @property
@@ -64,7 +64,7 @@ class Interface:
 
     @property
     def resource_id(self) -> str:
-        """As entries write it: `resourceId` of an NSG log, `flowLogResourceID` of a VNet log."""
+        """The `resourceId` in NSG entries, the `flowLogResourceID` in VNet entries."""
         if self.kind == "nsg":
             return (
                 f"/SUBSCRIPTIONS/{self.subscription}/RESOURCEGROUPS/{self.resource_group.upper()}"
@@ -78,12 +78,12 @@ class Interface:
 
     @property
     def target_resource_id(self) -> str:
-        """What a VNet log logs: here always the network interface."""
+        """The resource that a VNet flow log is for: here always the network interface."""
         return self._provider_id("networkInterfaces", f"nic-{self.mac.lower()}")
 
     @property
     def acl_resource_id(self) -> str:
-        """The network security group that a VNet log's `aclID` names, in Azure's mixed case."""
+        """The network security group in a VNet log's `aclID`, in Azure's mixed case."""
         return self._provider_id("networkSecurityGroups", f"nsg-{self.mac.lower()}")
 
     def _provider_id(self, type_name: str, name: str) -> str:
@@ -98,7 +98,7 @@ class Interface:
         return f"00000000-0000-4000-8000-{self.mac.lower()}"
 
     def blob_name(self, hour: datetime) -> str:
-        """The blob of the hour in which `hour` falls. Raises ValueError for a naive time."""
+        """The name of the blob for the hour of `hour`. Raises ValueError for a naive time."""
         if self.form in ("watcher", "watcher-flowlogs"):
             watcher = f"NETWORKWATCHER_{self.region}_{self.name}"
             path = f"flowLogResourceID=/{self.subscription}_NETWORKWATCHERRG/{watcher}"

@@ -1,7 +1,7 @@
-"""Fakes of everything that `ingest` touches, in memory, with the guarantees of the real ones.
+"""In-memory fakes of everything that `ingest` uses, with the guarantees of the real ones.
 
-The same contract suites run against these and against Azurite. They are safe to use from several
-threads, and `calls` counts what a storage account would be asked.
+The same contract suites run against these and against Azurite. They are thread-safe, and `calls`
+counts the storage calls that the real ones would make.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class ManualClock:
-    """Time that passes when a test says so; a sleep just moves it on."""
+    """A clock that tests control; a sleep only advances it."""
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
@@ -42,7 +42,7 @@ class ManualClock:
 
 
 def service_time(clock: ManualClock) -> datetime:
-    """What a storage service says in its `Date` when its clock is `clock`."""
+    """The `Date` of a storage service whose clock is `clock`."""
     return EPOCH + timedelta(seconds=int(clock.monotonic()))
 
 
@@ -78,7 +78,7 @@ class MemoryCheckpoints:
             if key not in self._stored:
                 raise NotFound(f"{key} does not exist")
             if self._stored[key][1] != etag:
-                raise Conflict(f"{key} is not {etag} any more")
+                raise Conflict(f"{key} is no longer {etag}")
             return self._store(key, checkpoint)
 
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
@@ -106,7 +106,7 @@ class MemoryCheckpoints:
         with self._lock:
             self.calls["remove"] += 1
             if self._stored.get(key, (None, None))[1] != etag:
-                raise Conflict(f"{key} is not {etag} any more")
+                raise Conflict(f"{key} is no longer {etag}")
             del self._stored[key]
 
     def _store(self, key: CheckpointKey, checkpoint: Checkpoint) -> Answer:
@@ -135,7 +135,7 @@ class MemoryCursors:
         """See `CursorStore.put`."""
         self.calls["put"] += 1
         if self._stored.get(container, (None, ""))[1] != etag:
-            raise Conflict(f"{container} is not {etag} any more")
+            raise Conflict(f"{container} is no longer {etag}")
         self._versions += 1
         self._stored[container] = cursor, f"cursor-{self._versions}"
         return StoredCursor(*self._stored[container], service_time(self.clock))
@@ -148,7 +148,7 @@ class MemoryCursors:
     def remove_shared(self, etag: str) -> None:
         """See `CursorStore.remove_shared`."""
         if self.shared is None or etag != "shared":
-            raise Conflict("the shared cursor is another")
+            raise Conflict("the shared cursor has changed")
         self.shared = None
 
 
@@ -158,7 +158,7 @@ def by_code_point(name: str) -> str:
 
 
 def hierarchical(name: str) -> str:
-    """The order of a listing in an account with one: `/` comes before every other character."""
+    """The order of a listing in an account with a hierarchical namespace: `/` comes first."""
     return name.replace("/", "\0")
 
 
@@ -169,9 +169,9 @@ class MemoryBlobs:
         self.clock = clock or ManualClock()
         self.blobs_a_page = blobs_a_page
         self.order: Callable[[str], str] = by_code_point
-        """Of listings: by code point, or as with a hierarchical namespace."""
+        """The order of listings: `by_code_point` or `hierarchical`."""
         self.odd_page: Callable[[], int] | None = None
-        """How much the next page holds, perhaps nothing; the last one may be empty then."""
+        """Returns the size of the next page, which may be 0; then the last page may be empty."""
         self.calls: Counter[str] = Counter()
         self.read_bytes = 0
         self._committed: dict[BlobRef, datetime] = {}
@@ -190,7 +190,7 @@ class MemoryBlobs:
             self._created.setdefault(blob, self._committed[blob])
 
     def versions(self) -> dict[BlobRef, str]:
-        """The present ETag of each blob."""
+        """The current ETag of each blob."""
         with self._lock:
             return {blob: etag for blob, (_, etag) in self._stored.items()}
 
@@ -205,7 +205,7 @@ class MemoryBlobs:
             self._archived.add(blob)
 
     def rehydrate(self, blob: BlobRef) -> None:
-        """Bring it back from there; it stays the version that it was."""
+        """Move the blob out of the archive tier; its version stays the same."""
         with self._lock:
             self._archived.remove(blob)
 
@@ -219,7 +219,7 @@ class MemoryBlobs:
                 raise Archived(f"reading {blob}: 409 BlobArchived")
             content, version = self._stored[blob]
             if etag is not None and etag != version:
-                raise Conflict(f"{blob} is not {etag} any more")
+                raise Conflict(f"{blob} is no longer {etag}")
             if start >= len(content):
                 raise OutOfRange(f"{blob} has {len(content)} bytes")
             data = content[start : start + max_bytes]
@@ -259,7 +259,7 @@ class MemoryBlobs:
 
 @dataclass
 class MemorySink:
-    """A `Sink` that keeps the queue's messages, packed as the queue sink packs them."""
+    """A `Sink` that keeps messages in a list, packed as the queue sink packs them."""
 
     encoding: Encoding = "gzip"
     messages: list[Message] = field(default_factory=list)
@@ -278,7 +278,7 @@ class MemorySink:
 
 @dataclass
 class MemoryDeadLetters:
-    """A `DeadLetterStore` by name, where a repeat replaces the same item."""
+    """A `DeadLetterStore` in a dict by name; storing a dead letter again replaces it."""
 
     letters: dict[str, DeadLetter] = field(default_factory=dict)
 
@@ -290,7 +290,7 @@ class MemoryDeadLetters:
 def some_blob(
     hour: int = 0, *, mac: str = "000D3AF87856", container: str = "insights-logs-example"
 ) -> BlobRef:
-    """A well-formed NSG blob reference for tests; `hour` (0 to 23) and `mac` tell several apart."""
+    """An NSG blob reference for tests; vary `hour` (0 to 23) or `mac` to get different ones."""
     name = (
         "resourceId=/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000/RESOURCEGROUPS/EXAMPLE"
         "/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/EXAMPLE-NSG"

@@ -1,8 +1,8 @@
-"""Writers of log blobs: Network Watcher's own way, and the other ways such blobs come about.
+"""Writers of log blobs: as Network Watcher writes them, and as copies and other tools do.
 
-Each writer owns one blob and keeps the truth of what it committed. Writers share nothing, so
-several threads may each drive their own; one writer is not to be shared by threads. Azure answers
-every commit of a block blob with one BlobCreated event; appending to an append blob raises none.
+Each writer owns one blob and records what it committed. Writers share nothing, so each thread can
+use its own; a single writer is not thread-safe. Azure raises one BlobCreated event for every commit
+of a block blob, and none for appends to an append blob.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from azure.storage.blob import BlobBlock, BlobClient
 
 from flowlog_core.testing.document import HEAD, TAIL, GeneratedEntry, document
 
-# What one append to an append blob may hold in every version of the service.
+# The limit of one append to an append blob in every version of the service.
 _APPEND_BYTES = 4 * 1024 * 1024
 
 
 class LogWriter(ABC):
-    """One log blob and the entries in it.
+    """One log blob and its entries.
 
     Attributes:
-        blob: where it is written; its container must exist.
+        blob: the blob that is written; its container must exist.
         entries: the entries of the last successful commit, in file order.
-        written: the tuples of those entries, in file order. Grows only after a commit succeeded:
-            where `append` raised, the storage service may or may not have taken what was sent.
+        written: the tuples of those entries, in file order. Grows only after a successful commit:
+            if `append` raised, the storage service may or may not have stored what was sent.
     """
 
     def __init__(self, blob: BlobClient, *, seed: int = 0) -> None:
@@ -37,32 +37,32 @@ class LogWriter(ABC):
 
     @property
     def content(self) -> bytes:
-        """The blob's bytes as they stand since the last successful append."""
+        """The blob's bytes after the last successful append."""
         return document(self.entries)
 
     def append(self, *entries: GeneratedEntry) -> None:
-        """Commit these entries behind those already there, in one commit.
+        """Add these entries at the end, in one commit.
 
-        The first append makes the blob. Without entries the commit adds nothing: the first makes a
-        blob of head and tail alone, a later one changes only the ETag. Entries of any format may
-        follow each other. Raises azure.core.exceptions.AzureError as the client does.
+        The first append creates the blob. Without entries, the first append creates a blob of head
+        and tail only, and a later one changes only the ETag. Formats of entries can be mixed.
+        Raises azure.core.exceptions.AzureError.
         """
         self._commit(entries)
         self.entries.extend(entries)
         self.written.extend(text for entry in entries for text in entry.tuples)
 
     def start_over(self, *entries: GeneratedEntry) -> None:
-        """Rewrite the blob, so that it holds these entries alone; it may shrink."""
+        """Rewrite the blob with these entries only; it may shrink."""
         self.entries, self.written = [], []
         self._forget()
         self.append(*entries)
 
     @abstractmethod
     def _commit(self, entries: tuple[GeneratedEntry, ...]) -> None:
-        """Make the blob hold `self.entries` and then these."""
+        """Commit `self.entries`, followed by these."""
 
-    def _forget(self) -> None:  # noqa: B027  # most writers remember nothing besides the entries
-        """Drop what is remembered of the blob as it was."""
+    def _forget(self) -> None:  # noqa: B027  # most writers keep nothing else
+        """Drop the state of the blob before it was rewritten."""
 
     def _pieces(self, entries: tuple[GeneratedEntry, ...]) -> list[bytes]:
         """These entries' bytes, with a comma before each but the blob's first."""
@@ -72,7 +72,7 @@ class LogWriter(ABC):
         ]
 
     def _stage(self, data: bytes) -> str:
-        # All ids in one blob must be of one length. The SDK base64-encodes them.
+        # All block ids of a blob must have the same length. The SDK base64-encodes them.
         block_id = f"{self._random.getrandbits(128):032x}"
         self.blob.stage_block(block_id, data)
         return block_id
@@ -84,8 +84,8 @@ class LogWriter(ABC):
 class NetworkWatcherWriter(LogWriter):
     """Writes a block blob as Network Watcher does.
 
-    The head is the first block and the tail the last; the blocks of an append go in just before the
-    tail, which either moves or is staged anew under another id. Every data block but the first
+    The head is the first block and the tail is the last. The blocks of an append go just before the
+    tail, which either moves or is staged again with a new id. Every data block but the first
     begins with a comma. Block ids are random.
     """
 
@@ -107,7 +107,7 @@ class NetworkWatcherWriter(LogWriter):
         self._before_tail, self._tail = [], ""
 
     def _data_blocks(self, entries: tuple[GeneratedEntry, ...]) -> list[bytes]:
-        """The entries in one or several blocks, each of them whole entries."""
+        """The entries in one or more blocks; each block has whole entries."""
         blocks: list[bytes] = []
         for piece in self._pieces(entries):
             if blocks and self._random.random() < 0.5:
@@ -118,10 +118,10 @@ class NetworkWatcherWriter(LogWriter):
 
 
 class ReblockedWriter(LogWriter):
-    """Writes the same bytes cut into blocks at random positions, as copies by AzCopy may be.
+    """Writes the same bytes in blocks that end at random positions, like copies by AzCopy.
 
-    Every append copies the whole blob again with other cuts, entries and even the head and tail
-    split between blocks.
+    Every append copies the whole blob again with other block boundaries, even within entries, the
+    head and the tail.
     """
 
     def _commit(self, entries: tuple[GeneratedEntry, ...]) -> None:
@@ -132,18 +132,18 @@ class ReblockedWriter(LogWriter):
 
 
 class WholeBlobWriter(LogWriter):
-    """Writes the blob whole each time (the PutBlob of the event), so it has no block list."""
+    """Writes the whole blob each time (PutBlob in the event), so it has no block list."""
 
     def _commit(self, entries: tuple[GeneratedEntry, ...]) -> None:
         self.blob.upload_blob(document([*self.entries, *entries]), overwrite=True)
 
 
 class AppendBlobWriter(LogWriter):
-    """Writes an append blob, which cannot move a tail: it has none until it is closed.
+    """Writes an append blob, which cannot move its tail: it has none until it is closed.
 
-    Azure writes no flow log so, but a copy may be an append blob. Until `close` its content is not
-    a whole JSON document. More than 4 MiB takes several appends, which a reader sees one by one; an
-    append of no entries to a blob that exists does nothing.
+    Azure does not write flow logs like this, but a copy may be an append blob. Before `close` its
+    content is not a complete JSON document. More than 4 MiB takes several appends, which a reader
+    sees one by one. An append without entries to an existing blob does nothing.
     """
 
     def __init__(self, blob: BlobClient, *, seed: int = 0) -> None:
@@ -153,12 +153,12 @@ class AppendBlobWriter(LogWriter):
 
     @property
     def content(self) -> bytes:
-        """The blob's bytes as they stand since the last successful append or close."""
+        """The blob's bytes after the last successful append or close."""
         whole = super().content
         return whole if self._closed else whole.removesuffix(TAIL)
 
     def close(self) -> None:
-        """Write the tail. Raises ValueError where it was closed before or never begun."""
+        """Write the tail. Raises ValueError if the blob is closed or does not exist."""
         self._require_open()
         if not self._exists:
             raise ValueError("the append blob does not exist yet: append first")
@@ -177,7 +177,7 @@ class AppendBlobWriter(LogWriter):
 
     def _require_open(self) -> None:
         if self._closed:
-            raise ValueError("the append blob is closed: its tail cannot be taken back")
+            raise ValueError("the append blob is closed: its tail cannot be removed")
 
     def _forget(self) -> None:
         self._exists = self._closed = False

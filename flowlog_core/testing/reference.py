@@ -1,7 +1,7 @@
-"""The rules of the flow record in their slowest and plainest form, to hold the quick ones against.
+"""A reference implementation of the flow record: simple and slow.
 
-The tests, the fuzzer and the demo use it. It shares no check and no conversion with
-`flowlog_core.parsing`, only the list of IANA's protocol names.
+The tests, the fuzzer and the demo compare `flowlog_core.parsing` with it. The two share no check
+and no conversion, only the list of IANA's protocol names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bad:
-    """What stands at an index that gives no record. `fields` are words its reason may name."""
+    """An element that gives no record. Its reason must name one of `fields`."""
 
     value: object
     fields: tuple[str, ...]
@@ -32,9 +32,9 @@ class Unreadable(Exception):
 
 
 def fields_of(log_format: Format, written: str) -> Record:
-    """What the record of a good tuple must say, besides where it was.
+    """The fields that follow from a valid tuple alone.
 
-    Raises `ValueError` if the tuple is not a good one.
+    Raises `ValueError` if the tuple is invalid.
     """
     version = int(log_format[-1])
     category = "FlowLogFlowEvent" if version == 4 else "NetworkSecurityGroupFlowEvent"
@@ -45,7 +45,7 @@ def fields_of(log_format: Format, written: str) -> Record:
 
 
 def reference(entry: object, id_prefix: str) -> list[Record | Bad]:
-    """For each index of an entry in file order, its record, or what was written and is `Bad`."""
+    """The record, or the `Bad` element, at each index of an entry in file order."""
     results: list[Record | Bad] = []
     for value, context in _tuples(entry):
         if isinstance(context, Bad):
@@ -59,7 +59,7 @@ def reference(entry: object, id_prefix: str) -> list[Record | Bad]:
 
 
 def _tuples(entry: object) -> Iterator[tuple[Any, Record | Bad]]:  # noqa: PLR0912 - one rule after another reads best
-    """Every element of every `flowTuples` with what stands around it; what is malformed, `Bad`."""
+    """Every element of every `flowTuples` with its context; a malformed part is `Bad`."""
     if not isinstance(entry, dict):
         raise Unreadable
     category = entry.get("category")
@@ -126,7 +126,7 @@ def _is_text(value: object) -> bool:
 
 
 def _read(fields: list[str], record: Record) -> list[str]:  # noqa: PLR0912 - as above
-    """Complete a record from its tuple's fields; the names of those that are wrong."""
+    """Fill in a record from its tuple's fields; return the names of the invalid ones."""
     version = record["version"]
     width = 8 if version == 1 else 13
     if len(fields) != width:

@@ -1,4 +1,4 @@
-"""Made-up traffic: the tuples that one network interface's minute brings, in each format."""
+"""Generates traffic: the tuples of one interface's minute, in each format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A security rule, and the traffic that meets it; `weight` says how often."""
+    """A security rule and the traffic that matches it; `weight` is its relative frequency."""
 
     name: str
     direction: Literal["I", "O"]
@@ -54,16 +54,16 @@ class Traffic:
 
     def __init__(self, source: random.Random) -> None:
         self._random = source
-        # Flows begun and not yet ended, so that C and E usually follow a B, entries apart.
+        # Open flows, so that C and E usually follow a B in an earlier entry.
         self._live: dict[tuple[Format, str, str], list[str]] = {}
 
     def groups(
         self, log_format: Format, interface: Interface, time: datetime, tuples: int
     ) -> list[tuple[Rule, list[str]]]:
-        """`tuples` tuples from the minute before `time`, by rule, each group ascending in time."""
+        """`tuples` tuples from the minute before `time`, grouped by rule, ascending in time."""
         rules = _VNET_RULES if log_format == "vnet4" else _NSG_RULES
         chosen = self._random.choices(rules, [rule.weight for rule in rules], k=tuples)
-        # dict, not set: the order must follow from the seed alone
+        # dict, not set: the order must follow from the seed only
         return [
             (rule, self._group(log_format, interface, rule, time, chosen.count(rule)))
             for rule in dict.fromkeys(chosen)
@@ -104,7 +104,7 @@ class Traffic:
         return f"{flow},{state},{encryption},{self._counters(state, empty=0.1)}"
 
     def _counters(self, state: str, *, empty: float) -> str:
-        """`empty`: how often a B or D leaves its counters out instead of writing zeros."""
+        """`empty`: the probability that a B or D has empty counters instead of zeros."""
         dice = self._random.random()
         if state in "BD":
             return ",,," if dice < empty else "0,0,0,0"
@@ -119,7 +119,7 @@ class Traffic:
         return f"{packets},{packets * self._random.randint(54, 1400)}"
 
     def _flow(self, log_format: Format, interface: Interface, rule: Rule) -> str:
-        """Addresses, ports, protocol and direction, as every format writes them."""
+        """The fields that all formats share: addresses, ports, protocol and direction."""
         pick = self._random.randrange
         v6 = pick(10) == 0
         number = int(interface.mac[-4:], 16)

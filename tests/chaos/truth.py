@@ -14,7 +14,7 @@ from flowlog_core.testing.reference import Bad, reference
 
 Record = dict[str, Any]
 
-_NAMED_AT_MOST = 5
+_MAX_NAMED = 5
 
 
 @dataclass
@@ -72,7 +72,7 @@ def check(what: str, due: dict[str, Any], arrived: Iterable[tuple[str, Any]]) ->
     wrong["lost"] = [f"{key}: {content}" for key, content in due.items() if key not in times]
     told: list[str] = []
     for kind, found in wrong.items():
-        told += [f"{what} {kind}: {one}" for one in found[:_NAMED_AT_MOST]]
-        if len(found) > _NAMED_AT_MOST:
+        told += [f"{what} {kind}: {one}" for one in found[:_MAX_NAMED]]
+        if len(found) > _MAX_NAMED:
             told.append(f"{what} {kind}: {len(found)} in all")
     return Verdict(len(due), len(times), times.total() - len(times), told)
