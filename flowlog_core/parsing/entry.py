@@ -95,7 +95,7 @@ class TupleGroup(NamedTuple):
     first: int
     """The index of the first one, counted over the entry."""
     common: str
-    """From the quotation mark that ends the time to the comma in front of the source address."""
+    """From the `Z` that ends the time to the quotation mark that begins the source address."""
 
 
 def normalize(entry: object, id_prefix: str) -> Normalized:
@@ -135,7 +135,7 @@ def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) 
     """
     is_nsg = entry_format.category == _NSG
     of_entry = (
-        f'","log_time":{_text(entry, "time")},"category":"{entry_format.category}"'
+        f'Z","log_time":{_text(entry, "time")},"category":"{entry_format.category}"'
         f',"version":{entry_format.version},"resource_id":{_text(entry, entry_format.resource_id)}'
         f',"target_resource_id":{"null" if is_nsg else _text(entry, "targetResourceID")}'
     )
@@ -160,11 +160,10 @@ def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) 
                 continue
             if is_nsg:
                 mac = mac_of_entry if inner_text == "null" else inner_text
-                common = f'{of_entry},"mac":{mac},"rule":{outer_text},"acl_id":null,'
+                common = f'{of_entry},"mac":{mac},"rule":{outer_text},"acl_id":null'
             else:
-                common = (
-                    f'{of_entry},"mac":{mac_of_entry},"rule":{inner_text},"acl_id":{outer_text},'
-                )
+                common = f'{of_entry},"mac":{mac_of_entry},"rule":{inner_text},"acl_id":{outer_text}'
+            common += ',"src_ip":"'
             repeated_bytes += len(texts) * getsizeof(common)
             if repeated_bytes > _MAX_REPEATED_BYTES:
                 raise UnreadableEntry(

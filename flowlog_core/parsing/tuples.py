@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import product
 from reprlib import Repr
@@ -63,10 +63,9 @@ class _Seconds(dict[str, str]):
     """Unix seconds up to year 9999, written as RFC 3339 UTC up to the decimal point."""
 
     def __missing__(self, seconds: str) -> str:
-        time = _EPOCH + timedelta(seconds=int(seconds))
         if len(self) >= _MAX_SECONDS:
             self.clear()
-        self[seconds] = text = f"{time:%Y-%m-%dT%H:%M:%S}."
+        self[seconds] = text = (_EPOCH + timedelta(seconds=int(seconds))).isoformat()
         return text
 
 
@@ -87,7 +86,7 @@ class _VnetFlows(dict[str, str]):
         return text
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - with a zone, isoformat would write an offset
 _PROTOCOLS = {"T": 6, "U": 17}
 _DIRECTIONS = {"I": "inbound", "O": "outbound"}
 _DECISIONS = {"A": "allow", "D": "deny"}
@@ -104,11 +103,11 @@ def _json(text: str | None) -> str:
 def _flow(
     protocol: int, direction: str, action: str, state: str | None, encryption: str | None
 ) -> str:
-    """The middle of a record."""
+    """A record's part between the destination port and the first counter."""
     return (
-        f'"protocol":"{keyword(protocol)}","protocol_number":{protocol}'
+        f',"protocol":"{keyword(protocol)}","protocol_number":{protocol}'
         f',"direction":"{_DIRECTIONS[direction]}","action":"{action}"'
-        f',"state":{_json(state)},"encryption":{_json(encryption)}'
+        f',"state":{_json(state)},"encryption":{_json(encryption)},"packets_src_to_dst":'
     )
 
 
@@ -143,7 +142,12 @@ def _same_length(maximum: int) -> str:
 
 def _up_to(maximum: int) -> str:
     """A pattern of the decimal numbers from 0 to `maximum` (over 9), without leading zeros."""
-    return f"[1-9][0-9]{{0,{len(str(maximum)) - 2}}}+|0|{_same_length(maximum)}"
+    return f"{_below(maximum)}|{_same_length(maximum)}"
+
+
+def _below(maximum: int) -> str:
+    """A pattern of those numbers that have fewer digits."""
+    return f"[1-9][0-9]{{0,{len(str(maximum)) - 2}}}+|0"
 
 
 class Field(NamedTuple):
@@ -178,7 +182,9 @@ def _port(name: str) -> Field:
 
 def _counter(name: str) -> Field:
     maximum = 2**63 - 1
-    return Field(name, f"({_up_to(maximum)}|)", f"a decimal number from 0 to {maximum}")
+    # Often empty and never that large: tried in this order.
+    pattern = f"({_below(maximum)}||{_same_length(maximum)})"
+    return Field(name, pattern, f"a decimal number from 0 to {maximum}")
 
 
 def _address(name: str) -> Field:
@@ -219,10 +225,9 @@ Row = tuple[str, ...]
 def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
     seconds, addresses, flows = _SECONDS, _ADDRESSES, _NSG1_FLOWS
     return [
-        f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
-        f'"src_ip":"{addresses[src]}","src_port":{src_port}'
-        f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
-        ',"packets_src_to_dst":null,"bytes_src_to_dst":null'
+        f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
+        f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
+        'null,"bytes_src_to_dst":null'
         ',"packets_dst_to_src":null,"bytes_dst_to_src":null}'
         for index, (s, ms, src, dst, src_port, dst_port, flow) in enumerate(rows, first)
     ]
@@ -234,10 +239,9 @@ def _counted(flows: Mapping[str, str]) -> Callable[[Sequence[Row], str, int, str
 
     def records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
         return [
-            f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
-            f'"src_ip":"{addresses[src]}","src_port":{src_port}'
-            f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
-            f',"packets_src_to_dst":{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
+            f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
+            f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
+            f'{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
             f',"packets_dst_to_src":{packets_back or "null"}'
             f',"bytes_dst_to_src":{octets_back or "null"}}}'
             for index, (
