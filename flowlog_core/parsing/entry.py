@@ -91,16 +91,6 @@ _FORMATS = {
 }
 
 
-class TupleGroup(NamedTuple):
-    """Up to `_BATCH` tuples of an entry, and what their records have in common."""
-
-    texts: list[Any]
-    first: int
-    """The index of the first one, counted over the entry."""
-    common: str
-    """From the `Z` that ends the time to the quotation mark that begins the source address."""
-
-
 def normalize(entry: object, id_prefix: str) -> Normalized:
     """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
 
@@ -129,8 +119,12 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
 
 def walk(
     entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]
-) -> Iterator[TupleGroup]:
-    """An entry's tuples in file order; a group that is malformed as a whole goes to `bad`.
+) -> Iterator[tuple[list[Any], int, str]]:
+    """An entry's tuples in file order, up to `_BATCH` of one group at a time.
+
+    With them the index of the first, counted over the entry, and what their records have in common,
+    from the `Z` that ends the time to the quotation mark that begins the source address. A group
+    that is malformed as a whole goes to `bad`.
 
     Raises `BadField` if the entry itself is malformed, and `UnreadableEntry` if what is bad or
     repeated is too much to be held.
@@ -173,7 +167,7 @@ def walk(
                 )
             for at in range(0, len(texts), _BATCH):
                 batch = texts[at : at + _BATCH] if len(texts) > _BATCH else texts
-                yield TupleGroup(batch, index + at, common)
+                yield batch, index + at, common
             index += len(texts)
 
 

@@ -31,6 +31,9 @@ class BadField(ValueError):
     """A field, or what holds it, does not follow the format; the message says which and why."""
 
 
+_MAX_REMEMBERED_CHARACTERS = 256
+
+
 class Memo(dict[Any, str]):
     """What `convert` makes of a value, looked up where that was asked before.
 
@@ -49,9 +52,6 @@ class Memo(dict[Any, str]):
                 self.clear()
             self[value] = text
         return text
-
-
-_MAX_REMEMBERED_CHARACTERS = 256
 
 
 def json_of(text: object) -> str:
