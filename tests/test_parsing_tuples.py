@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flowlog_core.parsing import BadTuple
 from flowlog_core.parsing.entry import Normalized, UnreadableEntry, normalize
 from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.parsing.tuples import BadField, Memo, json_of
 from flowlog_core.testing.reference import Bad, Unreadable, reference
 
 Json = dict[str, Any]
@@ -589,11 +590,26 @@ def test_large_entries_with_a_few_bad_tuples_keep_order_and_ids(version: int) ->
     assert len(result.bad) == 9
 
 
-def test_a_full_memory_of_addresses_changes_nothing() -> None:
-    """More distinct addresses than are remembered, then some of them again."""
-    numbers = [*range(20_000), *range(300), *range(300)]
-    texts = [changed(GOOD[1], 1, f"10.0.{n // 256}.{n % 256}") for n in numbers]
-    assert_is_reference(nsg(1, *texts))
+def test_a_memo_asks_once_while_there_is_room_and_never_holds_more() -> None:
+    asked: list[str] = []
+
+    def convert(text: str) -> str:
+        asked.append(text)
+        return text.upper()
+
+    memo = Memo(convert, max_values=2)
+    assert [memo[text] for text in "abab"] == ["A", "B", "A", "B"]
+    assert asked == ["a", "b"]
+    assert [memo[text] for text in ["c", "a", "c", "x" * 257]] == ["C", "A", "C", "X" * 257]
+    assert asked == ["a", "b", "c", "a", "x" * 257]
+    assert dict(memo) == {"c": "C", "a": "A"}
+
+
+def test_a_memo_keeps_nothing_of_what_cannot_be_converted() -> None:
+    memo = Memo(json_of)
+    with pytest.raises(BadField, match=r"^not Unicode text: 1$"):
+        memo[1]
+    assert dict(memo) == {}
 
 
 def test_an_element_too_deep_to_write_as_json_is_abbreviated() -> None:

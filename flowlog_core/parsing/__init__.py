@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from flowlog_core.parsing.entry import UnreadableEntry, normalize
@@ -51,7 +52,10 @@ def read(
     Raises whatever `chunks` raises, and `MemoryError`.
     """
     framer = framer or Framer()
-    for item in _framed(chunks, framer, is_end=is_end, final=final):
+    fed: Iterable[Iterator[Entry | Damaged]] = map(framer.feed, chunks)
+    if is_end:
+        fed = chain(fed, [framer.end(final=final)])
+    for item in chain.from_iterable(fed):
         if isinstance(item, Damaged):
             yield item
             continue
@@ -62,12 +66,3 @@ def read(
             yield Damaged(start, end, raw, error.reason)
         else:
             yield ParsedEntry(start, end, raw, lines, bad)
-
-
-def _framed(
-    chunks: Iterable[bytes], framer: Framer, *, is_end: bool, final: bool
-) -> Iterator[Entry | Damaged]:
-    for chunk in chunks:
-        yield from framer.feed(chunk)
-    if is_end:
-        yield from framer.end(final=final)

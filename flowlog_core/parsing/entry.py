@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, NamedTuple
-
-import orjson
 
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import (
@@ -19,8 +18,10 @@ from flowlog_core.parsing.tuples import (
     VNET4,
     BadField,
     BadTuple,
+    Memo,
     TupleFormat,
     brief,
+    json_of,
     raw_of,
 )
 
@@ -33,6 +34,8 @@ _MAX_REPEATED_BYTES = 128 * 1024 * 1024
 
 # With more bad tuples an entry is unreadable: each takes a hundred times the memory of its bytes.
 _MAX_BAD = 100_000
+
+_NAMES = Memo(json_of)  # names, ids and times: what an entry says of all its tuples
 
 _BATCH = 512
 """How many tuples are read at once: their fields by themselves take ten times their memory."""
@@ -88,16 +91,6 @@ _FORMATS = {
 }
 
 
-class TupleGroup(NamedTuple):
-    """Some tuples of an entry, and what their records have in common."""
-
-    texts: list[Any]
-    first: int
-    """The index of the first one, counted over the entry."""
-    common: str
-    """From the quotation mark that ends the time to the comma in front of the source address."""
-
-
 def normalize(entry: object, id_prefix: str) -> Normalized:
     """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
 
@@ -110,37 +103,39 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
         raise UnreadableEntry(f"not an object: {brief(entry)}")
     entry_format = _format_of(entry)
     bad: list[BadTuple] = []
-    try:
-        groups = walk(entry, entry_format, bad)
-    except BadField as error:
-        raise UnreadableEntry(str(error)) from None
-    head = '{"id":' + orjson.dumps(id_prefix).decode()[:-1]
-    records_of = entry_format.tuples.records
     records: list[str] = []
-    for texts, first, common in groups:
-        for at in range(0, len(texts), _BATCH):
-            good, wrong = records_of(texts[at : at + _BATCH], head, first + at, common)
+    head = f'{{"id":{json_of(id_prefix)[:-1]}'
+    records_of = entry_format.tuples.records
+    try:
+        for texts, first, common in walk(entry, entry_format, bad):
+            good, wrong = records_of(texts, head, first, common)
             records += good
             if wrong:
                 _add_bad(bad, wrong)
-    bad.sort(key=_index)
+    except BadField as error:
+        raise UnreadableEntry(str(error)) from None
     return Normalized(Lines(records), bad)
 
 
-def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) -> list[TupleGroup]:
-    """An entry's groups of tuples in file order; what is malformed as a whole goes to `bad`.
+def walk(
+    entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]
+) -> Iterator[tuple[list[Any], int, str]]:
+    """An entry's tuples in file order, up to `_BATCH` of one group at a time.
+
+    With them the index of the first, counted over the entry, and what their records have in common,
+    from the `Z` that ends the time to the quotation mark that begins the source address. A group
+    that is malformed as a whole goes to `bad`.
 
     Raises `BadField` if the entry itself is malformed, and `UnreadableEntry` if what is bad or
     repeated is too much to be held.
     """
     is_nsg = entry_format.category == _NSG
     of_entry = (
-        f'","log_time":{_text(entry, "time")},"category":"{entry_format.category}"'
+        f'Z","log_time":{_text(entry, "time")},"category":"{entry_format.category}"'
         f',"version":{entry_format.version},"resource_id":{_text(entry, entry_format.resource_id)}'
         f',"target_resource_id":{"null" if is_nsg else _text(entry, "targetResourceID")}'
     )
     mac_of_entry = _text(entry, "macAddress")
-    found: list[TupleGroup] = []
     index = repeated_bytes = 0
     for outer in _list(entry.get(entry_format.body), "flows"):
         try:
@@ -160,20 +155,20 @@ def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) 
                 continue
             if is_nsg:
                 mac = mac_of_entry if inner_text == "null" else inner_text
-                common = f'{of_entry},"mac":{mac},"rule":{outer_text},"acl_id":null,'
+                rule, acl_id = outer_text, "null"
             else:
-                common = (
-                    f'{of_entry},"mac":{mac_of_entry},"rule":{inner_text},"acl_id":{outer_text},'
-                )
+                mac, rule, acl_id = mac_of_entry, inner_text, outer_text
+            common = f'{of_entry},"mac":{mac},"rule":{rule},"acl_id":{acl_id},"src_ip":"'
             repeated_bytes += len(texts) * getsizeof(common)
             if repeated_bytes > _MAX_REPEATED_BYTES:
                 raise UnreadableEntry(
                     "names and ids, which each record repeats, would come to more than "
                     f"{_MAX_REPEATED_BYTES} bytes"
                 )
-            found.append(TupleGroup(texts, index, common))
+            for at in range(0, len(texts), _BATCH):
+                batch = texts[at : at + _BATCH] if len(texts) > _BATCH else texts
+                yield batch, index + at, common
             index += len(texts)
-    return found
 
 
 def _format_of(entry: dict[str, Any]) -> EntryFormat:
@@ -195,27 +190,18 @@ def _format_of(entry: dict[str, Any]) -> EntryFormat:
 def _add_bad(bad: list[BadTuple], more: list[BadTuple]) -> None:
     bad += more
     if len(bad) > _MAX_BAD:
-        first = min(bad, key=_index)
         raise UnreadableEntry(
-            f"more than {_MAX_BAD} tuples could not be read; the first: {first.reason}"
+            f"more than {_MAX_BAD} tuples could not be read; the first: {bad[0].reason}"
         )
-
-
-def _index(bad: BadTuple) -> int:
-    return bad.index
 
 
 def _text(holder: dict[str, Any], key: str) -> str:
     """The JSON of a string, null if it is null or absent; raises `BadField` for all else."""
     value = holder.get(key)
-    if value is None:
-        return "null"
-    if isinstance(value, str):
-        try:
-            return orjson.dumps(value).decode()
-        except TypeError:  # half a surrogate pair
-            pass
-    raise BadField(f"{key} is not a string: {brief(value)}")
+    try:
+        return _NAMES[value]
+    except (TypeError, BadField):  # TypeError: a list or an object
+        raise BadField(f"{key} is not a string: {brief(value)}") from None
 
 
 def _list(holder: object, key: str) -> list[Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import orjson
@@ -116,24 +115,23 @@ class Framer:
 
     def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
-            item: Entry | Damaged | None = self._quick()
-            if item is None and self._skip_head():
-                continue
-            item = item or self._careful(final=final)
-            if item is None:
-                return
-            yield item
+            if entry := self._quick():
+                yield entry
+            elif not self._skip_head():
+                item = self._careful(final=final)
+                if item is None:
+                    return
+                yield item
 
     def _skip_separators(self) -> bool:
         """Pass what may stand between elements; False: nothing else is there (yet)."""
-        pending = self._pending
-        if pending.position == 0 and pending.data.startswith(_BOM):
+        pending, data = self._pending, self._pending.data
+        if pending.position == 0 and data.startswith(_BOM):
             self._scan = None
             pending.drop(len(_BOM))
-        structure = _STRUCTURE.match(pending.data)
-        if structure and structure.end():
-            pending.drop(structure.end())
-        return len(pending) > 0
+        if (structure := _STRUCTURE.match(data)) and (count := structure.end()):
+            pending.drop(count)
+        return bool(data)
 
     def _skip_head(self) -> bool:
         """Pass the head at hand, if one is there."""
@@ -149,16 +147,19 @@ class Framer:
 
         That is a guess. It is right if and only if what it encloses is valid JSON.
         """
-        pending = self._pending
-        if self._scan or pending.position < self._guessed_to or pending.data[0] != _OPEN_BRACE:
+        pending, data = self._pending, self._pending.data
+        if self._scan or pending.position < self._guessed_to or data[0] != _OPEN_BRACE:
             return None
         limit = pending.decidable(self._max_entry_bytes)
-        following = ENTRY_START.search(pending.data, 1, limit)
+        following = ENTRY_START.search(data, 1, limit)
         stop = following.start() if following else limit
-        if end := pending.data.rfind(b"}", 0, stop) + 1:
+        if end := data.rfind(b"}", 0, stop) + 1:
             raw = pending.first(end)
-            with suppress(orjson.JSONDecodeError):  # damage, or an entry's beginning within it
+            try:
                 value = parse_object(raw)
+            except orjson.JSONDecodeError:  # damage, or an entry's beginning within it
+                pass
+            else:
                 if "records" not in value:  # or a head may be at hand
                     return self._entry(raw, value)
         self._guessed_to = pending.position + stop
@@ -213,9 +214,10 @@ class Framer:
         return damaged
 
     def _yielded(self, count: int) -> None:
+        pending = self._pending
         self._scan = None
-        self._pending.drop(count)
-        self.offset, self.before = self._pending.position, self._pending.before
+        pending.drop(count)
+        self.offset, self.before = pending.position, pending.before
 
 
 def _cut(oversize: bytes) -> int:

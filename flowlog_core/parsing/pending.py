@@ -41,11 +41,12 @@ class PendingBytes:
 
     def drop(self, count: int) -> None:
         """Pass the first so many bytes."""
+        data = self.data
         if count < BEFORE_BYTES:
-            self.before = (self.before + self.data[:count])[-BEFORE_BYTES:]
+            self.before = (self.before + data[:count])[-BEFORE_BYTES:]
         else:
-            self.before = bytes(self.data[count - BEFORE_BYTES : count])
-        del self.data[:count]  # moves nothing: a bytearray can begin behind where its memory does
+            self.before = bytes(data[count - BEFORE_BYTES : count])
+        del data[:count]  # moves nothing: a bytearray can begin behind where its memory does
         self.position += count
 
     def first(self, count: int) -> bytes:

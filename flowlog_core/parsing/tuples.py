@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import product
 from reprlib import Repr
@@ -22,13 +22,6 @@ import orjson
 
 from flowlog_core.parsing.protocols import keyword
 
-_MAX_ADDRESSES = 131_072
-_MAX_SECONDS = 4_096
-_MAX_FLOWS = 4_096
-"""How many texts of each kind are remembered: so many addresses take some 20 MB."""
-
-_MAX_REMEMBERED_CHARACTERS = 64
-
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 80
 brief = _REPR.repr  # any value in a line's length, for reasons that a person reads
@@ -38,82 +31,83 @@ class BadField(ValueError):
     """A field, or what holds it, does not follow the format; the message says which and why."""
 
 
-# What is remembered: a dict finds what repeats, and `__missing__` checks and converts what is new.
+_MAX_REMEMBERED_CHARACTERS = 256
 
 
-class _Addresses(dict[str, str]):
-    """Valid IP addresses as written. Raises `BadField` for anything else.
+class Memo(dict[Any, str]):
+    """What `convert` makes of a value, looked up where that was asked before.
 
-    They are those that `ipaddress` accepts, but for a scope (`%eth0`): it means nothing outside the
-    machine it was written on.
+    Raises what `convert` raises. Long texts are not kept: 8,192 of 256 characters take 5 MB.
     """
 
-    def __missing__(self, address: str) -> str:
-        try:
-            inet_pton(AF_INET6 if ":" in address else AF_INET, address)
-        except OSError:
-            raise BadField(address) from None
-        if len(self) >= _MAX_ADDRESSES:
-            self.clear()
-        self[address] = address
-        return address
+    def __init__(self, convert: Callable[[Any], str], max_values: int = 8_192) -> None:
+        super().__init__()
+        self._convert = convert
+        self._max_values = max_values
 
-
-class _Seconds(dict[str, str]):
-    """Unix seconds up to year 9999, written as RFC 3339 UTC up to the decimal point."""
-
-    def __missing__(self, seconds: str) -> str:
-        time = _EPOCH + timedelta(seconds=int(seconds))
-        if len(self) >= _MAX_SECONDS:
-            self.clear()
-        self[seconds] = text = f"{time:%Y-%m-%dT%H:%M:%S}."
-        return text
-
-
-class _VnetFlows(dict[str, str]):
-    """Protocol, direction, state and encryption of a VNet tuple, with the commas between them.
-
-    Raises `BadField` where the encryption is not Unicode text.
-    """
-
-    def __missing__(self, written: str) -> str:
-        protocol, direction, state, encryption = written.split(",")
-        action = "deny" if state == "D" else "allow"  # here the state is the decision too
-        text = _flow(int(protocol), direction, action, _STATES[state], encryption or None)
-        if len(written) <= _MAX_REMEMBERED_CHARACTERS:
-            if len(self) >= _MAX_FLOWS:
+    def __missing__(self, value: Any) -> str:
+        text = self._convert(value)
+        if len(text) <= _MAX_REMEMBERED_CHARACTERS:
+            if len(self) >= self._max_values:
                 self.clear()
-            self[written] = text
+            self[value] = text
         return text
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+def json_of(text: object) -> str:
+    """The JSON of Unicode text, or null. Raises `BadField` for anything else."""
+    if text is None or isinstance(text, str):
+        try:
+            return orjson.dumps(text).decode()
+        except TypeError:  # half a surrogate pair
+            pass
+    raise BadField(f"not Unicode text: {brief(text)}")
+
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - with a zone, isoformat would write an offset
 _PROTOCOLS = {"T": 6, "U": 17}
 _DIRECTIONS = {"I": "inbound", "O": "outbound"}
 _DECISIONS = {"A": "allow", "D": "deny"}
 _STATES = {"B": "begin", "C": "continue", "E": "end", "D": "deny"}
 
 
-def _json(text: str | None) -> str:
+def _valid_address(text: str) -> str:
+    """The address as written, if `ipaddress` accepts it, which is a dozen times slower.
+
+    But for a scope (`%eth0`): it means nothing outside the machine it was written on.
+    """
     try:
-        return orjson.dumps(text).decode()
-    except TypeError:  # half a surrogate pair
-        raise BadField(f"not Unicode text: {brief(text)}") from None
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except OSError:
+        raise BadField(text) from None
+    return text
+
+
+def _rfc3339(seconds: str) -> str:
+    """In UTC, without the zone; up to year 9999."""
+    return (_EPOCH + timedelta(seconds=int(seconds))).isoformat()
 
 
 def _flow(
     protocol: int, direction: str, action: str, state: str | None, encryption: str | None
 ) -> str:
-    """The middle of a record."""
+    """A record's part between the destination port and the first counter."""
     return (
-        f'"protocol":"{keyword(protocol)}","protocol_number":{protocol}'
+        f',"protocol":"{keyword(protocol)}","protocol_number":{protocol}'
         f',"direction":"{_DIRECTIONS[direction]}","action":"{action}"'
-        f',"state":{_json(state)},"encryption":{_json(encryption)}'
+        f',"state":{json_of(state)},"encryption":{json_of(encryption)},"packets_src_to_dst":'
     )
 
 
-_ADDRESSES = _Addresses()
-_SECONDS = _Seconds()
+def _vnet_flow(written: str) -> str:
+    """Of protocol, direction, state and encryption of a VNet tuple, with the commas between."""
+    protocol, direction, state, encryption = written.split(",")
+    action = "deny" if state == "D" else "allow"  # here the state is the decision too
+    return _flow(int(protocol), direction, action, _STATES[state], encryption or None)
+
+
+_ADDRESSES = Memo(_valid_address, 131_072)  # they take some 20 MB
+_SECONDS = Memo(_rfc3339)
 _NSG1_FLOWS = {
     f"{p},{d},{decision}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], None, None)
     for p, d, decision in product("TU", "IO", "AD")
@@ -122,7 +116,7 @@ _NSG2_FLOWS = {
     f"{p},{d},{decision},{s}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], _STATES[s], None)
     for p, d, decision, s in product("TU", "IO", "AD", "BCE")
 }
-_VNET4_FLOWS = _VnetFlows()
+_VNET4_FLOWS = Memo(_vnet_flow)
 
 
 # What each field of a tuple may hold.
@@ -143,7 +137,12 @@ def _same_length(maximum: int) -> str:
 
 def _up_to(maximum: int) -> str:
     """A pattern of the decimal numbers from 0 to `maximum` (over 9), without leading zeros."""
-    return f"[1-9][0-9]{{0,{len(str(maximum)) - 2}}}+|0|{_same_length(maximum)}"
+    return f"{_below(maximum)}|{_same_length(maximum)}"
+
+
+def _below(maximum: int) -> str:
+    """A pattern of those numbers that have fewer digits."""
+    return f"[1-9][0-9]{{0,{len(str(maximum)) - 2}}}+|0"
 
 
 class Field(NamedTuple):
@@ -178,7 +177,9 @@ def _port(name: str) -> Field:
 
 def _counter(name: str) -> Field:
     maximum = 2**63 - 1
-    return Field(name, f"({_up_to(maximum)}|)", f"a decimal number from 0 to {maximum}")
+    # Often empty and never that large: tried in this order.
+    pattern = f"({_below(maximum)}||{_same_length(maximum)})"
+    return Field(name, pattern, f"a decimal number from 0 to {maximum}")
 
 
 def _address(name: str) -> Field:
@@ -202,7 +203,7 @@ _DIRECTION = _letters("direction", "IO")
 _PROTOCOL_LETTER = _letters("protocol", "TU")
 _PROTOCOL_NUMBER = Field("protocol", f"(?:{_up_to(255)})", "a decimal number from 0 to 255")
 _DECISION = _letters("decision", "AD")
-_ENCRYPTION = Field("encryption", "[^,]*+", "Unicode text", _json)
+_ENCRYPTION = Field("encryption", "[^,]*+", "Unicode text", json_of)
 _COUNTERS = tuple(
     _counter(f"{unit} from {side}")
     for side in ("source", "destination")
@@ -219,10 +220,9 @@ Row = tuple[str, ...]
 def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
     seconds, addresses, flows = _SECONDS, _ADDRESSES, _NSG1_FLOWS
     return [
-        f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
-        f'"src_ip":"{addresses[src]}","src_port":{src_port}'
-        f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
-        ',"packets_src_to_dst":null,"bytes_src_to_dst":null'
+        f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
+        f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
+        'null,"bytes_src_to_dst":null'
         ',"packets_dst_to_src":null,"bytes_dst_to_src":null}'
         for index, (s, ms, src, dst, src_port, dst_port, flow) in enumerate(rows, first)
     ]
@@ -234,10 +234,9 @@ def _counted(flows: Mapping[str, str]) -> Callable[[Sequence[Row], str, int, str
 
     def records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
         return [
-            f'{head}{index}","time":"{seconds[s]}{ms or "000"}Z{common}'
-            f'"src_ip":"{addresses[src]}","src_port":{src_port}'
-            f',"dst_ip":"{addresses[dst]}","dst_port":{dst_port},{flows[flow]}'
-            f',"packets_src_to_dst":{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
+            f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
+            f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
+            f'{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
             f',"packets_dst_to_src":{packets_back or "null"}'
             f',"bytes_dst_to_src":{octets_back or "null"}}}'
             for index, (
