@@ -58,7 +58,7 @@ class Lines:
     @property
     def ends(self) -> array[int]:
         """Where each record ends, in bytes of UTF-8, if they are joined by commas."""
-        sizes = (len(one) if one.isascii() else len(one.encode()) for one in self.records)
+        sizes = map(len, map(str.encode, self.records))
         return array("q", map(add, accumulate(sizes), count()))
 
     def joined(self, run: range) -> bytes:
