@@ -122,7 +122,8 @@ class WholeResponse(HttpResponse):
         for part in message_from_bytes(mime).walk():
             if part.get_content_type() != "application/http":
                 continue
-            head, _, body = (part.get_payload(decode=True) or b"").partition(b"\r\n\r\n")
+            payload: Any = part.get_payload(decode=True)
+            head, _, body = payload.partition(b"\r\n\r\n")
             line, _, fields = head.partition(b"\r\n")
             _, status, reason = line.decode().split(" ", 2)
             headers = dict(message_from_bytes(fields).items()) | {"Content-Length": str(len(body))}
