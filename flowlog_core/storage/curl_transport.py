@@ -9,6 +9,7 @@ handle, and with it one connection to each server.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Any
@@ -175,7 +176,11 @@ def _set_method_and_body(curl: pycurl.Curl, request: HttpRequest) -> None:
 
 def _mapped(error: pycurl.error, curl: pycurl.Curl) -> Exception:
     code, text = error.args[0], error.args[-1]
-    said = f"{text} (libcurl error {code})"
+    if errno := curl.getinfo(pycurl.OS_ERRNO):  # such as "Connection refused"
+        text += f": {os.strerror(errno)}"
+    address = urlsplit(curl.getinfo(pycurl.EFFECTIVE_URL))
+    port = address.port or (443 if address.scheme == "https" else 80)
+    said = f"{text} (host='{address.hostname}', port={port}, libcurl error {code})"
     if code == pycurl.E_OPERATION_TIMEDOUT:
         is_connected = curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
         kind = ServiceResponseTimeoutError if is_connected else ServiceRequestTimeoutError
