@@ -108,7 +108,7 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
     """
     if not isinstance(entry, dict):
         raise UnreadableEntry(f"not an object: {brief(entry)}")
-    entry_format = _format_of(entry)
+    entry_format = format_of(entry)
     bad: list[BadTuple] = []
     try:
         groups = walk(entry, entry_format, bad)
@@ -176,7 +176,8 @@ def walk(entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]) 
     return found
 
 
-def _format_of(entry: dict[str, Any]) -> EntryFormat:
+def format_of(entry: dict[str, Any]) -> EntryFormat:
+    """An entry's format. Raises `UnreadableEntry` where it is none that is known."""
     category, version = entry.get("category"), entry.get("flowLogVersion")
     properties = entry.get("properties")
     if category == _NSG and isinstance(properties, dict):

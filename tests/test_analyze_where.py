@@ -1,0 +1,10 @@
+"""Rules over columns give the answers that they give for each record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from made_records import *  # noqa: F403 - looked at below
