@@ -34,7 +34,10 @@ from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
-COMMANDS = ["parse", "run", "tail", "doctor", "demo"]
+COMMANDS = [
+    *("flows", "find", "ips", "top", "aggregate", "sql", "export"),
+    *("parse", "run", "tail", "doctor", "demo"),
+]
 
 
 def flowlog(

@@ -25,6 +25,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["
 DEPLOYED = {"host.json", "requirements.txt", "function_app.py", "flowlog_core"}
 NOT_DEPLOYED = (
     "flowlog_core/__main__.py",
+    "flowlog_core/analyze/",
     "flowlog_core/cli/",
     "flowlog_core/demo/",
     "flowlog_core/doctor/",

@@ -19,12 +19,20 @@ NEEDED_EXTRA = dict.fromkeys(("run", "tail", "doctor", "demo"), "app")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = {
-    "parse": "turn local PT1H.json files into flow records",
+    "flows": "flow records from files, folders and storage accounts",
+    "find": "what an address, a network or a port had to do with",
+    "ips": "every address, what it sent and received, first and last seen",
+    "top": "who sends most, by any fields",
+    "aggregate": "traffic over time, by any fields",
+    "sql": "ask flow logs in SQL",
+    "export": "write flow logs as Parquet",
+    "parse": "the same as flows",
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
     "doctor": "find what stops flow logs from being forwarded, and say what to do",
     "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",
 }
+_ALIASES = {"parse": "flows"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.set_defaults(command_parser=command)
     # The command must be known before its module is imported, which declares its options.
     chosen, _ = parser.parse_known_args(_without_options(arguments))
+    name = _ALIASES.get(chosen.command, chosen.command)
     try:
-        module = importlib.import_module(f"flowlog_core.cli.{chosen.command}")
+        module = importlib.import_module(f"flowlog_core.cli.{name}")
     except ModuleNotFoundError as error:
         if chosen.command not in NEEDED_EXTRA or (error.name or "").startswith("flowlog_core"):
             raise

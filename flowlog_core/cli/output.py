@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
+from types import MappingProxyType
 from typing import Any, Protocol, TextIO
 
 import orjson
@@ -22,13 +24,19 @@ class Writer(Protocol):
 
 
 class NdjsonWriter:
-    """One JSON object per line, unchanged."""
+    """One JSON object a line, as it is, or with some of its fields."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
+        self._out, self._names = out, names
 
     def write(self, lines: Iterable[str]) -> None:
         """See `Writer.write`."""
+        if self._names is not None:
+            records = map(orjson.loads, lines)
+            lines = [
+                orjson.dumps({name: record[name] for name in self._names}).decode()
+                for record in records
+            ]
         text = "\n".join(lines)
         if text:
             self._out.write(text + "\n")
@@ -37,26 +45,31 @@ class NdjsonWriter:
 class CsvWriter:
     """RFC 4180 with a header line. Null is empty, and no cell is a formula."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
+        self._names = names or FIELDS
         self._csv = csv.writer(out, lineterminator="\n")
-        self._csv.writerow(FIELDS)
+        self._csv.writerow(self._names)
 
     def write(self, lines: Iterable[str]) -> None:
         """See `Writer.write`."""
         for line in lines:
             record = orjson.loads(line)
-            self._csv.writerow(_harmless_cell(record[name]) for name in FIELDS)
+            self._csv.writerow(harmless_cell(record[name]) for name in self._names)
 
 
-def _harmless_cell(value: Any) -> Any:
-    # Spreadsheets evaluate cells that begin like this; a leading apostrophe prevents that.
+def harmless_cell(value: Any) -> Any:
+    """A value that no spreadsheet takes for a formula."""
+    # Spreadsheets run what begins like this; a leading apostrophe makes them show it instead.
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return f"'{value}"
     return value
 
 
 class TableWriter:
-    """Aligned columns of the most important fields."""
+    """Aligned columns of the fields that people look at first, or of those that are asked for.
+
+    On a terminal no line is longer than it is wide.
+    """
 
     _COLUMNS = (
         ("time", 24),
@@ -71,14 +84,27 @@ class TableWriter:
         ("rule", 0),
     )
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._row([name for name, _ in self._COLUMNS])
+    _WIDTHS = MappingProxyType(
+        {"id": 44, "time": 24, "src_ip": 15, "dst_ip": 15, "rule": 36, "acl_id": 36, "mac": 12}
+    )
+
+    def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
+        self._out, self._names = out, names
+        columns: tuple[tuple[str, int], ...] = self._COLUMNS
+        if names is not None:
+            columns = tuple((name, max(len(name), self._WIDTHS.get(name, 8))) for name in names)
+        self._widths = [width for _, width in columns]
+        self._widths[-1] = 0
+        self._line_width = shutil.get_terminal_size().columns if out.isatty() else None
+        self._row([name for name, _ in columns])
 
     def write(self, lines: Iterable[str]) -> None:
         """See `Writer.write`."""
         for line in lines:
             r = orjson.loads(line)
+            if self._names is not None:
+                self._row(["-" if r[name] is None else str(r[name]) for name in self._names])
+                continue
             self._row(
                 [
                     r["time"],
@@ -96,10 +122,9 @@ class TableWriter:
 
     def _row(self, cells: list[str]) -> None:
         padded = (
-            printable(cell).ljust(width)
-            for cell, (_, width) in zip(cells, self._COLUMNS, strict=True)
+            printable(cell).ljust(width) for cell, width in zip(cells, self._widths, strict=True)
         )
-        self._out.write("  ".join(padded).rstrip() + "\n")
+        self._out.write("  ".join(padded).rstrip()[: self._line_width] + "\n")
 
 
 def _endpoint(ip: str, port: int) -> str:
@@ -119,17 +144,19 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-WRITERS: dict[str, Callable[[TextIO], Writer]] = {
+WRITERS: dict[str, Callable[[TextIO, Sequence[str] | None], Writer]] = {
     "ndjson": NdjsonWriter,
     "csv": CsvWriter,
     "table": TableWriter,
 }
 
 
-def writer_for(kind: str, out: TextIO | None = None) -> Writer:
-    """The writer named `kind`, by default to standard output.
+def writer_for(kind: str, out: TextIO | None = None, names: Sequence[str] | None = None) -> Writer:
+    """The writer named `kind`, on standard output if no other stream is given.
 
-    There, NDJSON and CSV are UTF-8; a table has the terminal's encoding.
+    `names` are the fields to write, in that order; without, those that suit the kind.
+
+    There, records are UTF-8 whatever the terminal's encoding; what is to be looked at is in that.
     """
     if out is None:
         out = sys.stdout
@@ -137,4 +164,4 @@ def writer_for(kind: str, out: TextIO | None = None) -> Writer:
             out.reconfigure(errors="backslashreplace")
         elif isinstance(out, TextIOWrapper):
             out.reconfigure(encoding="utf-8")
-    return WRITERS[kind](out)
+    return WRITERS[kind](out, names)

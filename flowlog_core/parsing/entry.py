@@ -101,7 +101,7 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
     """
     if not isinstance(entry, dict):
         raise UnreadableEntry(f"not an object: {brief(entry)}")
-    entry_format = _format_of(entry)
+    entry_format = format_of(entry)
     bad: list[BadTuple] = []
     records: list[str] = []
     head = f'{{"id":{json_of(id_prefix)[:-1]}'
@@ -171,7 +171,8 @@ def walk(
             index += len(texts)
 
 
-def _format_of(entry: dict[str, Any]) -> EntryFormat:
+def format_of(entry: dict[str, Any]) -> EntryFormat:
+    """An entry's format. Raises `UnreadableEntry` where it is none that is known."""
     category, version = entry.get("category"), entry.get("flowLogVersion")
     properties = entry.get("properties")
     if category == _NSG and isinstance(properties, dict):

@@ -84,37 +84,48 @@ def is_done(name: str, done: str) -> bool:
 
 
 def flow_logs_since(
-    lister: BlobLister, account: str, container: str, since: datetime, done: str = ""
+    lister: BlobLister,
+    account: str,
+    container: str,
+    since: datetime,
+    done: str = "",
+    *,
+    until: datetime | None = None,
+    prefix: str = "",
 ) -> Iterator[Step]:
     """The flow logs of hours from `since` on, except those that a listing up to `done` is through.
+
+    With `until`, none of an hour that begins after it; only names that begin with `prefix`.
 
     Yields a `Step` after every call, even one that brings nothing, so that the caller may stop
     there. Carries on from the `done` of a step, or from the name of any of its flow logs.
     Raises as `BlobLister.page` does.
     """
 
-    def pages(prefix: str, *, by_folder: bool) -> Iterator[Page]:
-        page = lister.page(account, container, prefix, by_folder=by_folder)
+    def pages(folder: str, *, by_folder: bool) -> Iterator[Page]:
+        page = lister.page(account, container, folder, by_folder=by_folder)
         yield page
         while page.marker:
-            page = lister.page(account, container, prefix, marker=page.marker, by_folder=by_folder)
+            page = lister.page(account, container, folder, marker=page.marker, by_folder=by_folder)
             yield page
 
-    waiting: list[Listed | _Folder] = [_Folder("", may_fit=True)]
+    waiting: list[Listed | _Folder] = [_Folder(prefix, may_fit=True)]
     while waiting:
         part = waiting.pop()
         if isinstance(part, Listed):
             yield Step([part], part.blob.name)
             continue
-        prefix = part.prefix
-        if _is_before(prefix, since) or (prefix and is_done(prefix, done)):
+        folder = part.prefix
+        if _is_before(folder, since) or _is_after(folder, until):
+            continue
+        if folder and is_done(folder, done):
             continue
         listed: list[Listed] = []
         folders: set[str] = set()
         is_whole = False
-        is_of_one_hour = _is_of_one_hour(prefix)
+        is_of_one_hour = _is_of_one_hour(folder)
         if part.may_fit or is_of_one_hour:
-            for page in pages(prefix, by_folder=False):
+            for page in pages(folder, by_folder=False):
                 listed += page.listed
                 is_whole = not page.marker
                 yield Step()
@@ -122,12 +133,16 @@ def flow_logs_since(
                     break  # where there is more, entering the folder leaves out older hours
         if not is_whole:
             listed.clear()
-            for page in pages(prefix, by_folder=True):
+            for page in pages(folder, by_folder=True):
                 listed += page.listed
                 folders.update(page.folders)
                 yield Step()
         listed = [
-            one for one in listed if one.blob.log.hour >= since and not is_done(one.blob.name, done)
+            one
+            for one in listed
+            if one.blob.log.hour >= since
+            and (until is None or one.blob.log.hour <= until)
+            and not is_done(one.blob.name, done)
         ]
         if folders:
             # A folder that is alone holds all that its parent held, which was too much for a page.
@@ -135,7 +150,7 @@ def flow_logs_since(
             waiting += (_Folder(name, may_fit=len(folders) > 1) for name in folders)
             waiting.sort(key=_name_of, reverse=True)
         else:
-            yield Step(sorted(listed, key=_name_of), prefix)
+            yield Step(sorted(listed, key=_name_of), folder)
 
 
 class _Folder(NamedTuple):
@@ -168,3 +183,15 @@ def _is_before(prefix: str, since: datetime) -> bool:
     except ValueError:
         # No such date, or one that the day of `since` makes impossible: look inside.
         return False
+
+
+def _is_after(prefix: str, until: datetime | None) -> bool:
+    """Whether all hours under a folder are certainly after `until`."""
+    match = _DATE.search(prefix)
+    if match is None or until is None:
+        return False
+    given = {unit: int(value) for unit, value in match.groupdict().items() if value is not None}
+    try:
+        return datetime(1, 1, 1, tzinfo=UTC).replace(**given) > until  # type: ignore[arg-type]
+    except ValueError:
+        return False  # no such date: look inside

@@ -1,0 +1,47 @@
+"""Flow records from sources one by one, as JSON lines. Needs no package beside the parser's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from flowlog_core.analyze.contents import Unreadable
+from flowlog_core.analyze.problems import Problem, Problems
+from flowlog_core.analyze.sources import Source
+from flowlog_core.parsing import Damaged, read
+from flowlog_core.shape.rules import Rules
+
+
+def rows(
+    sources: Iterable[Source], problems: Problems, where: Rules | None = None
+) -> Iterator[list[str]]:
+    """The records of sources that match, as finished JSON objects, an entry's at a time.
+
+    What cannot be read goes to `problems`; the rest comes all the same.
+    """
+    for source in sources:
+        rules = [*source.rules, *([where] if where else [])]
+        items = read(source.text(), source.entry_id)
+        while True:
+            try:
+                item = next(items, None)
+            except Unreadable as error:
+                problems.add(source.name, f"cannot be read: {error}")
+                break
+            if item is None:
+                break
+            if isinstance(item, Damaged):
+                problems.add(source.name, Problem.of_part(item))
+                continue
+            lines = item.lines.records
+            if rules:
+                lines = [line for line in lines if _matches(orjson.loads(line), rules)]
+            if lines:
+                yield lines
+            for bad in item.bad:
+                problems.add(source.name, Problem.of_tuple(item.start, bad))
+
+
+def _matches(record: dict[str, object], rules: list[Rules]) -> bool:
+    return all(each.matches(record) for each in rules)

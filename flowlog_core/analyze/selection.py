@@ -1,0 +1,103 @@
+"""Which flow logs and which of their records are wanted: a time range, resources, interfaces."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flowlog_core.blob import LogBlob
+from flowlog_core.shape.rules import Rules, parse
+
+_AGO = re.compile(r"([1-9][0-9]{0,5})([mhdw])", re.ASCII)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NAME = re.compile(r"(?:resourceId|flowLogResourceID)=/", re.IGNORECASE)
+
+
+def moment(text: str, now: datetime) -> datetime:
+    """A time in UTC as written: `2026-01-31`, `2026-01-31T09:30`, or `90m`, `24h`, `7d` ago.
+
+    Raises ValueError, with a message for the user, for anything else.
+    """
+    if ago := _AGO.fullmatch(text.strip()):
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        message = (
+            f"{text!r} is not a time. Write 2026-01-31, 2026-01-31T09:30 (UTC), or 24h ago: 24h"
+        )
+        raise ValueError(message) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is wanted. Records are from `since` on and before `until`, by their own times.
+
+    `resource` is a part of the resource's id, `mac` an interface's MAC address; where a file's
+    name says neither, its records are asked.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    resource: str = ""
+    mac: str = ""
+
+    @property
+    def plain_mac(self) -> str:
+        """The 12 hexadecimal digits."""
+        return re.sub(r"[-:.]", "", self.mac).upper()
+
+    @property
+    def by_time(self) -> list[Rules]:
+        """Rules for the times of records."""
+        bounds = [(">=", self.since), ("<", self.until)]
+        return [
+            parse(f"time{operator}{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}")
+            for operator, time in bounds
+            if time is not None
+        ]
+
+    @property
+    def by_text(self) -> list[Rules]:
+        """Rules for records of which no blob's name says which resource and interface they are."""
+        rules = []
+        if self.resource:
+            rules.append(parse(f"resource_id=*{re.sub('[,;=<>!]', '?', self.resource)}*"))
+        if self.mac:
+            rules.append(parse(f"mac={self.plain_mac}"))
+        return rules
+
+    @property
+    def first_hour(self) -> datetime | None:
+        """The hour in which the range begins."""
+        return self.since and self.since.replace(minute=0, second=0, microsecond=0)
+
+    def has_hour(self, hour: datetime) -> bool:
+        """Whether the blob of an hour may hold records of the range.
+
+        Azure logs a minute after it has passed, so the first entry of an hour is about the one
+        before it: the blob of the hour in which the range ends is read too.
+        """
+        return (self.since is None or hour + timedelta(hours=1) > self.since) and (
+            self.until is None or hour <= self.until
+        )
+
+    def has(self, log: LogBlob) -> bool:
+        """Whether a blob of that name may hold what is wanted."""
+        return (
+            self.has_hour(log.hour)
+            and self.resource.lower() in log.resource_id.lower()
+            and (not self.mac or self.plain_mac == log.mac.upper())
+        )
+
+
+def named_in(path: str) -> LogBlob | None:
+    """The flow log that a path names, as `az storage blob download-batch` lays files out."""
+    path = path.replace("\\", "/")
+    found = _NAME.search(path)
+    if found is None:
+        return None
+    name = re.sub(r"\.gz$", "", path[found.start() :], flags=re.IGNORECASE)
+    return LogBlob.parse(name)

@@ -1,0 +1,144 @@
+"""Results of a query on standard output: as a table for the eye, NDJSON, CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Iterable
+from datetime import date, datetime
+from decimal import Decimal
+from io import TextIOWrapper
+from typing import IO, TYPE_CHECKING, Any, TextIO
+
+from flowlog_core.cli.output import harmless_cell, printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def write_result(result: pa.Table, kind: str, out: TextIO | None = None) -> None:
+    """Write a whole result. In tables, times are UTC."""
+    out = out or sys.stdout
+    if kind == "parquet":
+        write_parquet(result.schema, result.to_batches())
+        return
+    names = result.schema.names
+    rows = (
+        list(row) for row in zip(*(column.to_pylist() for column in result.columns), strict=True)
+    )
+    if isinstance(out, TextIOWrapper):
+        if kind == "table":
+            out.reconfigure(errors="backslashreplace")
+        else:
+            out.reconfigure(encoding="utf-8")
+    if kind == "table":
+        _write_table(names, [[_for_the_eye(value) for value in row] for row in rows], out)
+    elif kind == "csv":
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([harmless_cell(_plain(value)) for value in row] for row in rows)
+    else:
+        for row in rows:
+            out.write(to_json(dict(zip(names, row, strict=True))) + "\n")
+    out.flush()
+
+
+def to_json(row: dict[str, Any]) -> str:
+    """One JSON object; times as RFC 3339, whole numbers of any size as numbers."""
+    return json.dumps(
+        {name: _plain(value) for name, value in row.items()},
+        ensure_ascii=False,
+        separators=(",", ":"),
+        default=str,
+    )
+
+
+def write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write Parquet to standard output. Raises `OSError` where that is a terminal."""
+    import pyarrow as pa  # noqa: PLC0415 - of the extra `analyze`
+    from pyarrow import parquet  # noqa: PLC0415 - as above
+
+    if sys.stdout.isatty():
+        raise OSError("Parquet is not for a terminal: send standard output to a file")
+    binary: IO[bytes] = sys.stdout.buffer
+    with (
+        pa.PythonFile(binary, mode="w") as file,
+        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        text = value.isoformat(timespec="milliseconds")
+        return text.replace("+00:00", "Z") if value.tzinfo else text
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return int(value)
+    if isinstance(value, date | Decimal):
+        return str(value)
+    if isinstance(value, float) and value != value:  # noqa: PLR0124 - not a number, nor JSON's
+        return None
+    return value
+
+
+def _for_the_eye(value: Any) -> str | int:
+    value = _plain(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return "-" if value is None else printable(str(value))
+
+
+def _write_table(names: list[str], rows: list[list[str | int]], out: TextIO) -> None:
+    is_number = [
+        bool(rows) and all(isinstance(row[at], int) or row[at] == "-" for row in rows)
+        for at in range(len(names))
+    ]
+    # Ports and versions are numbers to compare, not to add up: they have no thousands.
+    cells = [
+        [
+            f"{value:,}"
+            if isinstance(value, int) and not name.endswith(_NO_AMOUNTS)
+            else str(value)
+            for name, value in zip(names, row, strict=True)
+        ]
+        for row in rows
+    ]
+    if out.isatty() and _write_rich(names, cells, is_number, out):
+        return
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    for row in [names, *cells]:
+        padded = (
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, is_number, strict=True)
+        )
+        out.write("  ".join(padded).rstrip() + "\n")
+
+
+_NO_AMOUNTS = ("port", "version", "number")
+
+
+def _write_rich(
+    names: list[str], cells: list[list[str]], is_number: list[bool], out: TextIO
+) -> bool:
+    """Fit it into the terminal. False, and nothing written, where rich is not installed."""
+    try:
+        from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
+        from rich.table import Table  # noqa: PLC0415 - as above
+        from rich.text import Text  # noqa: PLC0415 - as above
+    except ImportError:
+        return False
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name, right in zip(names, is_number, strict=True):
+        # Numbers are never cut; a heading may be written in two lines.
+        table.add_column(
+            name.replace("_", " "),
+            justify="right" if right else "left",
+            overflow="ellipsis" if not right else "fold",
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(file=out, width=shutil.get_terminal_size().columns, highlight=False).print(table)
+    return True
