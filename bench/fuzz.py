@@ -20,10 +20,10 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "fuzz"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from fuzz_documents import fuzz_document
-from fuzz_oracle import check
+from fuzz.fuzz_documents import fuzz_document
+from fuzz.fuzz_oracle import check
 
 MOST_S = 2.0
 BATCH = 2000

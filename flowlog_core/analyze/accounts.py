@@ -166,7 +166,7 @@ def _pieces(blobs: AzureBlobs, blob: BlobRef) -> Iterator[bytes]:
     start, blob_bytes, etag = 0, 1, None
     while start < blob_bytes:
         try:
-            data, etag, blob_bytes = blobs.read(blob, start, CHUNK_BYTES, etag)
+            part = blobs.read(blob, start, CHUNK_BYTES, etag)
         except OutOfRange:
             return  # an empty blob
         except Conflict:
@@ -176,8 +176,9 @@ def _pieces(blobs: AzureBlobs, blob: BlobRef) -> Iterator[bytes]:
                 return
             etag = None
             continue
-        yield data
-        start += len(data)
+        etag, blob_bytes = part.etag, part.blob_bytes
+        yield part.data
+        start += len(part.data)
 
 
 def _in_words(error: FlowlogError) -> str:

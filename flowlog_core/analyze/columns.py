@@ -22,7 +22,6 @@ from flowlog_core.analyze.schema import SCHEMA, schema_of
 from flowlog_core.analyze.tuple_lines import NotPlain, read_lines
 from flowlog_core.parsing.entry import (
     EntryFormat,
-    TupleGroup,
     UnreadableEntry,
     format_of,
     normalize,
@@ -33,7 +32,18 @@ from flowlog_core.parsing.tuples import BadField, BadTuple
 
 MAX_TUPLES_A_BLOCK = 32_768
 _COMMON = ("category", "version", "resource_id", "target_resource_id", "mac", "rule", "acl_id")
-_BEFORE_LOG_TIME = len('","log_time":')
+_BEFORE_LOG_TIME = len('Z","log_time":')
+_AFTER_COMMON = len(',"src_ip":"')
+
+
+class TupleGroup(NamedTuple):
+    """What `parsing.entry.walk` gives."""
+
+    texts: list[Any]
+    first: int
+    """The index of the first tuple, counted over the entry."""
+    common: str
+    """What the records have in common, as JSON."""
 
 
 class BlockEntry(NamedTuple):
@@ -72,7 +82,7 @@ def blocks(items: Iterable[tuple[str, Entry | Damaged]]) -> Iterator[Block]:
         bad: list[BadTuple] = []
         try:
             entry_format = format_of(item.value)
-            groups = walk(item.value, entry_format, bad)
+            groups = [TupleGroup(*one) for one in walk(item.value, entry_format, bad)]
         except (UnreadableEntry, BadField) as error:
             block.problems.append(_damaged(item, str(error)))
             continue
@@ -163,7 +173,9 @@ def _common(
     asked = [name for name in _COMMON if name in names]
     if asked:
         # But for the time it says the same of most groups: read once each.
-        rest = [group.common[cut + 1 : -1] for group, cut in zip(groups, cuts, strict=True)]
+        rest = [
+            group.common[cut + 1 : -_AFTER_COMMON] for group, cut in zip(groups, cuts, strict=True)
+        ]
         read = {text: orjson.loads(f"{{{text}}}") for text in dict.fromkeys(rest)}
         said = [read[text] for text in rest]
         for name in asked:

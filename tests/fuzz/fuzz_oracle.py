@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import orjson
-from fuzz_documents import ENTRIES, FuzzDocument
 
 from flowlog_core.blob import Position
 from flowlog_core.consume import decode
@@ -21,6 +20,7 @@ from flowlog_core.sinks.message import messages_of
 from flowlog_core.testing.generate import TAIL
 from flowlog_core.testing.memory import some_blob
 from flowlog_core.testing.reference import Bad, reference
+from fuzz.fuzz_documents import ENTRIES, FuzzDocument
 
 Item = Entry | Damaged
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fuzz_documents import ENTRIES, fuzz_document
-from fuzz_oracle import BrokenPromiseError, check
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
+from fuzz.fuzz_documents import ENTRIES, fuzz_document
+from fuzz.fuzz_oracle import BrokenPromiseError, check
 
 KEPT = [
     int(line.partition("#")[0])
