@@ -1,7 +1,7 @@
-"""In place of Event Grid and the Functions host: worker processes, and deliveries to them.
+"""Stands in for Event Grid and the Functions host: worker processes, and deliveries to them.
 
-As in Azure, some events come twice, a failed one is tried again at once, five times in all, and one
-whose worker died comes again later. Unlike in Azure, some events do not come at all.
+As in Azure, some events arrive twice, a failed event is retried at once, five times in all, and an
+event whose worker died arrives again later. Unlike in Azure, some events are lost.
 """
 
 from __future__ import annotations
