@@ -158,7 +158,7 @@ class Host:
         self._workers[at] = await Worker.start(self._environment)
 
     async def settle(self, within_s: float) -> None:
-        """Wait until nothing is to be delivered any more, or the time is up."""
+        """Wait until nothing is left to deliver, or the time is up."""
         if self._deliveries:
             await asyncio.wait(self._deliveries, timeout=within_s)
 

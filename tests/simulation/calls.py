@@ -22,7 +22,7 @@ from simulation.judge import Attempt, Judge, Violated, true_time
 
 T = TypeVar("T")
 
-_MOST_CALLS = 2000
+_MAX_CALLS = 2000
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Line:
         if attempt.is_gone:
             raise GreenletExit
         attempt.calls += 1
-        if attempt.calls > _MOST_CALLS:
+        if attempt.calls > _MAX_CALLS:
             self.stop(Violated("every call of ingest ends", f"{attempt.owner} goes on and on"))
         world.counts["storage calls"] += 1
         fault = self._fault(writes=writes, at_checkpoint=at_checkpoint)
