@@ -1,4 +1,4 @@
-"""Where the processor's time goes in one event, package by package.
+"""How much processor time each package takes in one event.
 
     python -m bench.bench_event [events]
 
@@ -33,7 +33,7 @@ LEAST_SHARE = 0.02
 
 
 class Profiles:
-    """Profiles by processor time: of this thread as `here` is told to, of later threads always."""
+    """Profiles processor time: of this thread while `here` is on, of later threads always."""
 
     def __init__(self) -> None:
         self.here = cProfile.Profile(time.thread_time)

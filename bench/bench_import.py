@@ -1,4 +1,4 @@
-"""How long the worker takes to import the app: what a cold start pays before the first event.
+"""How long the worker takes to import the app: the cost of a cold start before its first event.
 
 Run from the repository's root: python -m bench.bench_import [--python PATH]
 

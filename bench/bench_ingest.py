@@ -1,4 +1,4 @@
-"""What `ingest` costs around its normalizing, and what it asks of the storage account.
+"""What `ingest` costs besides normalizing, and its storage calls.
 
     python -m bench.bench_ingest
 

@@ -1,4 +1,4 @@
-"""What a rule costs a tuple, beside what normalizing it costs.
+"""What a rule costs per tuple, compared with normalizing it.
 
     python -m bench.bench_rules
 

@@ -3,7 +3,7 @@
     python -m bench.bench_scale [appends]
 
 Measured, on Azurite: processor time, calls and bytes of an event. Assumed: a storage call takes
-5 ms in Azure; whoever consumes a queue's messages receives and deletes them one by one, and that
+5 ms in Azure; a queue's consumer receives and deletes its messages one by one, and that
 counts for its limit; instances have one core each and are there from the beginning. Limits and
 prices are Microsoft's. Not in it: Event Grid, the processor time of the host and its worker,
 failing calls.

@@ -1,4 +1,4 @@
-"""How many storage calls a sweep makes where nothing is behind, for 10,000 and 100,000 blobs.
+"""How many storage calls a sweep makes if nothing is behind, for 10,000 and 100,000 blobs.
 
     python -m bench.bench_sweep
 

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing altered: workers killed and storage hindered at random, for minutes.
+"""Nothing is lost or altered: workers are killed and storage fails at random, for minutes.
 
 Run from the repository's root: python -m bench.chaos [--minutes 3] [--seed 1] [--sink queue]
 

@@ -1,4 +1,4 @@
-"""A blob on Azurite that grows, and a service that forwards it: what several measurements do."""
+"""A growing blob on Azurite and a service that forwards it, for several measurements."""
 
 from __future__ import annotations
 

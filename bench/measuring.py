@@ -1,4 +1,4 @@
-"""What the measurements share: timing by processor time, and generated logs."""
+"""Shared by the measurements: timing in processor time, and generated logs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ TUPLES = 100  # an append
 WARM_UP = 20  # appends; the first ones open connections, make the table and the queue
 CHECKPOINT_CALLS, READS = 3, 1
 HOST_QUEUE_UNITS = 3  # its message is put, received and deleted
-RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by whoever consumes it
+RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by its consumer
 
 
 class ByKind(Counting):

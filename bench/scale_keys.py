@@ -1,4 +1,4 @@
-"""Which queue, partition and account each call of an interface burdens, by the real keys."""
+"""The queue, partition and account that each call of an interface uses, from the real keys."""
 
 from __future__ import annotations
 

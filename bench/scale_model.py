@@ -2,8 +2,8 @@
 
     an append -> the host's queue -> an instance, so many events at a time -> forwarded
 
-An event goes through steps: some processor time, then storage calls that are made side by side and
-waited for. The events of an instance share its one core evenly, as threads do.
+An event has steps: some processor time, then storage calls that run in parallel. The events of an
+instance share its one core evenly, as threads do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A storage service for the simulation: it answers late where too much is asked, and counts.
+"""A storage service for the simulation: it answers late under load, and counts calls.
 
-A call is answered after a fixed time, once every place that it burdens (a queue, a partition, an
-account) has room. A place takes so many units a second, one after the other, and turns nobody
-away. Azure answers 503 instead and is asked again a second or more later.
+A call is answered after a fixed time, once every place that it uses (a queue, a partition, an
+account) has room. A place accepts a limited number of units a second, one after the other, and
+rejects none. Azure answers 503 instead, and the caller retries a second or more later.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Storage calls, limits and money, as Markdown: the second half of `bench.bench_scale`."""
+"""Storage calls, limits and cost as Markdown: the second half of `bench.bench_scale`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flowlog_core.sinks.shards import shard_of
 COST_PY = Path(__file__).resolve().parents[1] / "infra" / "cost.py"
 SHARDS = (1, 2, 4, 8, 16)
 SEEDS = range(3)
-MOST_INTERFACES = 140_000
+MAX_INTERFACES = 140_000
 
 
 def print_calls(runs: Sequence[tuple[str, Simulation]], minutes: int) -> None:
@@ -33,7 +33,7 @@ def print_calls(runs: Sequence[tuple[str, Simulation]], minutes: int) -> None:
     print("| |", " | ".join(title for title, _ in runs), "|\n|---|" + "---|" * len(runs))
 
     def cell(units: Iterable[tuple[Hashable, int]]) -> str:
-        """What the fullest has on average, and the most that any has in a second."""
+        """The load of the fullest on average, and the largest load of any in a second."""
         in_all: Counter[Hashable] = Counter()
         busiest = 0
         for of, count in units:
@@ -61,18 +61,18 @@ def print_calls(runs: Sequence[tuple[str, Simulation]], minutes: int) -> None:
 
 def print_limits(costs: Sequence[EventCost]) -> None:
     """With how many interfaces each limit is met, all of them in one flow log."""
-    blobs = fleet(MOST_INTERFACES, MOST_INTERFACES)
-    one = ["one"] * MOST_INTERFACES
-    minutes = [appends(MOST_INTERFACES, 1, 60, seed) for seed in SEEDS]
+    blobs = fleet(MAX_INTERFACES, MAX_INTERFACES)
+    one = ["one"] * MAX_INTERFACES
+    minutes = [appends(MAX_INTERFACES, 1, 60, seed) for seed in SEEDS]
 
     def line(what: str, keys: Sequence[Hashable], units: int, a_second: float, then: str) -> bool:
         """Print it; whether the limit is met at all."""
         found = [met_at(keys, minute, units, a_second) for minute in minutes]
-        never = MOST_INTERFACES + 1
+        never = MAX_INTERFACES + 1
         average = median(one.on_average or never for one in found)
         busiest = median(one.in_a_second or never for one in found)
         cells = [
-            f"more than {MOST_INTERFACES:,}" if n == never else f"{n:,}" for n in (average, busiest)
+            f"more than {MAX_INTERFACES:,}" if n == never else f"{n:,}" for n in (average, busiest)
         ]
         print(f"| {what} | {units} |", " | ".join(cells), f"| {then} |")
         return average < never

@@ -19,6 +19,7 @@ observe        log lines, metrics, traffic summaries
 service        builds all of this from the settings, for `function_app.py` and the command line
 errors         every error; `parallel`: several calls at a time; `clock`: measured time
 consume        for consumers: reads messages back into records
+analyze        for analysts: queries flows in files and accounts
 cli, doctor, demo, testing   the command line and tests; not deployed
 """
 

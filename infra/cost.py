@@ -24,9 +24,7 @@ REQUEST_KB = 1.5  # the host's row for the invocation, sampled like the lines
 LINES = 6  # the host's lines about the invocation, the worker's and the app's
 LINE_KB = 1.0
 FLOWS_A_MINUTE = 20  # of an interface, each with addresses and a port of its own: a row of sums
-ROWS_SENT_A_MINUTE = (
-    1000  # at most, by each instance: flowlog_core/observe/traffic.py, MAX_ROWS_SENT
-)
+ROWS_SENT_A_MINUTE = 1000  # at most, by each instance: MAX_ROWS_SENT in observe/traffic.py
 ROW_KB = 0.5  # ids, names and addresses are most of it
 ITEMS_KEPT_A_SECOND = 20  # rows and lines, for each instance: Application Insights samples the rest
 

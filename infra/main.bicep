@@ -59,7 +59,7 @@ param maximumInstanceCount int = 40
 @description('Send every read, write and delete in the state account to the workspace. Costs about as much as the telemetry.')
 param auditStorage bool = false
 
-@description('Who is told of alerts: an e-mail address. Empty: alerts fire, and are seen in the portal only.')
+@description('E-mail address that receives alerts. Empty: alerts appear only in the portal.')
 param alertEmail string = ''
 
 @description('Alert when no log was handled for so many minutes: 15, 30, 45, 60, 120, 180, 240, 300 or 360.')

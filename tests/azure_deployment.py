@@ -1,4 +1,4 @@
-"""A deployment in Azure as ARM describes it, on loopback, in the shapes of Microsoft's examples."""
+"""A fake Azure Resource Manager on loopback, with answers shaped like Microsoft's examples."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def metric(name: str, *points: tuple[datetime, float]) -> dict[str, Any]:
 
 
 class FakeAzure:
-    """Answers by path. A test changes `answers`; an `int` stands for an error with that status."""
+    """Answers by path. A test changes `answers`; an `int` is an error with that status."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, list[str]]]] = []

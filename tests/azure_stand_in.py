@@ -1,7 +1,7 @@
-"""In the place of `az` and `azd`: programs that write down how they are called, and answer.
+"""Stand-ins for `az` and `azd`: programs that record their calls and answer.
 
-The shapes of what `az rest` answers are those of the examples in Azure/azure-rest-api-specs, named
-at each. What a test has not given an answer for is an error, as is a resource that it has not made.
+Answers of `az rest` have the shapes of the examples in Azure/azure-rest-api-specs, which are named
+at each. A call without a prepared answer is an error, as is a resource that no test created.
 """
 
 from __future__ import annotations

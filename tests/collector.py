@@ -1,4 +1,4 @@
-"""Stands for what receives metrics: an OTLP collector, and Application Insights' ingestion."""
+"""A fake receiver of metrics: an OTLP collector, and Application Insights' ingestion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several test files share: a storage emulator, names of one's own, hypothesis profiles."""
+"""Shared fixtures: a storage emulator, unique names, hypothesis profiles."""
 
 from __future__ import annotations
 

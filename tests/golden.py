@@ -1,8 +1,8 @@
-"""What leaves the house, as hashes: records, ids, messages, rows, checkpoints, dead letters.
+"""Hashes of Flowlog's output: records, ids, messages, rows, checkpoints, dead letters.
 
-Real storage calls on Azurite, read back with the plain SDK, so that nothing here depends on how the
-code is divided. `python tests/golden.py` writes `golden.json` anew; that is done only by a change
-that means to alter what consumers see, and such a change says so in the CHANGELOG.
+It makes real storage calls on Azurite and reads the results with the SDK only, so nothing here
+depends on the code's structure. `python tests/golden.py` rewrites `golden.json`. Do that only for a
+change that intends to alter what consumers see, and say so in the CHANGELOG.
 """
 
 from __future__ import annotations

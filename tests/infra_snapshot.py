@@ -1,7 +1,7 @@
-"""What Azure would be asked for, as Microsoft's compiler evaluates infra/: `bicep snapshot`.
+"""The resources that infra/ asks Azure for, evaluated by Microsoft's compiler (`bicep snapshot`).
 
-Modules, loops, conditions and names are worked out by the compiler. What only Azure knows, such as
-a principal's id, stays an expression; `Known` stands for its value.
+The compiler evaluates modules, loops, conditions and names. What only Azure knows, such as a
+principal's id, stays an expression; `Known` is its value.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stands for what takes sums of traffic in Azure: the Logs Ingestion API, and who gives tokens."""
+"""A fake receiver of traffic summaries: the Logs Ingestion API, and the token endpoint."""
 
 from __future__ import annotations
 

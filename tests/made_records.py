@@ -1,6 +1,6 @@
-"""Flow records for the tests of what is done with records: of samples, generated, and hostile.
+"""Flow records for tests of code that uses records: from samples, generated, and hostile.
 
-The one place of these tests that knows how an entry becomes records.
+This is the only place in these tests that knows how an entry becomes records.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What rules mean, in their slowest and plainest form, to hold the quick ones against.
+"""A reference implementation of rules, simple and slow, to compare the fast one with.
 
-`matches(text, record)` shares nothing with `flowlog_core.shape` but the words of the language.
+`matches(text, record)` shares only the words of the language with `flowlog_core.shape`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _equal(name: str, pattern: str, value: Any) -> bool:
 
 
 def _like(pattern: str, text: str) -> bool:
-    """A glob, by trying every length of what `*` stands for."""
+    """Match a glob by trying every length for `*`."""
     if not pattern:
         return not text
     if pattern[0] == "*":

@@ -1,4 +1,4 @@
-"""Servers on loopback that give every request one answer, in the place of a service of Azure."""
+"""Stand-ins for Azure services: servers on loopback that answer every request alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several test files say with the same words."""
+"""Helpers that several test files share."""
 
 from __future__ import annotations
 

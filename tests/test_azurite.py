@@ -94,7 +94,7 @@ def test_an_exception_in_the_block_ends_it_too() -> None:
 
 
 def test_it_does_not_outlive_a_process_that_is_killed() -> None:
-    """SIGKILL leaves no time to tidy up: Azurite must notice by itself."""
+    """After SIGKILL no cleanup runs; Azurite must notice by itself."""
     killed = subprocess.run(
         [
             sys.executable,

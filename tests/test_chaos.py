@@ -1,7 +1,7 @@
-"""Nothing is lost, and nothing altered, on real storage with real processes and connections.
+"""Nothing is lost or altered on real storage with real processes and connections.
 
-The table sink stores each record once whatever happens; the queue may have one again, with the same
-id and content. A longer run: `python -m bench.chaos --minutes 3`.
+The Table sink stores each record once, whatever happens. The queue may contain a record twice, with
+the same id and content. A longer run: `python -m bench.chaos --minutes 3`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flowlog_core.demo.azurite import Azurite
 
 def proven(plan: Plan, azurite: Azurite) -> Report:
     report = run(plan, azurite)
-    assert report.wrong == [], str(report)  # the seed stands there
+    assert report.wrong == [], str(report)  # it includes the seed
     assert report.records > 0, str(report)
     return report
 

@@ -1,4 +1,4 @@
-"""Checkpoint keys, the seam digest, and who owns a blob."""
+"""Checkpoint keys, the digest of the bytes before the offset, and the owner of a claim."""
 
 from __future__ import annotations
 

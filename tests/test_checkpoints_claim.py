@@ -1,4 +1,4 @@
-"""Taking, ringing, keeping, committing, letting go: one rule a test."""
+"""Claiming, ringing, renewing, committing, releasing: one rule in each test."""
 
 from __future__ import annotations
 

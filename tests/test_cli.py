@@ -1,4 +1,4 @@
-"""The command line as a person meets it: output, complaints and exit codes."""
+"""The command line: output, error messages and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of settings and environment alone."""
+"""The checks that need only settings and environment."""
 
 from __future__ import annotations
 

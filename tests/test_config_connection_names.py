@@ -1,4 +1,4 @@
-"""Which names the Functions host can use for a source, and what else it would read instead."""
+"""Connection names that the Functions host accepts, and settings that it would read instead."""
 
 from __future__ import annotations
 

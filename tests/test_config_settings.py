@@ -1,4 +1,4 @@
-"""Settings: parsed once, all faults together, secrets hidden, documented as they are."""
+"""Settings: all faults reported together, secrets masked, documentation complete."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_shards_are_a_whole_number_from_1_to_32(shards: str) -> None:
 
 
 def test_a_queue_name_leaves_room_for_what_its_shards_put_behind_it() -> None:
-    """Azure allows 63 characters; and the fault is told beside all others."""
+    """Azure allows 63 characters; the fault is reported together with all others."""
     longest, too_long = "q" * 60, "q" * 61
     sharded = {**LOCAL, "FLOWLOG_SHARDS": "2"}
     named = Settings.from_environment({**sharded, "FLOWLOG_QUEUE": longest})

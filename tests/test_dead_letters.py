@@ -1,4 +1,4 @@
-"""Dead letters: named by position, whole, the same when they are kept twice."""
+"""Dead letters: named by position, complete, identical when stored again."""
 
 from __future__ import annotations
 

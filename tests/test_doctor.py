@@ -1,4 +1,4 @@
-"""The doctor as a whole: its command, the roles it asks for, the clock."""
+"""The doctor as a whole: its command, the roles that it names, the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Containers, queues and tables: what is there, what may be done with it, and no trace of it."""
+"""Containers, queues and tables: existence and permissions, checked without leaving a trace."""
 
 from __future__ import annotations
 

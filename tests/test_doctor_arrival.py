@@ -1,4 +1,4 @@
-"""Whether events arrive, on real logs and checkpoints and a clock that is set."""
+"""Whether events arrive, with real logs and checkpoints and a controlled clock."""
 
 from __future__ import annotations
 

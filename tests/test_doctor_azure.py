@@ -1,4 +1,4 @@
-"""The checks of a deployment, against ARM on loopback in the shapes of Microsoft's examples."""
+"""The checks of a deployment, against a fake ARM shaped like Microsoft's examples."""
 
 from __future__ import annotations
 

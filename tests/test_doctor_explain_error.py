@@ -1,4 +1,4 @@
-"""Services out of reach, and stand-ins that refuse: the findings name what to change."""
+"""Unreachable services, and stand-ins that deny access: the findings name what to change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether sums of traffic would arrive: told where they are asked for, and never a fault."""
+"""Whether traffic summaries would arrive: checked only if they are on, and never a fault."""
 
 from __future__ import annotations
 

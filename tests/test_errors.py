@@ -1,4 +1,4 @@
-"""What the SDK raises comes out as one of our errors, which says whether trying again helps."""
+"""Exceptions of the SDK become our errors, which say whether a retry can help."""
 
 from __future__ import annotations
 

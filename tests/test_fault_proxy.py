@@ -1,4 +1,4 @@
-"""The proxy before the real storage emulator, and seen from the SDK that Flowlog uses."""
+"""The fault proxy in front of Azurite, used through the SDK."""
 
 from __future__ import annotations
 

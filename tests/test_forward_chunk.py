@@ -1,4 +1,4 @@
-"""One chunk: what it sends and sets aside, and what may be committed then."""
+"""One chunk: its messages and dead letters, and the progress to commit."""
 
 from __future__ import annotations
 

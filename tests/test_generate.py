@@ -1,4 +1,4 @@
-"""flowlog_core.testing.generate: documents as Azure writes them, and the truth told about them."""
+"""flowlog_core.testing.generate: documents as Azure writes them, and the tuples in them."""
 
 from __future__ import annotations
 

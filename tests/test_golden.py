@@ -1,4 +1,4 @@
-"""What leaves the house stays as it is, however the house is rebuilt."""
+"""Flowlog's output stays the same when its code changes."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def test_the_webhook_answers_the_handshake_and_takes_events_with_the_key_alone(h
 def test_a_growing_blob_is_forwarded_exactly_by_two_instances_of_the_app(
     host: Host, app: Path, azurite: Azurite, account: Account
 ) -> None:
-    """An event for each append: each tuple once, whoever of both takes the event."""
+    """An event for each append: each tuple once, whichever of the two takes the event."""
     interface = Interface.vnet()
     writer = account.writer(NetworkWatcherWriter, interface)
     with running_host(PYTHONS[-1], app, account.environment, host.host_id) as other:

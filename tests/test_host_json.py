@@ -1,4 +1,4 @@
-"""What `docs/host.md` says of host.json, held against the file."""
+"""docs/host.md describes host.json as it is."""
 
 from __future__ import annotations
 

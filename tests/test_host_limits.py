@@ -1,4 +1,4 @@
-"""What docs/host.md says of the host itself, shown with a small app whose calls a test holds."""
+"""docs/host.md describes the host as it is, shown with a small app whose calls a test holds."""
 
 from __future__ import annotations
 

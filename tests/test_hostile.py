@@ -1,6 +1,6 @@
-"""Every odd blob has an outcome: what is forwarded, what is set aside, and that reading goes on.
+"""Every malformed blob has an outcome: forwarded or dead letters, and reading continues.
 
-docs/hostile-input.md is the table of these outcomes; the last test here holds it against the tests.
+docs/hostile-input.md lists these outcomes; the last test here compares it with the tests.
 """
 
 from __future__ import annotations
@@ -138,13 +138,13 @@ def nsg(*tuples: object, rule: str = "UserRule_x", mac: str = "002248000001") ->
 
 
 def with_mac(value: bytes) -> bytes:
-    """An entry of one good tuple in which `value` stands as the group's MAC, as it is."""
+    """An entry of one valid tuple, with `value` unchanged as the group's MAC."""
     return nsg(TUPLE).replace(b'"mac":"002248000001"', b'"mac":' + value)
 
 
 @dataclass(frozen=True)
 class Odd:
-    """What stands between two good entries, and what becomes of it.
+    """What is between two good entries, and its outcome.
 
     `set_aside` holds (where it begins in `content`, tuple index, bytes) of each dead letter.
     """
@@ -609,7 +609,7 @@ def test_deleted_while_it_is_read(before_read: int) -> None:
 
 def test_a_large_backlog_takes_little_memory() -> None:
     """`ingest` and `flowlog parse` of 64 MB, each in a process of its own, below 128 MB."""
-    command = [sys.executable, "-m", "bench.memory", "--megabytes", "64", "--most-megabytes", "128"]
+    command = [sys.executable, "-m", "bench.memory", "--megabytes", "64", "--max-megabytes", "128"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, ""), run.stdout
     assert len(run.stdout.splitlines()) == 3

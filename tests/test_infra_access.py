@@ -1,4 +1,4 @@
-"""infra/: who may do what, what is closed to whom, and what is written down about it."""
+"""infra/: roles, network access and diagnostic settings, and their documentation."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ def test_in_a_private_network_every_account_has_its_endpoints() -> None:
     assert app_of(main(**TWO)).get("virtualNetworkSubnetId") is None
 
 
-def test_whoever_moves_data_has_diagnostic_settings() -> None:
+def test_storage_and_topics_have_diagnostic_settings() -> None:
     made = main(**TWO)
     watched = {
         one.id.partition("/providers/Microsoft.Insights/diag")[0].rpartition("/providers/")[2]

@@ -1,4 +1,4 @@
-"""The list of log accounts: what it may say, and that the template then makes the same of it."""
+"""The list of log accounts: what is valid, and that the template reads it in the same way."""
 
 from __future__ import annotations
 

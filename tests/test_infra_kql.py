@@ -42,7 +42,7 @@ def filled_in(query: str) -> str:
 
 @pytest.mark.parametrize("with_traffic", [True, False])
 def test_queries_are_sound_and_ask_for_columns_that_are_there(with_traffic: bool) -> None:
-    """The sums of traffic are asked for also where their table was not made."""
+    """Queries for traffic summaries work even if the table was not created."""
     tables = {name: TABLES[name] for name in TABLES if with_traffic or name != "FlowlogTraffic_CL"}
     queries = {name: filled_in(query) for name, query in QUERIES.items()}
     queries |= {f"alert {name}": alert_query(name) for name in ALERTS}

@@ -314,7 +314,7 @@ def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: Worl
     with pytest.raises(Unavailable, match="the queue is gone") as caught:
         world.ingest()
     assert caught.value.__notes__ == [
-        "The claim could not be released and has to run out: the table is gone too"
+        "The claim could not be released and lasts until it runs out: the table is gone too"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Sums of traffic reach the workspace, once a minute, and what fails costs no event."""
+"""Traffic summaries reach the workspace once a minute, and a failure costs no event."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_of_a_sending_in_several_calls_only_what_failed_goes_again(
 def test_a_client_that_cannot_be_made_is_told_of_and_tried_again(
     client: FakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As where the package is not installed. Each kind of failure is told of, without secrets."""
+    """As without the package. One warning for each kind of failure, without secrets."""
     errors = [
         ImportError("No module named 'azure.monitor.ingestion'"),
         ValueError("no address: https://made.up/?sig=c2VjcmV0"),

@@ -28,7 +28,7 @@ WHERE = dict(zip(PLACE, (BLOB.account, BLOB.container), strict=True))
 
 
 def series(name: str, **attributes: str) -> Series:
-    """`outcome="lost"` stands for the attribute `flowlog.outcome`."""
+    """`outcome="lost"` means the attribute `flowlog.outcome`."""
     ours = {f"flowlog.{short}": value for short, value in attributes.items()}
     return name, frozenset(ours.items())
 
@@ -119,7 +119,7 @@ def test_a_failure_is_counted_by_its_kind_and_so_is_what_was_done_before_it(
 def test_an_event_that_had_nothing_to_do_is_one_ingest(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
-    """Whoever rings did not look at the blob, so says nothing of a backlog."""
+    """A worker that hands over has not read the blob, so it records no backlog."""
     observer.done(BLOB, Outcome("handed_over"))
     assert measured(reader) == {of_blob("flowlog.ingests", outcome="handed_over"): Point(1, 1)}
 
@@ -335,7 +335,7 @@ def test_a_setting_that_opentelemetry_refuses_costs_no_event(collector: Collecto
 
 @pytest.mark.parametrize("missing", ["azure.monitor", "opentelemetry.exporter"])
 def test_a_package_that_is_not_installed_is_named(collector: Collector, missing: str) -> None:
-    """Who installs the library without its extra `telemetry` is told so."""
+    """The warning names the missing extra `telemetry`."""
     block = f"import sys; sys.modules[{missing!r}] = None"
     said = run_alone(f"{block}\n{INGEST}", collector.to_otlp | collector.to_application_insights)
     assert f"No module named '{missing}." in said

@@ -165,7 +165,7 @@ def total(rows: Iterable[Row], name: str) -> int:
 
 
 def totals(rows: Iterable[Row], by: Callable[[Row], Hashable]) -> dict[Hashable, tuple[int, ...]]:
-    """All measures, summed up by what `by` tells of a row."""
+    """All measures, summed up by the value of `by` for a row."""
     found: dict[Hashable, tuple[int, ...]] = defaultdict(lambda: (0,) * len(MEASURES))
     for row in rows:
         sums = zip(found[by(row)], MEASURES, strict=True)

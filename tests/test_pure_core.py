@@ -14,7 +14,7 @@ shape.keep_drop sinks.shards
 
 @pytest.mark.parametrize("module", MODULES.split())
 def test_the_pure_core_imports_nothing_of_azure(module: str) -> None:
-    """Whoever only reads flow logs needs no SDK, and no test of these modules needs a fake."""
+    """Code that only reads flow logs needs no SDK, and tests of these modules need no fakes."""
     code = (
         f"import sys, flowlog_core.{module}\n"
         "print(*(name for name in sys.modules if name.split('.')[0].startswith('azure')))"

@@ -681,7 +681,7 @@ CAPTIONS = {
     *("activity_name", "category_name", "class_name", "type_name", "severity", "status", "action"),
     *("disposition", "connection_info.direction"),
 }
-"""Of OCSF: each stands beside its number."""
+"""OCSF's names, each with its number."""
 
 
 # --- as rows of a table ---

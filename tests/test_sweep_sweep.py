@@ -156,7 +156,7 @@ def test_a_young_commit_to_an_old_hour_is_not_forgotten_when_its_event_is_lost(
 def test_what_is_archived_is_told_and_left_alone_and_stops_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nor does it keep the window open: whoever rehydrates it asks for it again."""
+    """Nor is it unfinished work: a rehydrated blob must be requested again."""
     archived, other, known = blob_at(9 * 24, 1), blob_at(9 * 24, 2), blob_at(1, 3)
     for blob in (archived, other, known):
         world.append(blob)
@@ -622,7 +622,7 @@ def test_deployments_that_share_a_state_table_do_not_forget_each_others_hours(
     world.refuse(failing)
     world.minutes_later()
     assert world.sweep(containers=[one], hours=2).failed == 1
-    for _ in range(12 * 24):  # the first deployment stands still for a day
+    for _ in range(12 * 24):  # the first deployment is stopped for a day
         world.minutes_later()
         world.sweep(containers=[two], hours=2)
     world.refuse()

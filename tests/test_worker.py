@@ -85,7 +85,7 @@ TIMERS: dict[str, Any] = {"sweep": timer("0 */5 * * * *"), "cleanup": timer("0 1
 
 
 def trigger(kind: str, connection: str, container: str, source: str) -> tuple[str, Any]:
-    """A function as the host is told of it: its name, and its one binding."""
+    """A function as the worker reports it to the host: its name and its one binding."""
     return f"{kind}_{connection}", [
         {
             "type": "blobTrigger",

@@ -1,8 +1,8 @@
-"""Real workers on real storage, killed and hindered at random, and the check of what came out.
+"""Real workers on real storage, with random kills and faults, and a check of the results.
 
-run.py       one run: writing, events, kills, faults, at last the sweep
-host.py      in place of the Functions host: worker processes, deliveries, tries
+run.py       one run: writing, events, kills, faults, a sweep at the end
+host.py      stands in for the Functions host: worker processes, deliveries, retries
 worker.py    one worker process
-account.py   the storage: names of its own, log writers, what arrived
+account.py   the storage: unique names, log writers, what arrived
 truth.py     what must have arrived
 """

@@ -1,4 +1,4 @@
-"""The storage account of a run: everything in it has names of its own, and nothing is hindered."""
+"""The storage account of a run: everything has unique names, and no faults are injected."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEnt
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
-_MOST_TUPLES = 12
+_MAX_TUPLES = 12
 _BAD_TUPLE, _BROKEN_ENTRY = 0.03, 0.02
 
 
@@ -47,7 +47,7 @@ class Log:
 
     def _entry(self, minute: datetime) -> GeneratedEntry:
         log_format = self.random.choice(self.formats)
-        tuples = self.random.randint(1, _MOST_TUPLES)
+        tuples = self.random.randint(1, _MAX_TUPLES)
         entry = self.generator.entry(log_format, self.interface, minute, tuples)
         dice = self.random.random()
         if dice < _BAD_TUPLE:

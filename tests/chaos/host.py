@@ -1,7 +1,7 @@
-"""In place of Event Grid and the Functions host: worker processes, and deliveries to them.
+"""Stands in for Event Grid and the Functions host: worker processes, and deliveries to them.
 
-As in Azure, some events come twice, a failed one is tried again at once, five times in all, and one
-whose worker died comes again later. Unlike in Azure, some events do not come at all.
+As in Azure, some events arrive twice, a failed event is retried at once, five times in all, and an
+event whose worker died arrives again later. Unlike in Azure, some events are lost.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Host:
         self._workers[at] = await Worker.start(self._environment)
 
     async def settle(self, within_s: float) -> None:
-        """Wait until nothing is to be delivered any more, or the time is up."""
+        """Wait until nothing is left to deliver, or the time is up."""
         if self._deliveries:
             await asyncio.wait(self._deliveries, timeout=within_s)
 

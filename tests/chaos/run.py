@@ -1,7 +1,7 @@
-"""One run: logs grow, workers are killed, the storage fails at random, the sweep makes it good.
+"""One run: logs grow, workers are killed, storage fails at random, a sweep forwards the rest.
 
-What is written, what befalls a request and when a worker is killed follow from the seed. How all of
-it falls together does not: the processes run as the machine lets them.
+The seed determines what is written, which requests fail and when a worker is killed. It does not
+determine the timing of the processes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STORM_RATE = 0.9
 _STORM_S = (1.0, 5.0)
 _SWEPT_WITHIN_S = 120.0
 _LEAST = 10  # appends, and faults where there are to be any
-_MOST_WRITE_S = 60.0
+_MAX_WRITE_S = 60.0
 _BACKOFF_IS_OVER_AFTER = timedelta(hours=7)
 
 
@@ -228,7 +228,7 @@ def _is_enough(
         and (not plan.kill_every_s or host.tally.kills > 0)
         and (not plan.fault_rate or faults >= _LEAST)
     )
-    return written_s > plan.write_s and (happened or written_s > _MOST_WRITE_S)
+    return written_s > plan.write_s and (happened or written_s > _MAX_WRITE_S)
 
 
 async def _kills(plan: Plan, host: Host, dice: random.Random, over: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""What must come out, made from what was written by other code than what forwards it."""
+"""The expected results, from what was written, with other code than the forwarding uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker process: ingests the blobs that it is told of, and may be killed at any moment.
+"""A worker process: ingests the blobs of its events, and may be killed at any time.
 
 Reads one event a line (JSON with `n`, `container`, `name`), answers with one line: `n`, `took_s`,
 and `how` (the outcome) or `error` (the exception's type and text). Ends with its input.

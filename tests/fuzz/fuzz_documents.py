@@ -1,8 +1,8 @@
-"""Flow log documents with damage at random places, and what of them is still as it was.
+"""Flow log documents with damage at random places, and a record of what is undamaged.
 
-Everything follows from the seed. A document is a list of pieces: head, entries, separators, tail.
-A mutation changes, cuts, copies or moves pieces; a piece that it writes into is no entry any more
-in the eyes of the oracle, and every other keeps its entry, wherever it ends up.
+The seed determines everything. A document is a list of pieces: head, entries, separators, tail. A
+mutation changes, cuts, copies or moves pieces. The oracle no longer counts a changed piece as an
+entry; every other piece keeps its entry, wherever it is moved to.
 """
 
 from __future__ import annotations

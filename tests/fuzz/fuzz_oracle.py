@@ -1,4 +1,4 @@
-"""What must hold of framing, normalizing and packing, whatever the bytes of a blob are."""
+"""What must be true of framing, normalizing and packing for any bytes of a blob."""
 
 from __future__ import annotations
 
@@ -153,13 +153,13 @@ def _hold_entry(rng: random.Random, entry: Entry) -> int:
     _hold_indexes(normalized, records)
     for record in records:
         _hold(tuple(record) == FIELDS, "a record has other fields")
-    most_bytes = rng.choice((1 << 16, 1600, 1200))
+    max_bytes = rng.choice((1 << 16, 1600, 1200))
     packed = EntryRecords(Position(_BLOB, offset=entry.start), normalized.lines)
-    drawn, too_large = messages_of(packed, rng.choice(("json", "gzip")), most_bytes)
+    drawn, too_large = messages_of(packed, rng.choice(("json", "gzip")), max_bytes)
     messages = list(drawn)
     sent: list[Any] = []
     for message in messages:
-        _hold(len(message.text) <= most_bytes, "a message is too large")
+        _hold(len(message.text) <= max_bytes, "a message is too large")
         batch = decode(message.text)
         _hold(batch.id == message.id, "a message has two ids")
         sent += batch.records

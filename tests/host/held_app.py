@@ -1,4 +1,4 @@
-"""A small app whose invocations wait for the test, so that it shows what the host alone does."""
+"""A small app whose invocations wait for the test, to show what the host itself does."""
 
 from __future__ import annotations
 

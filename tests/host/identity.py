@@ -1,6 +1,6 @@
-"""An Azurite that lets in identities, and the endpoint that gives an app in Azure its tokens.
+"""An Azurite that accepts tokens, and the endpoint that gives an app in Azure its tokens.
 
-Azurite looks at the claims of a token and not at its signature (`--oauth basic`, which takes TLS).
+Azurite checks the claims of a token but not its signature (`--oauth basic`, which requires TLS).
 The endpoint is that of App Service. Source: learn.microsoft.com, "How to use managed identities for
 App Service and Azure Functions", REST endpoint reference, api-version 2019-08-01.
 """

@@ -1,4 +1,4 @@
-"""What lies in a queue, hidden messages among them."""
+"""Counts messages in a queue, including hidden ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from azure.storage.queue import QueueServiceClient
 
 
 def waiting(connection_string: str, queue: str) -> int:
-    """How many messages a queue holds, hidden ones too; 0 where there is no queue."""
+    """The number of messages in a queue, including hidden ones; 0 if there is no queue."""
     client = QueueServiceClient.from_connection_string(connection_string).get_queue_client(queue)
     try:
         return int(client.get_queue_properties().approximate_message_count or 0)

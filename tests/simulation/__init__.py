@@ -1,1 +1,1 @@
-"""Made-up schedules of workers, crashes and faults, a judge of the promises, and mutants."""
+"""Random schedules of workers, crashes and faults, a judge of the promises, and mutants."""

@@ -1,14 +1,14 @@
-"""Try the promises in thousands of made-up schedules: concurrent workers, crashes, faults.
+"""Test the promises in thousands of random schedules: concurrent workers, crashes, faults.
 
-Each schedule drives the code that forwards flows, on fakes, through workers that run at the same
-time, lost and doubled events, crashes, time-outs, claims that run out and rewritten blobs, and
-checks every promise at every step. A schedule is decided by its seed alone, so a failure can be
-replayed. Exit code: 0, or 1 where a promise was broken.
+Each schedule runs the forwarding code on fakes, with concurrent workers, lost and repeated events,
+crashes, timeouts, claims that run out and rewritten blobs. It checks every promise at every step.
+The seed alone determines a schedule, so a failure can be replayed. Exit code: 0, or 1 if a promise
+was broken.
 
 Examples:
   make simulate ARGS="--schedules 20000"
   make simulate ARGS="--seed 12345 --schedules 1 --trace"   # replay one, call by call
-  make simulate ARGS="--mutant no-ring"                     # build a fault in: it must be found
+  make simulate ARGS="--mutant no-ring"                     # insert a fault: it must be found
 """
 
 from __future__ import annotations
@@ -35,25 +35,29 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--schedules", type=_positive, default=2000, metavar="N", help="how many (default 2000)"
+        "--schedules",
+        type=_positive,
+        default=2000,
+        metavar="N",
+        help="number of schedules (default 2000)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="the first (default 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="first seed (default 0)")
     parser.add_argument(
         "--workers",
         type=_positive,
         default=4,
         metavar="K",
-        help="how many the host runs at a time (default 4)",
+        help="workers that the host runs at a time (default 4)",
     )
     parser.add_argument(
         "--jobs",
         type=_positive,
         default=min(2, os.cpu_count() or 1),
         metavar="N",
-        help="processes to share the work (default 2)",
+        help="number of processes (default 2)",
     )
     parser.add_argument(
-        "--mutant", metavar="NAME", help="build this fault into the code first; ? lists them"
+        "--mutant", metavar="NAME", help="insert this fault into the code first; ? lists them"
     )
     parser.add_argument(
         "--trace", action="store_true", help="print the timeline of the first broken schedule"
@@ -69,7 +73,7 @@ def _positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the schedules and print what came of them. Returns the exit code."""
+    """Run the schedules and print the results. Returns the exit code."""
     options = parsed(arguments)
     if options.mutant is not None and options.mutant not in MUTANTS:
         for mutant in MUTANTS.values():

@@ -1,7 +1,7 @@
-"""Storage calls in a simulation: each takes time, and some go wrong.
+"""Storage calls in a simulation: each takes time, and some fail.
 
-A call is a place where the worker stands still and others get on, twice: before it takes effect
-and before its answer arrives. What goes wrong, the weather decides.
+At each call the worker pauses twice while others run: before the call takes effect, and before its
+answer arrives. The `Weather` decides what fails.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from simulation.judge import Attempt, Judge, Violated, true_time
 
 T = TypeVar("T")
 
-_MOST_CALLS = 2000
+_MAX_CALLS = 2000
 
 
 @dataclass
@@ -40,18 +40,18 @@ class World:
     owned_for_s: float
     sends_in_flight: int
     note: Callable[[str, str], None]
-    """Takes who and what, for the trace."""
+    """Writes to the trace: who, and what."""
 
 
 class Process(Protocol):
-    """What a worker runs in."""
+    """Runs a worker."""
 
     def wait(self, seconds: float) -> None:
-        """Let the others get on for so long."""
+        """Let other workers run for `seconds`."""
         ...
 
     def crash(self) -> NoReturn:
-        """End here, with whatever else shares the fate; no cleaning up is done."""
+        """End the worker here, and perhaps its instance, without any cleanup."""
         ...
 
     def stop(self, violated: Violated) -> NoReturn:
@@ -79,12 +79,12 @@ class Line:
         at_checkpoint: bool = False,
         second: Callable[[], T] | None = None,
     ) -> T:
-        """Make a call that does `effect`; where the SDK retries blindly, then `second` or again."""
+        """Make a call that does `effect`. On a blind retry of the SDK, do `second` or it again."""
         world, attempt = self.world, self.attempt
         if attempt.is_gone:
             raise GreenletExit
         attempt.calls += 1
-        if attempt.calls > _MOST_CALLS:
+        if attempt.calls > _MAX_CALLS:
             self.stop(Violated("every call of ingest ends", f"{attempt.owner} goes on and on"))
         world.counts["storage calls"] += 1
         fault = self._fault(writes=writes, at_checkpoint=at_checkpoint)
@@ -124,7 +124,7 @@ class Line:
         self._process.stop(violated)
 
     def _fault(self, *, writes: bool, at_checkpoint: bool) -> str:
-        """What goes wrong at this call."""
+        """The fault of this call, if any."""
         weather, rng = self.world.weather, self.world.rng
         dice = rng.random()
         for odds, names, needs_write in (
@@ -145,13 +145,13 @@ class Line:
         return ""
 
     def _travel(self) -> None:
-        """The time that a request or an answer needs, or a worker that gets no processor."""
+        """The time that a request or an answer takes, or that the worker gets no processor."""
         rng, weather = self.world.rng, self.world.weather
         seconds = rng.random() * rng.choice((0.02, 0.02, 0.02, 1.5))
         if rng.random() < weather.suspended:
             self.world.counts["faults: suspended"] += 1
             seconds = self.world.owned_for_s * rng.uniform(0.2, 2.5)
-            self.world.note(self.attempt.owner, f"    stands still for {seconds:.1f} s")
+            self.world.note(self.attempt.owner, f"    is suspended for {seconds:.1f} s")
         self._process.wait(seconds)
 
     def _nobody_waits_for(self, what: str, effect: Callable[[], object]) -> None:

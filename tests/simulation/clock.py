@@ -1,4 +1,4 @@
-"""What happens when: the clock of a simulation, and the odds of what goes wrong in it."""
+"""The clock of a simulation, and the probabilities of its faults."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowlog_core.testing.memory import ManualClock
 
 
 class Timeline:
-    """Does what was planned, in the order of its time; `clock` is the storage service's."""
+    """Runs planned actions in order of time; `clock` is the storage service's."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -20,16 +20,16 @@ class Timeline:
 
     @property
     def now_s(self) -> float:
-        """The storage service's time, exactly; its answers tell whole seconds only."""
+        """The storage service's exact time; its answers have whole seconds."""
         return self.clock.now_s
 
     def after(self, seconds: float, do: Callable[[], object]) -> None:
-        """Plan `do` for so many seconds from now."""
+        """Plan `do` in `seconds` from now."""
         self._count += 1
         heappush(self._planned, (self.clock.now_s + seconds, self._count, do))
 
     def run(self, until: Callable[[], bool]) -> None:
-        """Let everything happen that is planned, or until `until` says that it is enough."""
+        """Run everything that is planned, or until `until` returns True."""
         while self._planned and not until():
             self.clock.now_s, _, do = heappop(self._planned)
             do()
@@ -37,19 +37,19 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How likely each kind of trouble is, from 0 to 1: at a storage call, a commit or an event."""
+    """Probability of each fault, from 0 to 1: at a storage call, a commit or an event."""
 
     # At a storage call.
     crash: float = 0
-    """The worker ends there for ever, before or after the call took effect."""
+    """The worker ends there, before or after the call took effect."""
     unavailable: float = 0
-    """503, and nothing happened."""
+    """503; the call had no effect."""
     ambiguous: float = 0
-    """A time-out, and it did happen: at once, or even later, when nobody waits any more."""
+    """A timeout, but the call took effect: at once, or later, when nobody waits for it."""
     blind_retry: float = 0
-    """The SDK lost the answer and tried again by itself: its second try meets the first."""
+    """The SDK lost the answer and retried; the retry finds the effect of the first call."""
     suspended: float = 0
-    """The worker stands still for a good part of its claim, or for longer."""
+    """The worker is suspended for a large part of its claim, or for longer."""
     # At a commit by Network Watcher.
     rewritten: float = 0
     """The blob gets other or less content, or is deleted and comes back."""
@@ -59,14 +59,14 @@ class Weather:
     lost: float = 0
     doubled: float = 0
     late: float = 0
-    """By up to minutes, so that others overtake it."""
+    """By up to minutes, so that later events overtake it."""
 
 
 CALM = Weather()
 
 
 def some_weather(rng: Random) -> Weather:
-    """A fifth of all schedules knows repeated and late events only; the others are mixed."""
+    """A fifth of all schedules has only repeated and late events; the others are mixed."""
 
     def odds(*choices: float) -> float:
         return rng.choice(choices)

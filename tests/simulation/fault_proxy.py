@@ -1,11 +1,11 @@
-"""A proxy before a storage service that does to its requests what networks and services do.
+"""A proxy in front of a storage service that injects faults of networks and services.
 
     app --- request ---> | proxy | --- request ---> service
         <---- answer --- |       | <--- answer ----
               ^              ^             ^
-     cut in head or body   before     after: it happened, and nobody was told
+     cut in head or body   before     after: the call took effect, its answer is lost
 
-It passes requests and answers on byte for byte, the Host included, so signatures stay valid. The
+It passes on requests and answers byte for byte, including the Host, so signatures stay valid. The
 choice of faults follows from the seed and from the order in which requests arrive.
 """
 
@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 
 class Fault(Enum):
-    """What may befall a request; the values are for people."""
+    """The kinds of faults; the values are for people."""
 
     CUT_BEFORE = "cut before it was passed on"
     CUT_AFTER = "passed on, cut before the answer"
@@ -44,8 +44,8 @@ class Fault(Enum):
 EVERY_FAULT: Mapping[Fault, float] = MappingProxyType(
     {fault: 0.0 if fault is Fault.SILENCE else 1.0 for fault in Fault}
 )
-"""How often each is chosen, relative to the others. Silence lasts as long as the client waits, so
-whoever wants it has to say so."""
+"""Relative frequency of each fault. `SILENCE` is left out, because it lasts as long as the client
+waits."""
 
 _CODES = {
     Fault.BUSY: ("503 Service Unavailable", "ServerBusy"),
@@ -57,10 +57,10 @@ _NO_FAULT_OF_OURS = (ConnectionError, asyncio.IncompleteReadError)
 
 
 class _Message(NamedTuple):
-    """A request or an answer, as it stood on the wire."""
+    """A request or an answer, as sent."""
 
     head: bytes
-    """With the empty line at its end."""
+    """Includes the empty line at the end."""
     body: bytes
 
 
@@ -81,15 +81,15 @@ class FaultProxy:
         *,
         rate: float = 0.1,
         faults: Mapping[Fault, float] = EVERY_FAULT,
-        most_delay_s: float = 0.3,
+        max_delay_s: float = 0.3,
         retry_after_s: int = 1,
     ) -> None:
         self.url = ""
         self.rate = rate
         self._upstream = urlsplit(upstream)
-        self._random = random.Random(seed)  # what befalls a request, no secret
+        self._random = random.Random(seed)  # which requests fail, no secret
         self._kinds, self._weights = list(faults), list(faults.values())
-        self._most_delay_s, self._retry_after_s = most_delay_s, retry_after_s
+        self._max_delay_s, self._retry_after_s = max_delay_s, retry_after_s
         self._is_armed = False
         self._requests = 0
         self._injected: Counter[Fault] = Counter(dict.fromkeys(Fault, 0))
@@ -97,21 +97,21 @@ class FaultProxy:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="fault-proxy")
 
     def arm(self) -> None:
-        """From now on, requests meet faults."""
+        """Start to inject faults."""
         self._is_armed = True
 
     def disarm(self) -> None:
-        """From now on, none does. What was begun with before still ends badly."""
+        """Stop injecting faults. Faults that have begun continue."""
         self._is_armed = False
 
     @property
     def requests(self) -> int:
-        """How many requests came, faulty or not."""
+        """The number of requests, failed or not."""
         return self._requests
 
     @property
     def injected(self) -> Counter[Fault]:
-        """How many met which fault; only kinds that occurred."""
+        """The number of injected faults by kind, without zeros."""
         return +self._injected
 
     def __enter__(self) -> FaultProxy:
@@ -157,7 +157,7 @@ class FaultProxy:
         await asyncio.gather(*clients, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one client's requests until it leaves or a fault breaks its connection."""
+        """Answer one client's requests until it disconnects or a fault breaks the connection."""
         try:
             with suppress(*_NO_FAULT_OF_OURS):
                 while await self._exchange(reader, writer):
@@ -168,11 +168,11 @@ class FaultProxy:
                 await writer.wait_closed()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """One request and its answer. False: the connection is to be closed."""
+        """Handle one request. Returns False if the connection must be closed."""
         request = await _read(reader, has_body=True)
         fault = self._choose()
         if fault is Fault.DELAY:
-            await asyncio.sleep(self._random.uniform(0, self._most_delay_s))
+            await asyncio.sleep(self._random.uniform(0, self._max_delay_s))
         if fault is Fault.CUT_BEFORE:
             return self._cut(writer)
         if fault in (Fault.BUSY, Fault.TOO_MANY, Fault.ERROR):
@@ -209,7 +209,7 @@ class FaultProxy:
         return fault
 
     def _cut(self, writer: asyncio.StreamWriter) -> bool:
-        """Half of the time the client is to see a reset, else an orderly end."""
+        """End the connection: half of the time with a reset, else normally."""
         if self._random.random() < 0.5:
             connection = writer.get_extra_info("socket")
             linger_on_for_0_s = struct.pack("ii", 1, 0)
@@ -230,8 +230,8 @@ class FaultProxy:
         return _Message("\r\n".join([*fields, "", ""]).encode(), body)
 
     async def _pass_on(self, request: _Message) -> _Message:
-        # A connection each: an idle one might be closed by the service just when it is used again,
-        # and that would be a fault that nobody asked for.
+        # A new connection for each request: the service might close an idle one just when it is
+        # used again, which would be an unplanned fault.
         reader, writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
         try:
             writer.write(request.head + request.body)
@@ -243,9 +243,9 @@ class FaultProxy:
 
 
 async def _read(reader: asyncio.StreamReader, *, has_body: bool) -> _Message:
-    """The next message, framed as RFC 9112 says in section 6.
+    """The next message, framed as in section 6 of RFC 9112.
 
-    Raises asyncio.IncompleteReadError where the other side leaves before its end.
+    Raises asyncio.IncompleteReadError if the other side disconnects before its end.
     """
     head = await reader.readuntil(b"\r\n\r\n")
     fields = {
@@ -261,7 +261,7 @@ async def _read(reader: asyncio.StreamReader, *, has_body: bool) -> _Message:
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    """A chunked body as it came, up to the empty line at its end; nobody here sends trailers."""
+    """A chunked body, unchanged, up to the empty line at its end. Nothing here sends trailers."""
     body = b""
     while True:
         line = await reader.readuntil(b"\r\n")

@@ -1,4 +1,4 @@
-"""One schedule of a simulation: Network Watcher commits, events come, the host runs workers."""
+"""One schedule of a simulation: Network Watcher commits, events arrive, the host runs workers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NUMBERS_OF_A_BLOB = 1 << 20  # tuples of different blobs never share a number
 
 
 class Schedule:
-    """One run: a writer for each blob, an event source, the host, and in the end a sweep."""
+    """One run: a writer for each blob, an event source, the host, and a sweep at the end."""
 
     def __init__(self, seed: int, workers: int, *, traced: bool) -> None:
         self.rng = rng = Random(seed)
@@ -65,13 +65,13 @@ class Schedule:
             note=self._note if traced else _note_nothing,
         )
         self._cursors = MemoryCursors(clock)
-        self._most_running = workers
+        self._max_running = workers
         self._running: list[Worker] = []
         self._all: list[Worker] = []
         self._waiting: deque[Event] = deque()
 
     def run(self) -> None:
-        """All of it. Raises `Violated`."""
+        """Run the whole schedule. Raises `Violated`."""
         self.world.note("schedule", f"{self.world.weather}, claims of {self.world.owned_for_s} s")
         try:
             self._plan()
@@ -138,7 +138,7 @@ class Schedule:
         self._start_waiting()
 
     def _start_waiting(self) -> None:
-        while self._waiting and len(self._running) < self._most_running:
+        while self._waiting and len(self._running) < self._max_running:
             event = self._waiting.popleft()
             event.tries += 1
             attempt = Attempt(len(self._all), event.blob)
@@ -172,7 +172,7 @@ class Schedule:
             self.violated = self.violated or violated
 
     def crash(self, worker: Worker) -> None:
-        """`worker` ends here, and now and then its whole instance with all others."""
+        """`worker` ends here, sometimes with all workers of its instance."""
         self.world.judge.excuses["a crash"] += 1
         for gone in list(self._running) if self.rng.random() < 0.2 else [worker]:
             self.counts["faults: crash"] += 1
@@ -196,12 +196,12 @@ class Schedule:
     def _plan_sweeps(self) -> None:
         weather = self.world.weather
         if not weather.crash and not weather.lost:
-            return  # there it is to be seen that no sweep is needed
+            return  # these schedules show that no sweep is needed
         for _ in range(self.rng.choice((0, 0, 1, 3))):
             self.timeline.after(self.rng.random() * 120, lambda: self._sweep("taken on the way"))
 
     def _sweep(self, counted_as: str) -> list[BlobRef]:
-        """Run the real sweep; what it finds behind, the host hands out like an event."""
+        """Run the real sweep; the host delivers what it finds behind like an event."""
         found: list[BlobRef] = []
 
         def hand_out(blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
@@ -235,7 +235,7 @@ class Schedule:
         return found
 
     def _behind(self) -> list[BlobRef]:
-        """The blobs whose present version is not the one that was read to its end."""
+        """The blobs whose current version was not read to its end."""
         behind = []
         for blob in self.logs:
             try:

@@ -1,7 +1,7 @@
-"""The promises, checked at every step of a simulation and at its end.
+"""Checks the promises at every step of a simulation and at its end.
 
-The judge sees what really happens at the storage services, at the true time; it knows what was
-committed to the blobs, and which worker met which trouble.
+The judge sees what happens at the storage services, at the exact time. It knows what was committed
+to the blobs, and which worker had which fault.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from simulation.log import ItemKey, SimulatedLog
 
 @dataclass(eq=False)
 class Attempt:
-    """One call of `ingest`, and what befell it. Its number is the owner name that it claims by."""
+    """One call of `ingest` and its faults. Its number is part of its owner name."""
 
     number: int
     blob: BlobRef
     met_trouble: bool = False
-    """A storage call of its own failed, or it crashed: it may have left its work half done."""
+    """One of its storage calls failed, or it crashed: its work may be half done."""
     met_trouble_at_checkpoint: bool = False
     was_taken_over: bool = False
-    """Its claim ran out, and another took the blob."""
+    """Its claim ran out, and another attempt claimed the blob."""
     is_gone: bool = False
-    """It crashed, or the simulation is over: whatever it still does has no effect."""
+    """It crashed, or the simulation is over: what it still does has no effect."""
     calls: int = 0
 
     @property
     def owner(self) -> str:
-        """The name it claims by."""
+        """The owner name in its claim."""
         return f"worker-{self.number}"
 
 
 class Violated(Exception):
-    """A promise was broken: `promise` says which, `detail` by what."""
+    """A promise was broken: `promise` says which one, `detail` how."""
 
     def __init__(self, promise: str, detail: str) -> None:
         self.promise, self.detail = promise, detail
@@ -51,16 +51,16 @@ class Violated(Exception):
 
 @dataclass
 class _Sent:
-    """The sendings of one message id."""
+    """The sends of one message id."""
 
     text: str
     by: list[Attempt] = field(default_factory=list)
     unexplained: list[Attempt] = field(default_factory=list)
-    """Without what the SDK sent again."""
+    """Without the SDK's retries."""
 
 
 class Judge:
-    """Remembers what happened; every method raises `Violated` where a promise is broken."""
+    """Records what happened; every method raises `Violated` if a promise is broken."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Judge:
         self._delivered: dict[tuple[BlobRef, ItemKey], set[str | bytes]] = defaultdict(set)
         self._table: dict[str, str | bytes] = {}
         self.excuses: Counter[str] = Counter()
-        """Why the last sweep may have something to do."""
+        """Reasons why the last sweep may find something."""
 
     def started(self, attempt: Attempt) -> None:
         """An attempt begins."""
@@ -86,7 +86,7 @@ class Judge:
     # At the checkpoints.
 
     def stored(self, by: Attempt, old: Checkpoint | None, new: Checkpoint, now: datetime) -> None:
-        """`by` has replaced `old` by `new`, at the true time `now`."""
+        """`by` has replaced `old` by `new`, at the exact time `now`."""
         log = self._of_entity[new.blob]
         old = old or Checkpoint(new.blob)
         if new.progress.generation == old.progress.generation:
@@ -171,7 +171,7 @@ class Judge:
             )
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """A dead letter was kept."""
+        """A dead letter was stored."""
         self._take(self._of_digest[letter.position.blob_digest], letter.id, letter.raw)
 
     def _take(self, log: SimulatedLog, item_id: str, held: str | bytes) -> None:
@@ -197,7 +197,7 @@ class Judge:
             return
         _require(
             failed and attempt.met_trouble_at_checkpoint,
-            "whoever leaves gives the claim back",
+            "a worker that ends has released its claim",
             attempt.owner,
             "left",
             stored,
@@ -205,7 +205,7 @@ class Judge:
         self._counts["claims left behind by a failed call"] += 1
 
     def quiet(self, behind: Iterable[BlobRef]) -> None:
-        """All events are dealt with. `behind`: the blobs that a sweep would take."""
+        """All events are done. `behind`: the blobs that a sweep would forward."""
         for log in self._logs.values():
             stored = self._checkpoints.get(checkpoint_key(log.blob)).checkpoint
             if stored is not None and stored.owner:
@@ -217,12 +217,12 @@ class Judge:
             self._complete()
 
     def swept(self, behind: list[BlobRef], found: list[BlobRef]) -> None:
-        """The last sweep has looked; `behind` is what it had to find at least."""
+        """The last sweep has listed the blobs; it had to find at least `behind`."""
         missed = [str(blob) for blob in behind if blob not in found]
         _require(not missed, "the sweep finds all that is behind", f"missed: {missed}")
 
     def end(self) -> None:
-        """The last sweep is over too."""
+        """The last sweep is over."""
         self._complete()
 
     def _complete(self) -> None:

@@ -1,7 +1,7 @@
-"""Network Watcher in a simulation: small flow logs that grow, and the truth of what they hold.
+"""Network Watcher in a simulation: small flow logs that grow, and a record of their contents.
 
-Every tuple has a number of its own, which it carries as its source address. So a record tells
-which tuple it was made of, whatever became of the blob since.
+Every tuple has a unique number, which is its source address. So a record shows which tuple it was
+made of, even if the blob has changed since.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ _ENTRY = (
     b'{"time":"2026-01-01T00:00:00Z","category":"NetworkSecurityGroupFlowEvent","properties":'
     b'{"Version":1,"flows":[{"rule":"r","flows":[{"mac":"m","flowTuples":[%b]}]}]},"n":%d}'
 )
-_MOST_TUPLES = 4
+_MAX_TUPLES = 4
 
 ItemKey = tuple[int, int | None]
-"""Where something stands: the entry's byte offset, and the tuple's index or None for the whole."""
+"""A position: the entry's byte offset, and the tuple's index, or None for the whole entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenEntry:
-    """An entry as it stands in a blob."""
+    """An entry in a blob."""
 
     raw: bytes
     addresses: dict[int, str] = field(default_factory=dict)
     """The source address of each readable tuple, by its index."""
     unreadable: dict[int | None, bytes] = field(default_factory=dict)
-    """What belongs to the dead letters, by the tuple's index; None is the entry as a whole."""
+    """What must become a dead letter, by the tuple's index; None is the whole entry."""
 
 
 class SimulatedLog:
-    """One log blob: commits versions of it, and remembers what they held and hold."""
+    """One log blob: commits versions of it, and records their contents."""
 
     def __init__(self, blob: BlobRef, blobs: MemoryBlobs, rng: Random, first_number: int) -> None:
         self.blob = blob
         self.rewrites = 0
-        """How many versions so far did not continue the one before."""
+        """How many versions did not continue the previous one."""
         self.ever: dict[ItemKey, set[str | bytes]] = defaultdict(set)
-        """What was ever committed at a position: addresses of tuples, or unreadable bytes."""
+        """All that was ever committed at a position: addresses of tuples, or unreadable bytes."""
         self._blobs, self._rng, self._number = blobs, rng, first_number
         self._entries: list[WrittenEntry] = []
         self._torn: WrittenEntry | None = None
         self._exists = False
 
     def now(self) -> dict[ItemKey, str | bytes]:
-        """What is committed at present, by its position."""
+        """What is committed now, by its position."""
         held: dict[ItemKey, str | bytes] = {}
         offset = len(_HEAD)
         for entry in self._entries:
@@ -64,7 +64,7 @@ class SimulatedLog:
 
     @property
     def is_torn(self) -> bool:
-        """Whether the last entry's second half is still to be committed."""
+        """Whether the second half of the last entry is not committed yet."""
         return self._torn is not None
 
     def append(self, *, torn: bool = False) -> str:
@@ -79,7 +79,7 @@ class SimulatedLog:
         return self._commit(f"{len(new)} entries more")
 
     def rewrite(self) -> str:
-        """Commit a version that does not continue the present one, or delete the blob."""
+        """Commit a version that does not continue the current one, or delete the blob."""
         self._torn = None
         self.rewrites += 1
         choice = self._rng.random()
@@ -119,7 +119,7 @@ class SimulatedLog:
         addresses: dict[int, str] = {}
         unreadable: dict[int | None, bytes] = {}
         tuples: list[bytes] = []
-        for index in range(self._rng.randint(0, _MOST_TUPLES)):
+        for index in range(self._rng.randint(0, _MAX_TUPLES)):
             self._number += 1
             address = f"10.{self._number >> 16}.{self._number >> 8 & 255}.{self._number & 255}"
             if self._rng.random() < 0.06:
@@ -129,7 +129,7 @@ class SimulatedLog:
                 addresses[index] = address
                 tuples.append(b"1767225600,%b,10.0.0.1,1,2,T,I,A" % address.encode())
         # The number makes the last bytes of every entry its own, as times and addresses do in
-        # real logs: a rewriting that ends in the same 64 bytes at the same place goes unnoticed.
+        # real logs: a rewrite that ends in the same 64 bytes at the same place is not noticed.
         raw = _ENTRY % (_quoted(tuples), self._number)
         return WrittenEntry(raw, addresses, unreadable)
 

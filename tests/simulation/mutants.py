@@ -1,7 +1,7 @@
-"""Seeded faults: each breaks one rule of the code, and the simulation must notice every one.
+"""Mutants: each breaks one rule of the code, and the simulation must detect every one.
 
-A mutant replaces a function of the real code for as long as its context lasts. Nothing else in
-the project replaces code; here it is the point.
+A mutant replaces a function of the real code while its context lasts. Nothing else in the project
+patches code; here it is the purpose.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from flowlog_core.sweep import cursor, sweep
 from simulation.judge import true_time
 
 Replacement = tuple[object, str, object]
-"""Of which module or class, which name, what stands there instead."""
+"""The module or class, the name in it, and the replacement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A fault, and how to build it in."""
+    """A fault, and how to insert it."""
 
     name: str
     what: str
@@ -46,7 +46,7 @@ class Mutant:
 
     @contextmanager
     def built_in(self) -> Iterator[None]:
-        """The code has this fault meanwhile."""
+        """The code has this fault while the context lasts."""
         with ExitStack() as stack:
             for target, name, instead in self.replacements():
                 stack.enter_context(patch.object(target, name, instead))
@@ -372,30 +372,33 @@ def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, 
 
 
 MUTANTS = _table(
-    (_unconditional_commit, "a write that meets a newer checkpoint overwrites it"),
+    (_unconditional_commit, "a write that finds a newer checkpoint overwrites it"),
     (_commit_before_send, "the offset moves on before the messages are sent"),
-    (_ring_unheard, "the claim is let go without another look, whoever has rung"),
-    (_no_ring, "a worker that comes second leaves without a word"),
+    (_ring_unheard, "the claim is released without reading the blob again, although somebody rang"),
+    (_no_ring, "a worker that finds the blob claimed returns without ringing"),
     (_fails_open, "a claim that could not be written counts as won"),
-    (_keep_does_nothing, "a worker goes on sending however old its claim is"),
-    (_late_renewal_believed, "a renewal counts as new however late its answer comes"),
-    (_lost_claim_ignored, "a worker that finds another owner goes on and takes it back"),
+    (_keep_does_nothing, "a worker continues to send after its claim ran out"),
+    (_late_renewal_believed, "a renewal counts from its answer, however late that is"),
+    (_lost_claim_ignored, "a worker that finds another owner continues and takes the claim back"),
     (_abandon_goes_back, "a worker that fails puts the offset back to the beginning"),
-    (_claim_kept_on_failure, "a worker that fails keeps its claim, and the retry is turned away"),
+    (
+        _claim_kept_on_failure,
+        "a failed worker keeps its claim, so its retry cannot claim the blob",
+    ),
     (_own_clock, "the age of a claim is judged by the machine's clock"),
     (_seam_unchecked, "the bytes before the offset are not compared"),
     (_generation_kept, "a rewritten blob is read again under the same ids"),
-    (_incomplete_entry_passed, "the offset moves over an entry that has not ended"),
+    (_incomplete_entry_passed, "the offset moves over an incomplete entry"),
     (_tail_swallowed, "the offset moves over the closing brackets"),
-    (_version_unpinned, "chunks of one reading come from any version of the blob"),
-    (_ids_of_their_time, "a message gets another id each time it is made"),
-    (_send_errors_swallowed, "what the sink refused counts as sent"),
-    (_growth_taken_for_the_end, "after a look that found more to do, the worker leaves"),
+    (_version_unpinned, "chunks of one read come from different versions of the blob"),
+    (_ids_of_their_time, "a message gets a new id each time it is packed"),
+    (_send_errors_swallowed, "what the sink rejected counts as sent"),
+    (_growth_taken_for_the_end, "a worker that finds more to read releases the claim"),
     (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
-    (_markers_ignored, "a listing ends with the first page, though that carries a marker"),
+    (_markers_ignored, "a listing ends with its first page, although that has a marker"),
     (_back_off_for_hours, "a blob waits for hours after errors that pass"),
-    (_one_cursor_for_all, "what a sweep remembers of one container, it takes for another's"),
-    (_time_up_before_any_progress, "a sweep ends in time, though it got no further"),
+    (_one_cursor_for_all, "a sweep uses the cursor of one container for another"),
+    (_time_up_before_any_progress, "a sweep whose time is up ends before it made progress"),
     (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
-    (_window_from_now, "a sweep's window is counted from now, however long none ran"),
+    (_window_from_now, "a sweep's window is counted from now, even if no sweep ran for long"),
 )

@@ -1,4 +1,4 @@
-"""Thousands of schedules of the real `ingest`, each decided by its seed alone.
+"""Thousands of schedules of the real `ingest`, each determined by its seed alone.
 
     Network Watcher  commit ....... commit . commit ......... rewrite
     Event Grid         `--event ... `--event, and again        (lost)
@@ -6,10 +6,10 @@
                              |           X crash
     storage            get claim read send commit ...          every call may fail, or be late
 
-What runs is `ingest` itself, with its claims, checkpoints, framing and messages; only the storage
-services, the clock and the host are made up. A worker is a greenlet, and every storage call a
-place where the others get on. A crashed worker is never resumed, so it does not even clean up.
-The judge checks the promises at every step; see `simulated_judge`.
+This runs the real `ingest`, with its claims, checkpoints, framing and messages. Only the storage
+services, the clock and the host are simulated. A worker is a greenlet, which pauses at every
+storage call while others run. A crashed worker is never resumed, so it does not clean up. The judge
+checks the promises at every step; see `judge`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from simulation.sweeps import SweepSchedule
 
 WORKERS = 4
 SWEEPS_EACH = 50
-"""Every so many schedules are followed by one of sweeps, which takes longer."""
+"""After this many schedules comes one of sweeps, which takes longer."""
 
 
 @dataclass
 class Result:
-    """One schedule: what happened in it, and which promise was broken if any."""
+    """One schedule: what happened in it, and which promise was broken, if any."""
 
     seed: int
     counts: Counter[str]
@@ -41,12 +41,12 @@ class Result:
 
 @dataclass
 class Report:
-    """What came of many schedules; reports are added up."""
+    """The results of many schedules; reports can be added."""
 
     counts: Counter[str] = field(default_factory=Counter)
     violations: int = 0
     first_violation: tuple[int, str] | None = None
-    """Its seed, and what was broken by what."""
+    """Its seed, and which promise was broken and how."""
 
     def add(self, result: Result) -> None:
         """Count one schedule."""
@@ -61,7 +61,7 @@ class Report:
 
 
 def simulate(seed: int, workers: int = WORKERS, *, traced: bool = False) -> Result:
-    """Run the schedule that `seed` stands for; the same seed gives the same schedule."""
+    """Run the schedule of `seed`; the same seed gives the same schedule."""
     schedule = Schedule(seed, workers, traced=traced)
     violated: Violated | None = None
     sweeps = SweepSchedule(seed, schedule.world.note)
@@ -78,7 +78,7 @@ def simulate(seed: int, workers: int = WORKERS, *, traced: bool = False) -> Resu
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    """The modules warn of all that a simulation does to them."""
+    """Silence the log, in which the modules report every simulated fault."""
     log = logging.getLogger("flowlog_core")
     before = log.level
     log.setLevel(logging.CRITICAL + 1)

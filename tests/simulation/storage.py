@@ -66,14 +66,14 @@ class SimulatedBlobs:
     def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""
         return self._line.call(
-            f"read {max_bytes} from {start} of {etag or 'the present version'}",
+            f"read {max_bytes} from {start} of {etag or 'the current version'}",
             lambda: self._line.world.blobs.read(blob, start, max_bytes, etag),
             writes=False,
         )
 
 
 class SimulatedSink:
-    """A `Sink` of queue messages, several of them under way at a time, arriving in any order."""
+    """A `Sink` of queue messages, several in flight at a time, arriving in any order."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -83,7 +83,7 @@ class SimulatedSink:
         return Packed(*messages_of(entry, "json", _MESSAGE_BYTES))
 
     def send(self, messages: Iterable[Any]) -> int:
-        """See `Sink.send`. Messages wait, as in threads, and whatever was drawn is sent."""
+        """See `Sink.send`. Messages wait as in threads; every message that was taken is sent."""
         world = self._line.world
         under_way: list[Any] = []
         count = 0
@@ -102,7 +102,7 @@ class SimulatedSink:
         return count
 
     def _send_rest(self, under_way: list[Any]) -> None:
-        """All of them, though some may fail: the others were under way already."""
+        """Send all of them even if some fail, because the others were already in flight."""
         try:
             while under_way:
                 self._send_one(under_way)
@@ -129,7 +129,7 @@ class SimulatedDeadLetters:
     def put(self, letters: Iterable[DeadLetter]) -> None:
         """See `DeadLetterStore.put`."""
         for letter in letters:
-            self._line.call(f"set aside {_position(letter.id)}", partial(self._put, letter))
+            self._line.call(f"store dead letter {_position(letter.id)}", partial(self._put, letter))
 
     def _put(self, letter: DeadLetter) -> None:
         self._line.world.letters.put([letter])

@@ -2,7 +2,7 @@
 
     blobs        put . put ... put . put            in two containers, hours later too
     outage           <=================>            of any length; the host tries five times each
-    deployment A  sweep  sweep         (stands still)       sweep  sweep
+    deployment A  sweep  sweep         (stopped)            sweep  sweep
     deployment B     sweep   sweep   sweep   sweep   sweep     sweep      on the same state table
 
 What runs is the real sweep, with the real claims; `ingest` is cut down to its claim, so that a
@@ -59,7 +59,7 @@ class _SlowBlobs(MemoryBlobs):
 
 
 class SweepSchedule:
-    """Two deployments, each with a container of its own, through an outage and its end."""
+    """Two deployments, each with its own container, during and after an outage."""
 
     def __init__(self, seed: int, note: Callable[[str, str], None]) -> None:
         self.rng = rng = Random(seed)
@@ -84,14 +84,14 @@ class SweepSchedule:
         self.outage: StorageError | Contention | None = None
 
     def run(self) -> None:
-        """All of it. Raises `Violated`."""
+        """Run the whole schedule. Raises `Violated`."""
         rng = self.rng
         for _ in range(rng.randint(1, 2)):
             self._minutes_pass(rng.choice((5, 20)), commits=2, sweeping=_CONTAINERS)
             self.outage = rng.choice((Unavailable, NotAllowed, NotFound, Contention))("outage")
             self.counts["faults: outage"] += 1
             self.note("sink", f"an outage begins: {self.outage!r}")
-            # Perhaps without a sweep at all, as the app stands still.
+            # Perhaps without any sweep, because the app is stopped.
             self._minutes_pass(
                 rng.choice((5, 60, 240)),
                 commits=3,
@@ -112,7 +112,7 @@ class SweepSchedule:
             self.clock.sleep(_SWEEP_EVERY_S if sweeping else 4 * _SWEEP_EVERY_S)
 
     def _recover(self) -> None:
-        """Nothing fails any more. Everything is forwarded, soon if there is time enough."""
+        """The outage is over. Everything must be forwarded, soon if there is enough time."""
         self.clock.sleep(self.rng.random() * _SWEEP_EVERY_S + 120)
         ended_s = self.clock.now_s
         whole: Counter[Container] = Counter()

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Event:
-    """That a blob was committed, as the host hands it out."""
+    """An event for a blob, as the host delivers it."""
 
     blob: BlobRef
     tries: int = 0
 
 
 class _SkewedClock:
-    """A worker's own clock: it runs as fast as the service's and started some other day."""
+    """A worker's own clock: as fast as the service's, with a different origin."""
 
     def __init__(self, clock: ManualClock, ahead_s: float) -> None:
         self._clock, self._ahead_s = clock, ahead_s
@@ -64,12 +64,12 @@ class Worker:
         self._greenlet = greenlet(self._run, parent=schedule.greenlet)
 
     def resume(self) -> None:
-        """Go on, until the next place to stand still, or the end."""
+        """Run until the next pause, or to the end."""
         if not self.attempt.is_gone:
             self._greenlet.switch()
 
     def discard(self) -> None:
-        """Unwind what stands still for ever; nothing that its code does now has an effect."""
+        """End a paused worker for good; nothing that its code does now has an effect."""
         self.attempt.is_gone = True
         if self._greenlet:
             self._greenlet.throw(GreenletExit)
@@ -101,6 +101,6 @@ class Worker:
             outcome = ingest(self.attempt.blob, self._pipeline)
         except GreenletExit:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the schedule tells
+        except Exception as error:  # noqa: BLE001 - the schedule reports any exception
             failed = error
         self._schedule.left(self, outcome, failed)
