@@ -213,7 +213,12 @@ def _creation_time_unchecked() -> list[Replacement]:
 
 def _short_answer_taken_for_a_rewriting() -> list[Replacement]:
     def first_part(
-        reader: LogReader, blob: BlobRef, since: Progress, start: int, seam_bytes: int, chunk_bytes: int
+        reader: LogReader,
+        blob: BlobRef,
+        since: Progress,
+        start: int,
+        seam_bytes: int,
+        chunk_bytes: int,
     ) -> Slice:
         try:
             part = reader.read(blob, start, chunk_bytes, None)
