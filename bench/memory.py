@@ -62,7 +62,12 @@ class StreamedBlob:
         data = bytes(self._ahead[:max_bytes])
         del self._ahead[:max_bytes]
         self.read_bytes += len(data)
-        return Slice(data, "only version", self.read_bytes + bool(self._ahead))
+        return Slice(data, "only version", self.blob_bytes(blob))
+
+    def blob_bytes(self, blob: BlobRef) -> int:
+        """See `LogReader.blob_bytes`. So far as it is known."""
+        del blob
+        return self.read_bytes + bool(self._ahead)
 
 
 class DiscardingSink(MemorySink):

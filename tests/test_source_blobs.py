@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
-from azure.storage.blob import BlobServiceClient, BlobType, StandardBlobTier
+from azure.core.pipeline.transport import RequestsTransport
+from azure.storage.blob import (
+    BlobClient,
+    BlobServiceClient,
+    BlobType,
+    ContentSettings,
+    StandardBlobTier,
+)
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange, UnknownAccount
+from flowlog_core.errors import (
+    Archived,
+    Conflict,
+    NotFound,
+    OutOfRange,
+    Unavailable,
+    UnknownAccount,
+)
 from flowlog_core.source.blobs import AzureBlobs
 from flowlog_core.source.listing import BlobLister, Page
 from flowlog_core.source.reading import LogReader, Slice
+from flowlog_core.storage.whole_response import WholeResponse
 from flowlog_core.testing.memory import MemoryBlobs, some_blob
 
 
@@ -66,6 +82,9 @@ class InAzurite:
             if content:
                 client.append_block(content)
 
+    def client_of(self, blob: BlobRef) -> BlobClient:
+        return self._client.get_blob_client(blob.name)
+
     def archive(self, blob: BlobRef) -> None:
         client = self._client.get_blob_client(blob.name)
         client.set_standard_blob_tier(StandardBlobTier.ARCHIVE)
@@ -104,15 +123,75 @@ def test_there_is_nothing_behind_the_end(storage: Storage) -> None:
     storage.put(blob, b"")
     with pytest.raises(OutOfRange):
         storage.source.read(blob, 0, 5, None)
+    assert storage.source.blob_bytes(blob) == 0
     storage.put(blob, b"01234")
     with pytest.raises(OutOfRange):
         storage.source.read(blob, 6, 5, None)
+    assert storage.source.blob_bytes(blob) == 5
 
 
 def test_what_is_not_there_is_not_found(storage: Storage) -> None:
     storage.put(some_blob(container=storage.container), b"x")
     with pytest.raises(NotFound):
         storage.source.read(some_blob(hour=5, container=storage.container), 0, 5, None)
+    with pytest.raises(NotFound):
+        storage.source.blob_bytes(some_blob(hour=5, container=storage.container))
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"0123456789" * 100), b"0123456789" * 100])
+def test_a_blob_is_read_as_it_is_whatever_encoding_it_claims(
+    connection_string: str, unique: Callable[[str], str], content: bytes
+) -> None:
+    """A checkpoint's offset counts the blob's own bytes. The second blob's header is wrong."""
+    storage = InAzurite(connection_string, unique("logs"), BlobType.BLOCKBLOB)
+    blob = some_blob(container=storage.container)
+    client = storage.client_of(blob)
+    client.upload_blob(content, content_settings=ContentSettings(content_encoding="gzip"))
+    whole = storage.source.read(blob, 0, 10_000, None)
+    part = storage.source.read(blob, 3, 10, whole.etag)
+    assert (whole.data, whole.blob_bytes) == (content, len(content))
+    assert (part.data, part.blob_bytes) == (content[3:13], len(content))
+
+
+@pytest.mark.parametrize(
+    ("range_of_answer", "body"),
+    [
+        ("bytes 5-14/100", b"01234"),  # shorter than it says
+        ("bytes 5-14/100", b"0123456789more"),  # longer
+        ("bytes 0-9/100", b"0123456789"),  # another part
+        ("bytes 5-24/100", b"0123456789" * 2),  # more than was asked for
+        ("bytes 5-14/*", b"0123456789"),
+        ("lines 5-14/100", b"0123456789"),
+        (None, b"0123456789"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_asked_for_is_none(
+    range_of_answer: str | None, body: bytes
+) -> None:
+    with pytest.raises(Unavailable):
+        read_answered(range_of_answer, body)
+
+
+def test_an_answer_is_taken_for_what_it_says() -> None:
+    found = read_answered("bytes 5-14/100", b"0123456789")
+    assert (found.data, found.blob_bytes) == (b"0123456789", 100)
+
+
+def read_answered(range_of_answer: str | None, body: bytes) -> Slice:
+    """What is read of bytes 5 to 14 where the service gives this answer."""
+    headers = {"Content-Length": str(len(body)), "ETag": '"1"'}
+    if range_of_answer is not None:
+        headers["Content-Range"] = range_of_answer
+
+    class Answering(RequestsTransport):  # type: ignore[misc]  # loaded lazily: Any
+        def send(self, request: Any, **_: Any) -> Any:
+            return WholeResponse(request, 206, "Partial Content", headers, body)
+
+    blob = some_blob()
+    client = BlobServiceClient(
+        f"https://{blob.account}.blob.core.windows.net", transport=Answering(), retry_total=0
+    )
+    return AzureBlobs({blob.account: client}).read(blob, 5, 10, None)
 
 
 def pages_of(storage: Storage, prefix: str, *, by_folder: bool) -> list[Page]:

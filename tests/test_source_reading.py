@@ -17,7 +17,9 @@ from flowlog_core.errors import (
     BlobRewritten,
     Conflict,
     NotAllowed,
+    OutOfRange,
     StorageError,
+    Unavailable,
 )
 from flowlog_core.source.reading import Chunk, LogReader, Slice, read_appended
 from flowlog_core.testing.memory import ManualClock, MemoryBlobs, service_time, some_blob
@@ -101,6 +103,61 @@ def test_other_bytes_before_the_offset_are_a_rewriting(now: bytes) -> None:
         list(read_appended(holding(now), BLOB, since(before, 100)))
 
 
+class Answering(MemoryBlobs):
+    """Gives false answers first."""
+
+    def __init__(self, *false_answers: bytes | type[StorageError]) -> None:
+        super().__init__()
+        self.false_answers = list(false_answers)
+
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        true = super().read(blob, start, max_bytes, etag)
+        if not self.false_answers:
+            return true
+        false = self.false_answers.pop(0)
+        if isinstance(false, bytes):
+            return true._replace(data=false)
+        raise false("false")
+
+
+@pytest.mark.parametrize("answer", [b"", b"x" * 50, OutOfRange])
+@pytest.mark.parametrize("offset", [0, 300])
+def test_a_short_answer_and_a_false_416_are_no_rewriting_and_no_end(
+    answer: bytes | type[StorageError], offset: int
+) -> None:
+    blobs = Answering(answer, answer)
+    blobs.put(BLOB, b"x" * 500)
+    reading = read_appended(blobs, BLOB, since(b"x" * 500, offset), 400)
+    if offset == 0 and answer == b"x" * 50:  # that is a part of it, and the rest follows
+        assert [chunk.data for chunk in reading] == [b"x" * 50, b"x" * 50, b"x" * 400]
+        return
+    with pytest.raises(Unavailable):
+        list(reading)
+
+
+def test_one_false_416_is_asked_about_again() -> None:
+    blobs = Answering(OutOfRange)
+    blobs.put(BLOB, b"x" * 500)
+    [chunk] = read_appended(blobs, BLOB, since(b"x" * 500, 300))
+    assert chunk.data == b"x" * 200
+
+
+@pytest.mark.parametrize("answer", [b"", OutOfRange])
+def test_a_false_end_between_chunks_is_none(answer: bytes | type[StorageError]) -> None:
+    blobs = Answering()
+    blobs.put(BLOB, b"x" * 500)
+    reading = read_appended(blobs, BLOB, since(b"x" * 500, 0), 300)
+    assert next(reading).left_bytes == 200
+    blobs.false_answers = [answer]
+    with pytest.raises(Unavailable):
+        next(reading)
+
+
+def test_a_blob_that_was_emptied_is_rewritten() -> None:
+    with pytest.raises(BlobRewritten, match="0 bytes"):
+        list(read_appended(holding(b""), BLOB, since(b"x" * 300, 300)))
+
+
 def test_a_blob_that_is_committed_anew_between_chunks_is_begun_again() -> None:
     blobs = holding(b"x" * 200)
     chunks = read_appended(blobs, BLOB, Progress(), 100)
@@ -125,6 +182,9 @@ def test_other_errors_pass_through(kind: type[StorageError]) -> None:
     class Refusing(LogReader):
         def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             raise kind(f"{blob} {start} {max_bytes} {etag}")
+
+        def blob_bytes(self, blob: BlobRef) -> int:
+            raise NotImplementedError(str(blob))
 
     with pytest.raises(kind):
         list(read_appended(Refusing(), BLOB, Progress()))

@@ -19,9 +19,12 @@ from flowlog_core.errors import (
     Conflict,
     NotFound,
     OutOfRange,
+    Unavailable,
 )
 
 CHUNK_BYTES = 4 * 1024 * 1024
+_MAX_DENIALS = 2
+"""How often the service may deny that a blob has bytes which it has by its length."""
 
 
 class Slice(NamedTuple):
@@ -48,6 +51,10 @@ class LogReader(Protocol):
         `etag`, `NotFound` if the blob does not exist, `UnknownAccount` if its account is not one of
         the sources, or another `StorageError`.
         """
+        ...
+
+    def blob_bytes(self, blob: BlobRef) -> int:
+        """The length of the blob as it is now. Raises like `read`, but never `OutOfRange`."""
         ...
 
 
@@ -80,43 +87,74 @@ def read_appended(
     Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
     before the offset are not those of the checkpoint's seam, or the blob was created at another
     time, `BlobGrew` between chunks, and never before the first, when another version was
-    committed, `BlobDeleted`.
+    committed, `BlobDeleted`. An answer that is shorter than it must be, or that denies bytes that
+    the blob has, raises `Unavailable`: it is neither a rewritten blob nor the end of one.
     """
     # As many as the next commit's seam covers, even if this checkpoint's covers fewer.
     before_bytes = min(max(SEAM_BYTES, since.seam_bytes), since.offset)
     start = since.offset - before_bytes
-    etag: str | None = None
-    first = True
+    part = _first_part(reader, blob, since, start, before_bytes, chunk_bytes)
+    before, data = part.data[:before_bytes], part.data[before_bytes:]
     while True:
+        start += len(before) + len(data)
+        left_bytes = max(0, part.blob_bytes - start)
+        yield Chunk(data, before, part.etag, left_bytes, part.created, part.last_modified)
+        if not left_bytes:
+            return
         try:
-            read = reader.read(blob, start, chunk_bytes, etag)
-        except OutOfRange:
-            if since.offset:
-                raise BlobRewritten(f"{blob} is shorter than its offset {since.offset}") from None
-            read = Slice(b"", "", 0)
+            part = reader.read(blob, start, chunk_bytes, part.etag)
         except Conflict as error:
-            if etag is None:
-                raise  # not a newer version, as none was named: whatever it is, it may stay so
             raise BlobGrew(f"{blob} was committed anew while it was read") from error
         except NotFound as error:
             raise BlobDeleted(f"{blob} is gone") from error
-        data, etag = read.data, read.etag
-        start += len(data)
-        before = b""
-        if first:
-            before, data = data[:before_bytes], data[before_bytes:]
-            if len(before) != before_bytes or seam_of(before, since.seam_bytes) != since.seam:
-                raise BlobRewritten(f"{blob} holds other bytes before its offset {since.offset}")
-            if since.offset and _differ(since.blob_created, read.created):
-                raise BlobRewritten(
-                    f"{blob} was created at {read.created}, and its offset {since.offset} is of a "
-                    f"blob that was created at {since.blob_created}"
-                )
-        first = False
-        left_bytes = max(0, read.blob_bytes - start)
-        yield Chunk(data, before, etag, left_bytes, read.created, read.last_modified)
-        if not left_bytes:
-            return
+        except OutOfRange as error:
+            raise Unavailable(f"{blob}: {left_bytes} bytes from {start} on are denied") from error
+        before, data = b"", part.data
+        if not data:
+            raise Unavailable(f"{blob}: the answer to reading from byte {start} was empty")
+
+
+def _first_part(
+    reader: LogReader,
+    blob: BlobRef,
+    since: Progress,
+    start: int,
+    before_bytes: int,
+    chunk_bytes: int,
+) -> Slice:
+    """The blob as it is now, from `start` on, if it is the one that the checkpoint is of."""
+    try:
+        part = _present_part(reader, blob, start, chunk_bytes)
+    except NotFound as error:
+        raise BlobDeleted(f"{blob} is gone") from error
+    before = part.data[:before_bytes]
+    if part.blob_bytes < since.offset:
+        raise BlobRewritten(
+            f"{blob} has {part.blob_bytes} bytes, fewer than its offset {since.offset}"
+        )
+    if len(part.data) < min(before_bytes + 1, part.blob_bytes - start):
+        raise Unavailable(f"{blob}: only {len(part.data)} bytes came from byte {start} on")
+    if seam_of(before, since.seam_bytes) != since.seam:
+        raise BlobRewritten(f"{blob} holds other bytes before its offset {since.offset}")
+    if since.offset and _differ(since.blob_created, part.created):
+        raise BlobRewritten(
+            f"{blob} was created at {part.created}, and its offset {since.offset} is of a blob "
+            f"that was created at {since.blob_created}"
+        )
+    return part
+
+
+def _present_part(reader: LogReader, blob: BlobRef, start: int, chunk_bytes: int) -> Slice:
+    """What is there from `start` on: nothing only if the blob's length confirms that."""
+    for _ in range(_MAX_DENIALS):
+        try:
+            return reader.read(blob, start, chunk_bytes, None)
+        except OutOfRange:
+            blob_bytes = reader.blob_bytes(blob)
+            if blob_bytes <= start:
+                return Slice(b"", "", blob_bytes)
+        # It grew between the two calls, or the answer was wrong.
+    raise Unavailable(f"{blob} has {blob_bytes} bytes, and those from {start} on were denied")
 
 
 def _differ(one: datetime | None, other: datetime | None) -> bool:

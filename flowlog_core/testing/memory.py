@@ -226,6 +226,14 @@ class MemoryBlobs:
             self.read_bytes += len(data)
             return Slice(data, version, len(content), self._created[blob], self._committed[blob])
 
+    def blob_bytes(self, blob: BlobRef) -> int:
+        """See `LogReader.blob_bytes`."""
+        with self._lock:
+            self.calls["blob_bytes"] += 1
+            if blob not in self._stored:
+                raise NotFound(str(blob))
+            return len(self._stored[blob][0])
+
     def page(
         self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
     ) -> Page:

@@ -20,7 +20,15 @@ from flowlog_core.checkpoints import checkpoint, claim
 from flowlog_core.checkpoints.checkpoint import Checkpoint, CheckpointKey, CheckpointStore, Progress
 from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.clock import Clock, Stopwatch
-from flowlog_core.errors import ClaimLost, Conflict, StorageError
+from flowlog_core.errors import (
+    BlobDeleted,
+    BlobRewritten,
+    ClaimLost,
+    Conflict,
+    NotFound,
+    OutOfRange,
+    StorageError,
+)
 from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing.framing import Framer
@@ -199,6 +207,34 @@ def _seam_unchecked() -> list[Replacement]:
     return [(appended, "seam_of", seam_of)]
 
 
+def _creation_time_unchecked() -> list[Replacement]:
+    return [(appended, "_differ", lambda one, other: False)]  # noqa: ARG005
+
+
+def _short_answer_taken_for_a_rewriting() -> list[Replacement]:
+    def first_part(
+        reader: LogReader,
+        blob: BlobRef,
+        since: Progress,
+        start: int,
+        seam_bytes: int,
+        chunk_bytes: int,
+    ) -> Slice:
+        try:
+            part = reader.read(blob, start, chunk_bytes, None)
+        except OutOfRange:
+            if since.offset:
+                raise BlobRewritten(f"{blob} is shorter than its offset") from None
+            return Slice(b"", "", 0)
+        except NotFound as error:
+            raise BlobDeleted(f"{blob} is gone") from error
+        if checkpoint.seam_of(part.data[:seam_bytes], since.seam_bytes) != since.seam:
+            raise BlobRewritten(f"{blob} holds other bytes before its offset")
+        return part
+
+    return [(appended, "_first_part", first_part)]
+
+
 def _generation_kept() -> list[Replacement]:
     def begin_anew(progress: Progress) -> Progress:
         return replace(progress, offset=0, seam="", etag="", pending_bytes=0)
@@ -240,7 +276,7 @@ def _version_unpinned() -> list[Replacement]:
 
     class AnyVersion:
         def __init__(self, reader: LogReader) -> None:
-            self._reader = reader
+            self._reader, self.blob_bytes = reader, reader.blob_bytes
 
         def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
             del etag
@@ -387,6 +423,8 @@ MUTANTS = _table(
     ),
     (_own_clock, "the age of a claim is judged by the machine's clock"),
     (_seam_unchecked, "the bytes before the offset are not compared"),
+    (_creation_time_unchecked, "a blob that was deleted and made anew is known by its bytes alone"),
+    (_short_answer_taken_for_a_rewriting, "a false 416 or a short answer is a rewritten blob"),
     (_generation_kept, "a rewritten blob is read again under the same ids"),
     (_incomplete_entry_passed, "the offset moves over an incomplete entry"),
     (_tail_swallowed, "the offset moves over the closing brackets"),

@@ -9,6 +9,7 @@ from typing import Any
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.dead_letters import DeadLetter
+from flowlog_core.errors import OutOfRange
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import messages_of
 from flowlog_core.source.reading import Slice
@@ -67,9 +68,29 @@ class SimulatedBlobs:
         """See `LogReader.read`."""
         return self._line.call(
             f"read {max_bytes} from {start} of {etag or 'the current version'}",
-            lambda: self._line.world.blobs.read(blob, start, max_bytes, etag),
+            lambda: self._answer(blob, start, max_bytes, etag),
             writes=False,
         )
+
+    def blob_bytes(self, blob: BlobRef) -> int:
+        """See `LogReader.blob_bytes`."""
+        return self._line.call(
+            "length", lambda: self._line.world.blobs.blob_bytes(blob), writes=False
+        )
+
+    def _answer(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        """What is true, or sometimes a body that is too short, or a denial that there is any."""
+        world = self._line.world
+        true = world.blobs.read(blob, start, max_bytes, etag)
+        if world.rng.random() >= world.weather.unavailable / 2:
+            return true
+        world.counts["faults: false answer to a read"] += 1
+        self._line.attempt.met_trouble = True
+        if world.rng.random() < 0.5:
+            world.note(self._line.attempt.owner, "    a false 416")
+            raise OutOfRange(f"{blob} has no byte {start}")
+        world.note(self._line.attempt.owner, "    a short answer")
+        return true._replace(data=true.data[: world.rng.randrange(len(true.data))])
 
 
 class SimulatedSink:
