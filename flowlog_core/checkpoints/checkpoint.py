@@ -137,7 +137,8 @@ class Checkpoint:
     """How often a claim was taken over from a process that no longer exists, since the offset last
     moved."""
     taken_over_at: datetime | None = None
-    """When that last happened, by the storage service's clock."""
+    """When a claim was last taken from an owner that had not released it, by the storage service's
+    clock. None after a success."""
 
     def owned_by_another(self, me: str, now: datetime) -> bool:
         """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""
