@@ -31,10 +31,10 @@ class Pipeline:
     clock: Clock = field(default_factory=SystemClock)
     new_owner: Callable[[], str] = lambda: uuid4().hex
     """Returns an owner id that was never used before."""
-    is_gone: Callable[[str], bool] = lambda _: False
-    """Whether the process of an owner id has certainly ended; see `checkpoints.owner`."""
     chunk_bytes: int = CHUNK_BYTES
     """How many bytes are read and committed at a time; more than `SEAM_BYTES`."""
     observer: Observer = field(default_factory=LogObserver)
     new_traffic: Callable[[], Traffic | None] = lambda: None
     """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""
+    is_gone: Callable[[str], bool] = lambda _: False
+    """Whether the process of an owner id has certainly ended; see `checkpoints.owner`."""
