@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,8 @@ from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
 from flowlog_core.outcome import Outcome, Step
-from flowlog_core.parsing import Damaged, Framer, Lines, read
+from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
+from flowlog_core.parsing.unparsed import MAX_UNPARSED_BYTES, element_by_brackets
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.source.reading import Chunk
@@ -39,9 +40,38 @@ def forward_chunk(
 
     Returns what may be committed now, and what to add to the call's outcome once it is. Raises
     `ClaimLost`, or a `StorageError` if anything was not accepted; nothing may be committed then.
+
+    Where a process has ended at this offset, each entry is committed before the next is parsed, so
+    that the offset comes to be at the entry that ends processes, if one does.
     """
     start = Position(blob, claim.progress.generation)
-    outcome = Outcome(new_bytes=len(chunk.data), traffic=pipeline.new_traffic())
+    items = read(
+        [chunk.data],
+        lambda offset: start.at(offset).entry_id,
+        framer,
+        is_end=chunk.is_last,
+        final=final,
+    )
+    total = Outcome(new_bytes=len(chunk.data))
+    if claim.deaths:
+        for item in items:
+            sent = _forward_items([item], start, claim, pipeline, stopwatch)
+            progress = _progress(claim.progress, chunk, framer, sent)
+            claim.commit(replace(progress, etag="", pending_bytes=0))
+            total += sent
+        return _progress(claim.progress, chunk, framer, Outcome()), total
+    total += _forward_items(items, start, claim, pipeline, stopwatch)
+    return _progress(claim.progress, chunk, framer, total), total
+
+
+def _forward_items(
+    items: Iterable[ParsedEntry | Damaged],
+    start: Position,
+    claim: Claim,
+    pipeline: Pipeline,
+    stopwatch: Stopwatch[Step],
+) -> Outcome:
+    outcome = Outcome(traffic=pipeline.new_traffic())
     newest: datetime | None = None
 
     def keep_claim() -> None:
@@ -52,13 +82,6 @@ def forward_chunk(
 
     def messages() -> Iterator[Any]:
         nonlocal newest
-        items = read(
-            [chunk.data],
-            lambda offset: start.at(offset).entry_id,
-            framer,
-            is_end=chunk.is_last,
-            final=final,
-        )
         for item in items:
             position = start.at(item.start)
             if isinstance(item, Damaged):
@@ -83,7 +106,48 @@ def forward_chunk(
     outcome.messages, outcome.dead_letters = sent, letters.count
     if newest is not None:
         outcome.lag_s = (claim.now() - newest).total_seconds()
-    return _progress(claim.progress, chunk, framer, outcome), outcome
+    return outcome
+
+
+def set_aside_unparsed(
+    blob: BlobRef, chunk: Chunk, following: Iterator[Chunk], claim: Claim, pipeline: Pipeline
+) -> Progress:
+    """Make a dead letter of the entry at the offset without parsing it. Returns what to commit.
+
+    `chunk` begins at the offset, and `following` yields the chunks after it.
+    """
+    data = bytearray(chunk.data)
+    start, end = element_by_brackets(data)
+    while end is None and len(data) < MAX_UNPARSED_BYTES:
+        more = next(following, None)
+        if more is None:
+            break
+        data += more.data
+        start, end = element_by_brackets(data)
+    if end is None:  # in pieces, as a Framer would cut it, but never the blob's final brackets
+        whole = data[:MAX_UNPARSED_BYTES]
+        end = len(whole.rstrip(b" \t\r\n,]}")) or len(whole)
+        start = min(start, end - 1)
+    before = claim.progress
+    letter = DeadLetter(
+        Position(blob, before.generation, before.offset + start),
+        f"the worker process ended {claim.deaths} times while it forwarded this entry, which was "
+        "therefore not parsed again",
+        bytes(data[start:end]),
+    )
+    claim.keep()
+    pipeline.dead_letters.put([letter])
+    log.error("dead letter %s of %s: %s", letter.name, blob, letter.reason)
+    return replace(
+        before,
+        offset=before.offset + end,
+        seam=seam_of(chunk.before + data[:end]),
+        seam_bytes=SEAM_BYTES,
+        blob_created=chunk.created,
+        etag="",
+        pending_bytes=0,
+        dead_letters=before.dead_letters + 1,
+    )
 
 
 def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:

@@ -16,7 +16,7 @@ from flowlog_core.errors import (
     ClaimLost,
     FlowlogError,
 )
-from flowlog_core.forward_chunk import forward_chunk
+from flowlog_core.forward_chunk import forward_chunk, set_aside_unparsed
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing import Framer
 from flowlog_core.pipeline import Pipeline
@@ -26,14 +26,20 @@ __all__ = ["Outcome", "Pipeline", "ingest"]
 
 log = logging.getLogger(__name__)
 
+MAX_DEATHS = 3
+"""After so many deaths of processes at one offset, the entry there is set aside unparsed."""
 
-def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome:
+
+def ingest(
+    blob: BlobRef, pipeline: Pipeline, *, final: bool = False, always_take_over: bool = False
+) -> Outcome:
     """Forward what was appended to `blob` since its checkpoint, until nothing is new.
 
     When it returns, everything that was committed to the blob before the call began is in the
-    sink or the dead-letter store, or another worker with a live claim is forwarding it. With
-    `final`, bytes at the end that do not form an entry become dead letters too, because nothing
-    will follow them.
+    sink or the dead-letter store, or another worker with a live claim is forwarding it, or it is
+    left to the sweep because workers keep ending at this blob. The sweep itself calls with
+    `always_take_over`. With `final`, bytes at the end that do not form an entry become dead letters
+    too, because nothing will follow them.
 
     Raises a `FlowlogError` if that failed. Then the claim is released, and the same call made
     again continues from the last commit. The pipeline's observer is called either way.
@@ -49,6 +55,8 @@ def ingest(blob: BlobRef, pipeline: Pipeline, *, final: bool = False) -> Outcome
             pipeline.new_owner(),
             pipeline.owned_for_s,
             pipeline.clock,
+            is_gone=pipeline.is_gone,
+            always_take_over=always_take_over,
         )
         if claim is None:
             outcome.how = "handed_over"
@@ -83,6 +91,10 @@ def _forward_what_is_new(
     try:
         for chunk in stopwatch.each("read", appended):
             outcome.backlog_bytes = outcome.backlog_bytes or len(chunk.data) + chunk.left_bytes
+            if claim.deaths >= MAX_DEATHS and chunk.data:
+                claim.commit(set_aside_unparsed(blob, chunk, appended, claim, pipeline))
+                outcome.dead_letters += 1
+                return False
             framer = framer or Framer(claim.progress.offset, chunk.before)
             progress, forwarded = forward_chunk(
                 blob, chunk, framer, claim, pipeline, stopwatch, final=final

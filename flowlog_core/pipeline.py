@@ -36,3 +36,5 @@ class Pipeline:
     observer: Observer = field(default_factory=LogObserver)
     new_traffic: Callable[[], Traffic | None] = lambda: None
     """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""
+    is_gone: Callable[[str], bool] = lambda _: False
+    """Whether the process of an owner id has certainly ended; see `checkpoints.owner`."""

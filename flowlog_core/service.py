@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.cursors import TableCursors
+from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
@@ -54,6 +55,7 @@ class Service:
         self.settings = settings
         self.metrics = metrics or MetricsObserver()
         self.clients = clients or Clients(settings)
+        self._owners = Owners()
         self._parallel = Parallel(settings.sends_in_flight)
         # Their own threads: they are stored while a message is being drawn.
         self._letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
@@ -77,6 +79,8 @@ class Service:
                 self._letters_at_a_time,
             ),
             owned_for_s=settings.claim_s,
+            new_owner=self._owners.new,
+            is_gone=self._owners.is_gone,
             observer=Observers(LogObserver(), self.metrics),
         )
         self._traffic: TrafficObserver | None = None
@@ -133,6 +137,7 @@ class Service:
         self._parallel.close()
         self._letters_at_a_time.close()
         self.clients.close()
+        self._owners.close()
         if self._traffic is not None:
             self._traffic.close()
         self.metrics.close()

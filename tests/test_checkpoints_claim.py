@@ -16,7 +16,7 @@ from flowlog_core.checkpoints.checkpoint import (
     Progress,
     checkpoint_key,
 )
-from flowlog_core.checkpoints.claim import Claim, take_or_ring
+from flowlog_core.checkpoints.claim import TAKEN_OVER, Claim, take_or_ring
 from flowlog_core.errors import (
     ClaimLost,
     Contention,
@@ -365,3 +365,124 @@ def test_a_claim_that_timed_out_and_was_written_is_found_and_not_left_to_nobody(
     claim = taken(store, "b")
     assert (store.stored().owner, claim.progress) == ("b", SOME)
     assert claim.finish(MORE) is True
+
+
+def taken_from(
+    store: Store, dead: set[str], owner: str, *, always_take_over: bool = False
+) -> Claim | None:
+    return take_or_ring(
+        store,
+        KEY,
+        "blob",
+        owner,
+        OWNED_FOR_S,
+        store.clock,
+        is_gone=dead.__contains__,
+        always_take_over=always_take_over,
+    )
+
+
+def test_a_claim_of_a_process_that_is_gone_is_taken_over_at_once(store: Store) -> None:
+    taken(store, "a").commit(SOME)
+    assert taken_from(store, set(), "b") is None
+    rings = store.stored().rings
+    claim = taken_from(store, {"a"}, "c")
+    assert claim is not None
+    at = store.get(KEY).server_time
+    assert store.stored() == Checkpoint(
+        "blob",
+        SOME,
+        "c",
+        at + timedelta(seconds=OWNED_FOR_S),
+        rings,
+        Failure(1, at, TAKEN_OVER),
+        deaths=1,
+        taken_over_at=at,
+    )
+
+
+def test_what_a_dead_process_still_wrote_is_seen_and_never_overwritten(store: Store) -> None:
+    """Its commit lands between the look and the takeover, which then meets another ETag."""
+    dead = taken(store, "a")
+    store.interfere["replace"] = [lambda: dead.commit(SOME)]
+    claim = taken_from(store, {"a"}, "b")
+    assert claim is not None
+    assert claim.progress == SOME
+
+
+def test_what_a_dead_process_wrote_after_the_takeover_changes_nothing(store: Store) -> None:
+    dead = taken(store, "a")
+    claim = taken_from(store, {"a"}, "b")
+    assert claim is not None
+    with pytest.raises(ClaimLost):
+        dead.commit(SOME)
+    assert claim.progress == Progress()
+
+
+def test_a_blob_that_was_released_by_the_dead_process_is_no_takeover(store: Store) -> None:
+    dead = taken(store, "a")
+    store.interfere["replace"] = [lambda: dead.finish(SOME)]
+    claim = taken_from(store, {"a"}, "b")
+    assert claim is not None
+    assert (claim.deaths, store.stored().taken_over_at, store.stored().failure) == (0, None, None)
+
+
+def test_who_is_asked_about_is_the_owner_of_the_read_whose_etag_is_sent(store: Store) -> None:
+    """A dead one, and in the meantime another has taken the blob and lives."""
+    taken(store, "dead")
+
+    def another_takes_it() -> None:
+        assert taken_from(store, {"dead"}, "alive") is not None
+
+    store.interfere["replace"] = [another_takes_it]
+    assert taken_from(store, {"dead"}, "c") is None
+    assert store.stored().owner == "alive"
+
+
+@pytest.mark.parametrize("runs_out", [False, True])
+def test_an_event_takes_a_blob_over_once_in_ten_minutes_and_the_sweep_always(
+    store: Store, runs_out: bool
+) -> None:
+    def dies() -> set[str]:
+        if not runs_out:
+            return {"a", "b", "c", "d"}
+        store.clock.sleep(OWNED_FOR_S + 1)
+        return set()
+
+    taken(store, "a")
+    assert taken_from(store, dies(), "b") is not None
+    assert taken_from(store, dies(), "c") is None
+    assert (store.stored().owner, store.stored().rings) == ("b", 1)
+    assert taken_from(store, dies(), "c", always_take_over=True) is not None
+    assert taken_from(store, dies(), "d") is None
+    store.clock.sleep(600)
+    assert taken_from(store, dies(), "d") is not None
+
+
+def test_takeovers_are_attempts(store: Store) -> None:
+    taken(store, "a")
+    for attempts, owner in ((1, "b"), (2, "c"), (3, "d")):
+        store.clock.sleep(OWNED_FOR_S + 60)
+        assert taken_from(store, set(), owner, always_take_over=True) is not None
+        assert store.stored().failure == Failure(attempts, store.get(KEY).server_time, TAKEN_OVER)
+
+
+def test_deaths_count_as_long_as_the_offset_stands_and_only_where_they_are_certain(
+    store: Store,
+) -> None:
+    taken(store, "a").commit(SOME)
+    for deaths, owner in ((1, "b"), (2, "c")):
+        claim = taken_from(store, {"a", "b", "c"}, owner, always_take_over=True)
+        assert claim is not None
+        claim.keep()
+        claim.commit(replace(SOME, pending_bytes=deaths))  # the offset stays
+        assert claim.deaths == store.stored().deaths == deaths
+    store.clock.sleep(OWNED_FOR_S + 1)
+    claim = taken_from(store, set(), "d", always_take_over=True)
+    assert claim is not None
+    assert claim.deaths == 2
+    claim.commit(MORE)
+    assert (store.stored().deaths, store.stored().taken_over_at is None) == (0, False)
+    claim.look()
+    assert claim.finish(MORE)
+    assert store.stored() == Checkpoint("blob", MORE)

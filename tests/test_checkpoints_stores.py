@@ -412,3 +412,25 @@ def test_an_answer_cut_off_in_its_head_is_none(
                     whole += 1
             assert whole
             assert cut_off
+
+
+def test_claims_that_ran_out_and_failures_are_found_in_the_whole_table(
+    store: CheckpointStore,
+) -> None:
+    now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    assert [one for page in store.unsettled(now) for one in page] == []
+    released = replace(FULL, owner="", owned_until=None, failure=None)
+    stored = {
+        "released": released,
+        "alive": replace(released, owner="w", owned_until=now + timedelta(seconds=1)),
+        "ran out": replace(released, owner="w", owned_until=now - timedelta(seconds=1)),
+        "failed": replace(FULL, owner="", owned_until=None),
+    }
+    for number, checkpoint in enumerate(stored.values()):
+        store.create(CheckpointKey(f"a|b|{number}", f"row {number}"), checkpoint)
+    if isinstance(store, TableCheckpoints):  # the cursor of a sweep has a lease, too
+        cursors = TableCursors(store._table.client)
+        cursors.put(Container("a", "b"), Cursor(now, now, owner="w", owned_until=now), "")
+    found = [one for page in store.unsettled(now) for one in page]
+    assert len(found) == 2
+    assert {"ran out", "failed"} == {name for name, one in stored.items() if one in found}

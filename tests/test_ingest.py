@@ -17,6 +17,7 @@ from support import in_order_of_position, records_in, tuple_of
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
+from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import Archived, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
@@ -441,3 +442,114 @@ def test_a_blob_that_is_archived_while_it_is_read_is_a_failure_too(world: World)
     with pytest.raises(Archived):
         ingest(BLOB, replace(world.pipeline(), chunk_bytes=10_000))
     assert 0 < world.checkpoint().progress.offset < 20_000
+
+
+class Died(BaseException):
+    """The process ends here; nothing that its code does after this has an effect."""
+
+
+@dataclass
+class Mortal(World):
+    """Workers that die when they pack a record of `deadly`, each in a process of its own."""
+
+    deadly: str = ""
+    dead: set[str] = field(default_factory=set)
+    owners: int = 0
+
+    def ingest(self, **options: Any) -> Outcome:
+        self.owners += 1
+        owner, world = f"owner-{self.owners}", self
+
+        class OfProcess(MemoryCheckpoints):
+            def __init__(self) -> None:
+                vars(self).update(vars(world.checkpoints))
+
+            def replace(self, *arguments: Any) -> Any:
+                if owner in world.dead:
+                    raise Died
+                return super().replace(*arguments)
+
+        class DeadlySink(MemorySink):
+            def pack(self, entry: Any) -> Any:
+                if world.deadly and any(world.deadly in line for line in entry.lines):
+                    world.dead.add(owner)
+                    raise Died
+                return super().pack(entry)
+
+        checkpoints = OfProcess()
+        pipeline = replace(
+            self.pipeline(),
+            checkpoints=checkpoints,
+            sink=DeadlySink(messages=self.sink.messages),
+            new_owner=lambda: owner,
+            is_gone=self.dead.__contains__,
+        )
+        try:
+            return ingest(BLOB, pipeline, **options)
+        finally:
+            self.checkpoints._versions = checkpoints._versions
+
+
+@pytest.mark.parametrize("at", [0, 4, 7])
+def test_an_entry_that_ends_every_process_is_set_aside_after_the_third_death_at_it(at: int) -> None:
+    world = Mortal()
+    world.append(*entries_of(1, ["vnet4"] * 8))
+    src_ip = world.entries[at].tuples[0].split(",")[1]
+    world.deadly = f'"{src_ip}"'
+    others = [entry for entry in world.entries if not any(src_ip in one for one in entry.tuples)]
+    assert len(others) >= 5
+    deaths = 0
+    while True:
+        try:
+            world.ingest(always_take_over=True)
+        except Died:
+            deaths += 1
+            assert deaths < 12
+            world.clock.sleep(60)
+        else:
+            break
+    bad = [entry for entry in world.entries if entry not in others]
+    assert 3 * len(bad) <= deaths <= 4 * len(bad)
+    assert world.checkpoint().progress.dead_letters == len(bad)
+    assert {letter.raw for letter in world.letters.letters.values()} == {e.raw for e in bad}
+    assert {letter.reason for letter in world.letters.letters.values()} == {
+        "the worker process ended 3 times while it forwarded this entry, which was therefore not "
+        "parsed again"
+    }
+    assert set(world.received()) == {text for entry in others for text in entry.tuples}
+    stored = world.checkpoint()
+    assert (stored.owner, stored.deaths, stored.failure, stored.taken_over_at) == (
+        "",
+        0,
+        None,
+        None,
+    )
+    assert stored.progress.etag == world.blobs.versions()[BLOB]
+
+
+def test_after_one_death_everything_is_forwarded_entry_by_entry() -> None:
+    """So that a second death tells which entry it was; the next chunk is as usual."""
+    mortal = Mortal()
+    mortal.append(*entries_of(1, ["nsg2"] * 4))
+    mortal.deadly = "never"
+    dead = replace(mortal.pipeline(), new_owner=lambda: "dead")
+    mortal.dead.add("dead")
+    key = checkpoint_key(BLOB)
+    take_or_ring(dead.checkpoints, key, str(BLOB), "dead", 180, dead.clock)
+    mortal.checkpoints.calls.clear()
+    outcome = mortal.ingest()
+    assert (outcome.how, outcome.entries, outcome.records) == ("forwarded", 4, 20)
+    assert mortal.received() == mortal.written()
+    assert mortal.checkpoints.calls["replace"] == 1 + 4 + 1  # taken over, each entry, released
+
+
+def test_an_event_of_a_blob_that_ends_processes_is_left_to_the_sweep() -> None:
+    mortal = Mortal()
+    mortal.append(*entries_of(1, ["vnet4"]))
+    mortal.deadly = "src_ip"
+    for _ in range(2):
+        with pytest.raises(Died):
+            mortal.ingest()
+    for _ in range(3):
+        assert mortal.ingest().how == "handed_over"
+    assert len(mortal.dead) == 2

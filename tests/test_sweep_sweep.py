@@ -14,6 +14,7 @@ from support import records_in, tuple_of
 
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.checkpoints.checkpoint import Failure, checkpoint_key
+from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.parallel import Parallel
@@ -681,3 +682,137 @@ def test_outcomes_are_added_up() -> None:
         new_bytes=5,
         is_whole=True,
     )
+
+
+def claimed(world: World, blob: BlobRef, owner: str = "dead") -> None:
+    """By a worker that ends without releasing it."""
+    key = checkpoint_key(blob)
+    assert take_or_ring(world.checkpoints, key, str(blob), owner, 60, world.clock)
+
+
+def test_a_sweep_takes_what_a_claim_that_ran_out_keeps_back_without_waiting(world: World) -> None:
+    """At most 90 s after that, where a sweep runs each minute; a young commit waits 120 s else."""
+    blob, untouched = blob_at(0, 1), blob_at(0, 2)
+    world.append(blob)
+    claimed(world, blob)
+    world.clock.sleep(59)
+    world.append(untouched)
+    world.append(blob)
+    assert world.sweep().forwarded == 0
+    world.clock.sleep(2)
+    report = world.sweep()
+    assert (report.forwarded, report.behind, report.left_to_others) == (1, 1, 0)
+    assert world.received() == world.written[blob]
+
+
+def test_claims_that_ran_out_come_before_all_else_however_old(world: World) -> None:
+    """Also those of hours that no window reaches any more, and with no time for a listing."""
+    old, young = blob_at(0, 1), blob_at(0, 2)
+    world.append(old)
+    claimed(world, old)
+    world.minutes_later(60 * 24 * 9)
+    world.append(young)
+    world.minutes_later()
+    order: list[BlobRef] = []
+
+    def in_order(blob: BlobRef, pipeline: Pipeline, **options: Any) -> Outcome:
+        order.append(blob)
+        return ingest(blob, pipeline, **options)
+
+    options = SweepOptions([LOGS], hours=24 * 30)
+    Sweep(
+        world.blobs, world.pipeline, world.cursors, options, one_after_the_other, None, in_order
+    ).run()
+    assert order == [old, young]
+
+
+def one_after_the_other(items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
+    return len([do(item) for item in items])
+
+
+def test_what_failed_is_forwarded_later_though_it_is_older_than_any_window(world: World) -> None:
+    """An event for a restored or late log, which failed five times and was seen by no sweep."""
+    blob = blob_at(0, 1)
+    world.append(blob)
+    world.minutes_later(60 * 24 * 40)
+    world.refuse(blob)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            ingest(blob, world.pipeline)
+    assert world.sweep(hours=1).forwarded == 0  # it waits for a minute
+    world.refuse()
+    world.minutes_later()
+    assert world.sweep(hours=1).forwarded == 1
+    assert world.received() == world.written[blob]
+    world.minutes_later()
+    assert world.sweep(hours=1).behind == 0
+
+
+class ProcessEnded(BaseException):
+    """The process of a sweep is gone."""
+
+
+def test_each_sweep_gets_past_a_blob_that_ends_its_process(world: World) -> None:
+    """Each process is on another machine, so that nothing tells that it ended: claims run out."""
+    blobs = [blob_at(hour, number) for number in (1, 2, 3) for hour in (0, 1)]
+    for blob in blobs:
+        world.append(blob)
+    deadly = {blobs[1], blobs[2]}
+    ends = 0
+
+    def ingest_or_end(blob: BlobRef, pipeline: Pipeline, **options: Any) -> Outcome:
+        if blob in deadly:
+            key = checkpoint_key(blob)
+            take_or_ring(
+                world.checkpoints,
+                key,
+                str(blob),
+                pipeline.new_owner(),
+                60,
+                world.clock,
+                always_take_over=True,
+            )
+            raise ProcessEnded
+        return ingest(blob, pipeline, **options)
+
+    for _ in range(12):
+        world.minutes_later()
+        options = SweepOptions([LOGS], hours=24)
+        cursors = Lease(world.cursors)
+        try:
+            Sweep(
+                world.blobs,
+                world.pipeline,
+                cursors,
+                options,
+                one_after_the_other,
+                ingest_one=ingest_or_end,
+            ).run()
+        except ProcessEnded:
+            ends += 1
+    good = [blob for blob in blobs if blob not in deadly]
+    assert sorted(world.received()) == sorted(text for blob in good for text in world.written[blob])
+    assert ends < 12
+    # They are not forgotten: once they end no process any more, they are forwarded.
+    deadly.clear()
+    for _ in range(4):
+        world.minutes_later(11)
+        world.sweep()
+    assert sorted(world.received()) == sorted(
+        text for texts in world.written.values() for text in texts
+    )
+
+
+class Lease:
+    """The store of cursors, of a process that ends without releasing any."""
+
+    def __init__(self, store: MemoryCursors) -> None:
+        self._store = store
+
+    def put(self, container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        if not cursor.owner and not cursor.is_over:
+            raise ProcessEnded  # nothing more happens here
+        return self._store.put(container, cursor, etag)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)

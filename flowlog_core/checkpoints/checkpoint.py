@@ -6,7 +6,7 @@ If-Match. The rules for taking, ringing, committing and releasing it are in `cla
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -137,7 +137,8 @@ class Checkpoint:
     """How often a claim was taken over from a process that no longer exists, since the offset last
     moved."""
     taken_over_at: datetime | None = None
-    """When that last happened, by the storage service's clock."""
+    """When a claim was last taken from an owner that had not released it, by the storage service's
+    clock. None after a success."""
 
     def owned_by_another(self, me: str, now: datetime) -> bool:
         """Whether a claim other than `me`'s is alive at `now` (the storage service's time)."""
@@ -186,6 +187,13 @@ class CheckpointStore(Protocol):
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """All checkpoints whose rows come before `row`; reads through the whole table."""
+        ...
+
+    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+        """Those whose claim ran out before `now`, and those with a failure, of any age.
+
+        In pages, which may be empty: the service reads through the whole table.
+        """
         ...
 
     def remove(self, key: CheckpointKey, etag: str) -> None:

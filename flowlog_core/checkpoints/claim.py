@@ -9,12 +9,18 @@
   it still stands where it stood: an event that came after the look makes it look again.
 - A conflict may also be the owner's own write, made by a call whose answer got lost. The owner
   name belongs to one invocation alone, so what stands there tells: mine, another's, or done.
+- A claim that its owner has not released is taken over once it has run out, or at once where its
+  process is known to be gone. That is judged after the read whose ETag the takeover carries: what
+  the dead process still wrote before then is seen, and what arrives later meets a newer ETag.
+- A blob may itself be what ends its process. So an event takes a blob over once in ten minutes and
+  otherwise leaves it to the sweep, and a takeover counts as a failed attempt.
 - Time is the storage service's, from the `Date` of its answers. It has whole seconds, so the owner
   counts its claim as one second shorter, from the moment it asked; the others wait the full time.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -32,10 +38,15 @@ from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict, Contention, Refused, Unavailable
 from flowlog_core.storage.timeouts import CALLS_A_CLAIM
 
+log = logging.getLogger(__name__)
+
 _DATE_RESOLUTION_S = 1.0
 _MAX_ERROR_CHARACTERS = 1000
 _ONE_ATTEMPT = timedelta(minutes=1)
 """Tries that follow each other sooner are one attempt: the host repeats a failed call at once."""
+TAKEN_OVER = "the worker that held the claim ended, or stood still, before it released the claim"
+"""The error of a takeover."""
+_EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
 _MAX_TRIES = 64
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
@@ -91,6 +102,11 @@ class Claim:
         return self._checkpoint.progress
 
     @property
+    def deaths(self) -> int:
+        """How many processes have ended at this offset, each while it owned the blob."""
+        return self._checkpoint.deaths
+
+    @property
     def conflicts(self) -> int:
         """How many writes met a newer version of the checkpoint so far."""
         return self._store.conflicts
@@ -123,7 +139,13 @@ class Claim:
 
     def commit(self, progress: Progress) -> None:
         """Store `progress` and renew the claim. Raises `ClaimLost`."""
-        self._write(lambda now: replace(now, progress=progress))
+        self._write(
+            lambda now: replace(
+                now,
+                progress=progress,
+                deaths=now.deaths if progress.offset == now.progress.offset else 0,
+            )
+        )
 
     def finish(self, progress: Progress) -> bool:
         """Store `progress` and let go, in one write. True: let go. Raises `ClaimLost`.
@@ -131,7 +153,9 @@ class Claim:
         False: somebody rang since the last look; `progress` is stored, the claim is still held,
         and the blob must be read again.
         """
-        if self._let_go(lambda now: replace(now, progress=progress, failure=None)):
+        if self._let_go(
+            lambda now: replace(now, progress=progress, failure=None, deaths=0, taken_over_at=None)
+        ):
             return True
         self.commit(progress)
         return False
@@ -148,12 +172,10 @@ class Claim:
         return self._failure(error)
 
     def _failure(self, error: BaseException) -> Failure:
-        before, at = self._checkpoint.failure, self._seen.answer.server_time
-        attempts = 1 if before is None else before.attempts
-        if before is not None and at - before.at >= _ONE_ATTEMPT:
-            attempts += 1
+        at = self._seen.answer.server_time
         text = (str(error) or type(error).__name__)[:_MAX_ERROR_CHARACTERS]
-        return Failure(attempts, at, text, is_refused=isinstance(error, Refused))
+        counted = _one_more(self._checkpoint.failure, at, text)
+        return replace(counted, is_refused=isinstance(error, Refused))
 
     def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
         """Change and release in one write, unless somebody rang since the last look: False."""
@@ -200,11 +222,18 @@ def take_or_ring(
     owner: str,
     owned_for_s: float,
     clock: Clock,
+    *,
+    is_gone: Callable[[str], bool] = lambda _: False,
+    always_take_over: bool = False,
 ) -> Claim | None:
     """Take the blob, or tell its present owner that there is something new (then: None).
 
-    `owner` must never be used for another call. Where None is returned, an owner alive at that
-    moment is going to look at the blob after this call began: the event is in its hands.
+    `owner` must never be used for another call. `is_gone` says whether the process of an owner has
+    certainly ended. Where None is returned, an owner alive at that moment is going to look at the
+    blob after this call began: the event is in its hands. Or the blob was taken over from an owner
+    that did not release it, and again not released, within ten minutes: then it is left to the
+    sweep, which calls with `always_take_over`.
+
     Raises `Contention` or a `StorageError`; then the event is not in anybody's hands.
     """
     timed = _TimedStore(store, key, clock)
@@ -213,7 +242,12 @@ def take_or_ring(
     for _ in range(_MAX_TRIES):
         seen = timed.get()
         now, server_time = seen.answer.checkpoint, seen.answer.server_time
-        if now is not None and now.owned_by_another(owner, server_time):
+        is_left = now is not None and now.owner not in ("", owner)
+        has_died = now is not None and is_left and is_gone(now.owner)
+        if now is not None and (
+            (now.owned_by_another(owner, server_time) and not has_died)
+            or (is_left and not always_take_over and _was_just_taken_over(now, server_time))
+        ):
             if first is not None and (first.owner, first.rings) != (now.owner, now.rings):
                 return None  # since this call began it was rung or taken: that look covers us
             first = first or now
@@ -223,6 +257,14 @@ def take_or_ring(
             continue
         until, runs_out = _until(seen, clock, owned_for_s)
         wanted = replace(now or Checkpoint(blob), owner=owner, owned_until=until)
+        if now is not None and is_left:
+            log.warning("%s is taken over from %s: %s", blob, now.owner, TAKEN_OVER)
+            wanted = replace(
+                wanted,
+                failure=_one_more(now.failure, server_time, TAKEN_OVER),
+                deaths=now.deaths + has_died,
+                taken_over_at=server_time,
+            )
         try:
             claimed = (
                 timed.create(wanted) if now is None else timed.replace(wanted, seen.answer.etag)
@@ -236,6 +278,18 @@ def take_or_ring(
                 raise
             unanswered = True
     raise Contention(f"{blob}: {_MAX_TRIES} attempts to take it met a newer checkpoint")
+
+
+def _was_just_taken_over(now: Checkpoint, server_time: datetime) -> bool:
+    last = now.taken_over_at
+    return last is not None and server_time - last < _EVENTS_TAKE_OVER_EVERY
+
+
+def _one_more(before: Failure | None, at: datetime, error: str) -> Failure:
+    attempts = 1 if before is None else before.attempts
+    if before is not None and at - before.at >= _ONE_ATTEMPT:
+        attempts += 1
+    return Failure(attempts, at, error)
 
 
 def _until(seen: _Seen, clock: Clock, owned_for_s: float) -> tuple[datetime, float]:

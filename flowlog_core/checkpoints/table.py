@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -16,6 +17,7 @@ from flowlog_core.checkpoints.checkpoint import (
     Progress,
     Refusal,
 )
+from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
 from flowlog_core.checkpoints.entity import AnswerDate, EntityTable, read_entity
 from flowlog_core.errors import storage_errors
 from flowlog_core.storage.create_on_demand import is_missing
@@ -67,6 +69,21 @@ class TableCheckpoints:
                     key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
                     etag = str(entity.metadata["etag"])
                     yield key, Answer(read_checkpoint(entity), etag, date.read())
+            except HttpResponseError as error:
+                if not is_missing(error):
+                    raise
+
+    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+        """See `CheckpointStore.unsettled`."""
+        # The cursors of sweeps, in a partition of their own, have an `owned_until` too.
+        query = "PartitionKey ne @sweep and (owned_until lt @now or failed_attempts ge 1)"
+        parameters = {"sweep": SWEEP_PARTITION, "now": now}
+        with storage_errors("reading the checkpoints whose claims ran out"):
+            try:
+                for page in self._table.client.query_entities(
+                    query, parameters=parameters
+                ).by_page():
+                    yield [read_checkpoint(entity) for entity in page]
             except HttpResponseError as error:
                 if not is_missing(error):
                     raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from email import message_from_bytes
 from http import HTTPStatus
 from typing import Any
 
@@ -115,19 +114,6 @@ class WholeResponse(HttpResponse):
     def iter_bytes(self, **_: Any) -> Iterator[bytes]:
         """The body as it was sent: nothing is decompressed."""
         yield self._body
-
-    def parts(self) -> Iterator[WholeResponse]:
-        """The answers in the answer to a batch, none if it was cut off. Tables clients use it."""
-        mime = b"Content-Type: " + self._headers["Content-Type"].encode() + b"\r\n\r\n" + self._body
-        for part in message_from_bytes(mime).walk():
-            if part.get_content_type() != "application/http":
-                continue
-            payload: Any = part.get_payload(decode=True)
-            head, _, body = payload.partition(b"\r\n\r\n")
-            line, _, fields = head.partition(b"\r\n")
-            _, status, reason = line.decode().split(" ", 2)
-            headers = dict(message_from_bytes(fields).items()) | {"Content-Length": str(len(body))}
-            yield WholeResponse(self._request, int(status), reason, headers, body)
 
     def stream_download(self, _pipeline: Any, **_: Any) -> Iterator[bytes]:
         """The older name of `iter_raw`, which storage clients use."""

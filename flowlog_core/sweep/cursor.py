@@ -10,6 +10,7 @@ Nothing depends on that but cost, since every blob has a claim of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -174,12 +175,15 @@ def hold(
     owner: str,
     owned_for_s: float,
     clock: Clock,
+    is_gone: Callable[[str], bool] = lambda _: False,
 ) -> HeldCursor | None:
     """Take the lease on a cursor that was just read; None if another sweep has it.
 
-    `owner` must be unique to the call. The lease holds once the first `save` went through.
+    `owner` must be unique to the call. `is_gone` says whether an owner's process has ended.
+    The lease holds once the first `save` went through.
     """
     cursor = stored.cursor
-    if cursor and cursor.owned_until and stored.server_time < cursor.owned_until:
+    is_held = cursor and cursor.owned_until and stored.server_time < cursor.owned_until
+    if cursor and is_held and not is_gone(cursor.owner):
         return None
     return HeldCursor(store, container, owner, owned_for_s, clock, stored)

@@ -8,6 +8,11 @@ of a page of checkpoints; only a blob that is behind costs more.
     first sweep          ------------> time is up, the cursor is saved
     next sweep                        -----------------> end; the one after begins at a again
 
+A sweep begins with the blobs whose workers ended without releasing their claims, and with those
+that failed and are older than its window; the table of checkpoints names both. A blob at which
+workers keep ending is forwarded alone, once the cursor is saved behind it, so that each sweep gets
+past it.
+
 Each container has a cursor of its own. The container that has waited longest comes first.
 """
 
@@ -26,7 +31,7 @@ from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, checkpoint_key
 from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
+from flowlog_core.source.listing import BlobLister, Listed, Step, flow_logs_since
 from flowlog_core.sweep.cursor import (
     Container,
     Cursor,
@@ -52,7 +57,7 @@ MAX_BACKOFF_OF_REFUSED_S = 6 * 3600
 class Runner(Protocol):
     """Runs several things at a time, or one after the other: a `Parallel`."""
 
-    def __call__(self, items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+    def __call__(self, items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
         """Do all; an item is drawn when there is room for it."""
         ...
 
@@ -60,7 +65,9 @@ class Runner(Protocol):
 class IngestOne(Protocol):
     """What is done with a blob that is behind: `ingest`."""
 
-    def __call__(self, blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
+    def __call__(
+        self, blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
+    ) -> Outcome:
         """See `ingest`."""
         ...
 
@@ -107,7 +114,9 @@ class Sweep:
         Blobs that fail are counted and named in the log; they keep no other blob from its turn.
         Raises a `FlowlogError` only if the cursors cannot be read or written.
         """
-        for container, stored in self._longest_waiting_first():
+        containers = self._longest_waiting_first()
+        self._forward_unsettled(containers)
+        for container, stored in containers:
             if self._must_end():
                 break
             try:
@@ -145,6 +154,43 @@ class Sweep:
 
         return sorted(stored.items(), key=last_saved)
 
+    def _forward_unsettled(self, containers: Sequence[tuple[Container, StoredCursor]]) -> None:
+        """Forward blobs with a claim that ran out or an old failure, for half the time at most."""
+        pipeline, options = self._pipeline, self._options
+        if not containers:
+            return
+        windows = {
+            container: next_cursor(
+                stored.cursor, stored.server_time, options.hours, options.since
+            ).since
+            for container, stored in containers
+        }
+        now = max(stored.server_time for _, stored in containers)
+
+        def due(page: Sequence[Checkpoint]) -> Iterator[BlobRef]:
+            for checkpoint in page:
+                blob = BlobRef.parse(checkpoint.blob)
+                if blob is None:
+                    continue
+                since = windows.get(Container(blob.account, blob.container))
+                if since is None or not _is_owed(checkpoint, blob, since, now):
+                    continue
+                took_s = pipeline.clock.monotonic() - self._started
+                if self._stop.is_set() or took_s >= options.max_s / 2:
+                    return
+                self._report.behind += 1
+                yield blob
+
+        try:
+            for page in pipeline.checkpoints.unsettled(now):
+                self._forward_each(due(page), now)
+                took_s = pipeline.clock.monotonic() - self._started
+                if self._stop.is_set() or took_s >= options.max_s / 2:
+                    break
+        except FlowlogError as error:
+            log.warning("cannot look for claims that ran out: %s", error)
+            self._report.failed += 1
+
     def _sweep(self, container: Container, stored: StoredCursor) -> None:
         """Hold the container's cursor and go on with its pass."""
         pipeline, options = self._pipeline, self._options
@@ -155,6 +201,7 @@ class Sweep:
             pipeline.new_owner(),
             pipeline.owned_for_s,
             pipeline.clock,
+            pipeline.is_gone,
         )
         if held is None:
             log.info("another sweep of %s/%s is running", *container)
@@ -177,10 +224,11 @@ class Sweep:
         """From `cursor` to the end of the pass, or as far as the time allows."""
         try:
             for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
-                behind, cursor = self._behind(step.listed, cursor, now)
+                behind, deadly, cursor = self._behind(step.listed, cursor, now)
                 cursor = self._forward(behind, cursor, now, held)
                 if self._ended_early:
                     return cursor
+                cursor = self._forward_alone(deadly, step, cursor, now, held)
                 if step.done:
                     cursor = cursor.at(step.done)
                     self._got_further = True
@@ -212,7 +260,6 @@ class Sweep:
     ) -> Cursor:
         """Forward blobs until the time is up; the cursor then is at the last that was begun."""
         last_begun: Listed | None = None
-        failed: list[Listed] = []
 
         def in_time() -> Iterator[Listed]:
             nonlocal last_begun
@@ -224,30 +271,64 @@ class Sweep:
                 last_begun, self._got_further = one, True
                 yield one
 
-        def forward(one: Listed) -> None:
-            settled = now - one.blob.log.hour >= SETTLED_AFTER
+        for blob in self._forward_each((one.blob for one in in_time()), now):
+            cursor = cursor.with_unfinished(blob.log.hour)
+        return cursor if last_begun is None else cursor.at(last_begun.blob.name)
+
+    def _forward_alone(
+        self,
+        deadly: Sequence[Listed],
+        step: Step,
+        cursor: Cursor,
+        now: datetime,
+        held: HeldCursor | None,
+    ) -> Cursor:
+        """Forward blobs at which workers keep ending, with the cursor saved behind them all."""
+        if not deadly:
+            return cursor
+        for one in deadly:
+            cursor = cursor.with_unfinished(one.blob.log.hour)
+        cursor = cursor.at(step.done or step.listed[-1].blob.name)
+        self._got_further = True
+        for one in deadly:
+            if self._must_end():
+                break
+            if held is not None:
+                held.save(cursor)
+            self._forward_each([one.blob], now)
+        return cursor
+
+    def _forward_each(self, blobs: Iterable[BlobRef], now: datetime) -> list[BlobRef]:
+        """Forward blobs, several at a time. Returns those that failed."""
+        failed: list[BlobRef] = []
+
+        def forward(blob: BlobRef) -> None:
+            settled = now - blob.log.hour >= SETTLED_AFTER
             try:
-                outcome = self._ingest_one(one.blob, self._pipeline, final=settled)
+                outcome = self._ingest_one(
+                    blob, self._pipeline, final=settled, always_take_over=True
+                )
             except Exception:
                 # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
                 # logged it; the blob's checkpoint counts the attempts and makes it wait.
-                log.debug("failed %s", one.blob, exc_info=True)
+                log.debug("failed %s", blob, exc_info=True)
                 with self._lock:
                     self._report.failed += 1
-                    failed.append(one)
+                    failed.append(blob)
             else:
                 with self._lock:
                     self._report.add(outcome)
 
-        self._parallel(in_time(), forward)
-        for one in failed:
-            cursor = cursor.with_unfinished(one.blob.log.hour)
-        return cursor if last_begun is None else cursor.at(last_begun.blob.name)
+        self._parallel(blobs, forward)
+        return failed
 
     def _behind(
         self, listed: Sequence[Listed], cursor: Cursor, now: datetime
-    ) -> tuple[list[Listed], Cursor]:
-        """The blobs that are to be forwarded now; those left for later are noted as unfinished."""
+    ) -> tuple[list[Listed], list[Listed], Cursor]:
+        """The blobs that are to be forwarded now; those left for later are noted as unfinished.
+
+        Apart from the others come those at which workers keep ending.
+        """
         rows: dict[str, list[str]] = defaultdict(list)
         keys = [checkpoint_key(one.blob) for one in listed]
         for key in keys:
@@ -256,7 +337,9 @@ class Sweep:
             partition: self._pipeline.checkpoints.between(partition, min(found), max(found))
             for partition, found in rows.items()
         }
-        report, behind = self._report, []
+        report = self._report
+        behind: list[Listed] = []
+        deadly: list[Listed] = []
         report.looked_at += len(listed)
         for one, key in zip(listed, keys, strict=True):
             checkpoint = stored[key.partition].get(key.row)
@@ -266,15 +349,19 @@ class Sweep:
                 # Not kept as unfinished: an archived blob cannot be read until it is rehydrated,
                 # and whoever does that asks for it again.
                 report.add_archived(one.blob)
-            elif (now - one.last_modified).total_seconds() < self._options.untouched_for_s:
+            elif not (checkpoint and has_run_out(checkpoint, now)) and (
+                (now - one.last_modified).total_seconds() < self._options.untouched_for_s
+            ):
                 cursor = cursor.with_unfinished(one.blob.log.hour)  # its event may yet be lost
             elif checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
                 report.backing_off += 1
                 cursor = cursor.with_unfinished(one.blob.log.hour)
+            elif checkpoint and checkpoint.owner and checkpoint.taken_over_at:
+                deadly.append(one)
             else:
                 behind.append(one)
-        report.behind += len(behind)
-        return behind, cursor
+        report.behind += len(behind) + len(deadly)
+        return behind, deadly, cursor
 
 
 def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:
@@ -284,6 +371,20 @@ def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool
     if checkpoint is None or checkpoint.progress.etag != one.etag:
         return True
     return checkpoint.progress.pending_bytes > 0 and now - one.blob.log.hour >= SETTLED_AFTER
+
+
+def has_run_out(checkpoint: Checkpoint, now: datetime) -> bool:
+    """Whether its worker ended, or stands still, without having released the claim."""
+    return checkpoint.owned_until is not None and checkpoint.owned_until < now
+
+
+def _is_owed(checkpoint: Checkpoint, blob: BlobRef, since: datetime, now: datetime) -> bool:
+    """Whether a sweep forwards the blob before its pass, which comes to blobs from `since` on."""
+    if checkpoint.failure and now < try_again_at(checkpoint.failure):
+        return False
+    if checkpoint.owner:
+        return has_run_out(checkpoint, now) and checkpoint.taken_over_at is None
+    return blob.log.hour < since
 
 
 def try_again_at(failure: Failure) -> datetime:

@@ -7,7 +7,7 @@ counts the storage calls that the real ones would make.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import RLock
@@ -100,6 +100,13 @@ class MemoryCheckpoints:
         for key, (checkpoint, etag) in stored:
             if key.row < row:
                 yield key, Answer(checkpoint, etag, at)
+
+    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+        """See `CheckpointStore.unsettled`."""
+        with self._lock:
+            self.calls["unsettled"] += 1
+            stored = [checkpoint for checkpoint, _ in self._stored.values()]
+        yield [one for one in stored if one.failure or (one.owned_until and one.owned_until < now)]
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """See `CheckpointStore.remove`."""

@@ -12,7 +12,6 @@ from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.errors import NotFound, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
-from flowlog_core.source.listing import Listed
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.memory import (
@@ -204,8 +203,10 @@ class Schedule:
         """Run the real sweep; the host delivers what it finds behind like an event."""
         found: list[BlobRef] = []
 
-        def hand_out(blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
-            del pipeline, final
+        def hand_out(
+            blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
+        ) -> Outcome:
+            del pipeline, final, always_take_over
             found.append(blob)
             return Outcome()
 
@@ -251,7 +252,7 @@ class Schedule:
         self.trace.append(f"{self.timeline.now_s - 1000:10.3f}  {who:<10} {what}")
 
 
-def _one_after_the_other(items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+def _one_after_the_other(items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
     count = 0
     for item in items:
         do(item)

@@ -23,7 +23,7 @@ from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, StorageError, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
-from flowlog_core.source.listing import Listed, Page
+from flowlog_core.source.listing import Page
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.interface import Interface
@@ -152,7 +152,7 @@ class SweepSchedule:
             return
         for _ in range(5):
             try:
-                self._ingest(blob, self.pipeline, final=False)
+                self._ingest(blob, self.pipeline, final=False, always_take_over=False)
                 return
             except (StorageError, Contention):
                 self.clock.sleep(rng.random() * 3)
@@ -172,8 +172,10 @@ class SweepSchedule:
         self.note("sweep", f"{container.name}: {report}")
         return report.is_whole
 
-    def _ingest(self, blob: BlobRef, pipeline: Pipeline, *, final: bool) -> Outcome:
-        del final
+    def _ingest(
+        self, blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
+    ) -> Outcome:
+        del final, always_take_over
         key, clock = checkpoint_key(blob), pipeline.clock
         claim = take_or_ring(self.checkpoints, key, str(blob), pipeline.new_owner(), 180, clock)
         assert claim is not None
@@ -187,7 +189,7 @@ class SweepSchedule:
         return Outcome()
 
 
-def _one_after_the_other(items: Iterable[Listed], do: Callable[[Listed], object]) -> int:
+def _one_after_the_other(items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
     count = 0
     for item in items:
         do(item)
