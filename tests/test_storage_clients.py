@@ -91,9 +91,7 @@ def service_at(url: str, sink: str, transport: Any) -> Service:
     settings = Settings.from_environment(
         {"FlowLogs": account, "AzureWebJobsStorage": account, "FLOWLOG_SINK": sink}
     )
-    clients = Clients(settings)
-    clients.__dict__["transport"] = transport  # a cached property, made before its first use
-    return Service(settings, clients)
+    return Service(settings, Clients(settings, transport=transport))
 
 
 def sink_of(what: str) -> str:
