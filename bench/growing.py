@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from bench.measuring import HOUR, interface_of
 from flowlog_core.config.settings import Settings
 from flowlog_core.outcome import Outcome
@@ -10,11 +12,17 @@ from flowlog_core.storage.clients import Clients
 from flowlog_core.testing.generate import FlowLogGenerator, Format
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
+if TYPE_CHECKING:
+    from azure.core.pipeline.transport import HttpTransport
 
-def service_of(connection: str, **others: str) -> Service:
+
+def service_of(
+    connection: str, transport: HttpTransport[Any, Any] | None = None, **others: str
+) -> Service:
     """A service all of whose ends are in one account; `others` are more settings."""
     ends = {"FlowLogs": connection, "AzureWebJobsStorage": connection}
-    return Service(Settings.from_environment({**ends, **others}))
+    settings = Settings.from_environment({**ends, **others})
+    return Service(settings, Clients(settings, transport=transport))
 
 
 class GrowingBlob:

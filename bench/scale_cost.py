@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Literal
 
+from azure.core.rest import HttpRequest
+
 from bench.bench_ingest import Counting
 from bench.growing import GrowingBlob, service_of
 from bench.scale_model import Job, Step
 from bench.scale_storage import Call
-from flowlog_core.service import Service
 from flowlog_core.testing.generate import Format
 
 Kind = Literal["queue", "gzip", "table"]
@@ -26,18 +27,19 @@ RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by its consume
 class ByKind(Counting):
     """Counts requests by what they are for, and the bytes sent to the sink."""
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def start_over(self) -> None:
+        """Forget what was counted."""
+        super().start_over()
         self.kinds: Counter[str] = Counter()
         self.sent_bytes = 0
 
-    def send(self, request: Any, **options: Any) -> Any:
+    def send(self, request: HttpRequest, **kwargs: Any) -> Any:
         """Send, and count."""
         url = request.url
         to_sink = "/messages" in url or "$batch" in url
         self.kinds["send" if to_sink else "read" if "PT1H.json" in url else "checkpoint"] += 1
         self.sent_bytes += int(request.headers.get("Content-Length", 0)) if to_sink else 0
-        return super().send(request, **options)
+        return super().send(request, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ class EventCost:
 
 def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCost:
     """The mean over so many appends to one blob, each taken by an event of its own."""
+    counting = ByKind()
     service = service_of(
         connection,
+        counting,
         FLOWLOG_SINK="table" if sink == "table" else "queue",
         FLOWLOG_QUEUE_ENCODING="gzip" if sink == "gzip" else "json",
         FLOWLOG_CHECKPOINT_TABLE=f"checkpoints{form}{sink}",
@@ -95,7 +99,7 @@ def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCos
     processor_s = []
     for number in range(WARM_UP + appends):
         if number == WARM_UP:
-            counting = ByKind(service)
+            counting.start_over()
         blob.append(TUPLES)
         started_s = time.process_time()
         blob.ingest()

@@ -10,7 +10,8 @@
     |   `-- BlobDeleted                   it no longer exists
     |-- UnknownAccount           no       the account of a blob is not, or no longer, a source
     `-- StorageError                      a storage call failed
-        |-- Unavailable          yes      timeout, broken connection or answer, 408, 429, 5xx
+        |-- Unavailable          yes      timeout, broken connection or answer, 408, 429, 5xx,
+        |                                 and 409 for what is being deleted
         |-- Conflict             no       a conditional write came too late: read and decide again
         |-- OutOfRange           no       416: the blob ends before the requested byte
         |-- NotFound             no       404: the blob, container, queue or table does not exist
@@ -124,15 +125,28 @@ class Refused(StorageError):
     """Any other answer: a fault in the request or in Flowlog."""
 
 
-# Microsoft's page "Blob service error codes": both come with status 409.
-_ARCHIVED = ("BlobArchived", "BlobBeingRehydrated")
+# Status 409 has many meanings; an error code that is not here is `Refused`. Source: Microsoft's
+# pages "Blob service error codes", "Queue service error codes" and "Table service error codes".
+_BY_CODE_OF_409: dict[str, type[StorageError]] = {
+    "BlobArchived": Archived,
+    "BlobBeingRehydrated": Archived,
+    # For some 40 s after the deletion, nothing of the same name can be used or created.
+    "ContainerBeingDeleted": Unavailable,
+    "QueueBeingDeleted": Unavailable,
+    "TableBeingDeleted": Unavailable,
+    "BlobAlreadyExists": Conflict,
+    "ContainerAlreadyExists": Conflict,
+    "EntityAlreadyExists": Conflict,
+    "QueueAlreadyExists": Conflict,
+    "ResourceAlreadyExists": Conflict,
+    "TableAlreadyExists": Conflict,
+}
 
 _BY_STATUS: dict[int, type[StorageError]] = {
     HTTPStatus.UNAUTHORIZED: NotAllowed,
     HTTPStatus.FORBIDDEN: NotAllowed,
     HTTPStatus.NOT_FOUND: NotFound,
     HTTPStatus.REQUEST_TIMEOUT: Unavailable,
-    HTTPStatus.CONFLICT: Conflict,
     HTTPStatus.PRECONDITION_FAILED: Conflict,
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: OutOfRange,
     HTTPStatus.TOO_MANY_REQUESTS: Unavailable,
@@ -149,8 +163,10 @@ def _kind_of(error: AzureError) -> type[StorageError]:
         status = error.status_code
         if may_pass(status):
             return Unavailable
-        if status in _BY_STATUS:
-            return Archived if error_code(error) in _ARCHIVED else _BY_STATUS[status]
+        by_code = _BY_CODE_OF_409.get(error_code(error), Refused)
+        kind = by_code if status == HTTPStatus.CONFLICT else _BY_STATUS.get(status)
+        if kind is not None:
+            return kind
     if isinstance(error, ClientAuthenticationError):
         return NotAllowed
     # A truncated body, or one that cannot be decoded, means a broken connection.

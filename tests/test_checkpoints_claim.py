@@ -321,8 +321,11 @@ def test_endless_conflicts_end_in_contention(store: Store) -> None:
         store.interfere["replace"] = [meddle]
 
     store.interfere["replace"] = [meddle]
+    began_s = store.clock.monotonic()
     with pytest.raises(Contention):
         claim.commit(SOME)
+    # Not one write right after the other, and not until the claim has run out.
+    assert 1 < store.clock.monotonic() - began_s < OWNED_FOR_S
 
 
 def test_an_owner_trusts_its_claim_one_second_less_than_the_others(store: Store) -> None:

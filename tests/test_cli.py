@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
@@ -157,6 +158,34 @@ def test_csv_has_a_header_and_no_cell_that_a_spreadsheet_would_run() -> None:
     }
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b"])
+@pytest.mark.parametrize("before", ["", " ", "\n", "\u00a0"])
+def test_no_cell_of_a_csv_begins_as_a_formula_does(start: str, before: str) -> None:
+    """OWASP, "CSV Injection": also behind a line feed, and in full width."""
+    out = io.StringIO()
+    record = dict.fromkeys(FIELDS) | {"rule": f"{before}{start}cmd|' /C calc'!A0"}
+    writer_for("csv", out).write([json.dumps(record)])
+    _, row = csv.reader(io.StringIO(out.getvalue()))
+    assert row[FIELDS.index("rule")].startswith("'")
+
+
+# C0, DEL, C1 (CSI is 0x9b), and the marks that turn the direction of text: "Trojan Source".
+STEERING = "\x00\x07\x1b\n\x7f\x80\x9b\x9f\u061c\u200e\u200f\u2028\u202a\u202e\u2066\u2069"
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "table"])
+def test_no_form_of_output_steers_a_terminal(kind: str) -> None:
+    out = io.StringIO()
+    _, lines, _ = flowlog("parse", "-", stdin=three_formats()[0])
+    record = json.loads(lines.splitlines()[0]) | {"rule": f"a{STEERING}b é"}
+    writer_for(kind, out).write([orjson.dumps(record).decode()])
+    shown = out.getvalue().replace("\n", "", 2)  # the ends of header and row
+    assert not set(shown) & set(STEERING)
+    assert "b é" in shown
+    if kind == "ndjson":
+        assert json.loads(out.getvalue()) == record
+
+
 def test_a_table_lines_up_and_steers_no_terminal() -> None:
     out = io.StringIO()
     writer = writer_for("table", out)
@@ -254,16 +283,16 @@ def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) ->
         env={**os.environ, **local.environment},
         stderr=subprocess.PIPE,
     ) as process:
-        for _ in range(3):
+        for appended in range(1, 4):
             local.append()
-            time.sleep(0.3)
-        give_up_at = time.monotonic() + 20
-        while time.monotonic() < give_up_at and received(local) < 3:
-            time.sleep(0.1)
+            give_up_at = time.monotonic() + 50  # a busy machine
+            # One after the other: two that are found together are forwarded together.
+            while time.monotonic() < give_up_at and received(local) < appended:
+                time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         last = process.stderr.read().decode().splitlines()[-1]
-        assert process.wait(10) == 0
+        assert process.wait(50) == 0
     assert " 3 forwarded, 0 failed, " in last
     assert ": 3 entries, 18 records, " in last
 

@@ -272,9 +272,9 @@ def test_a_key_that_is_cut_short_is_told_as_such(
     ]
 
 
-def refused(host: str, port: int) -> Unavailable:
+def refused(host: str, port: int, told: str = "{host}:{port}: refused") -> Unavailable:
     """What a call raises where nobody listens."""
-    told = f"HTTPConnection(host='{host}', port={port}): Failed to establish: refused"
+    told = told.format(host=host, port=port)
     error = Unavailable("reading")
     error.__cause__ = ServiceRequestError(told)
     return error
@@ -292,7 +292,10 @@ def test_the_endpoint_of_an_error_is_found_by_host_and_port() -> None:
     assert endpoint_of(refused("a.example", 10001), [blobs, queues]) is queues
     assert endpoint_of(refused("b.example", 10001), [blobs, queues]) is None
     assert endpoint_of(refused("c.example", 443), [endpoint("https://c.example/")]) is not None
+    assert endpoint_of(refused("::1", 443), [endpoint("https://[::1]/")]) is not None
     assert endpoint_of(Unavailable("no cause"), [blobs]) is None
+    urllib3 = "HTTPConnection(host='{host}', port={port}): Failed to establish: refused"
+    assert endpoint_of(refused("a.example", 10001, urllib3), [blobs, queues]) is queues
 
 
 def test_services_at_one_address_are_named_together() -> None:

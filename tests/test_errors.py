@@ -41,7 +41,7 @@ def answer(status: int) -> Any:
     return SimpleNamespace(status_code=status, reason="reason", headers={}, internal_response=None)
 
 
-def archived(code: str) -> HttpResponseError:
+def coded(code: str) -> HttpResponseError:
     error = http(409, ResourceExistsError)
     error.error_code = code  # type: ignore[attr-defined]  # as the blob client sets it
     return error
@@ -72,10 +72,15 @@ def body_cut_off() -> HttpResponseError:
         (http(503), Unavailable, True),
         (http(429), Unavailable, True),
         (http(408), Unavailable, True),
-        (http(409, ResourceExistsError), Conflict, False),
-        (archived("BlobAlreadyExists"), Conflict, False),
-        (archived("BlobArchived"), Archived, False),
-        (archived("BlobBeingRehydrated"), Archived, False),
+        (http(409, ResourceExistsError), Refused, False),
+        (coded("SomethingNew"), Refused, False),
+        (coded("TableBeingDeleted"), Unavailable, True),
+        (coded("QueueBeingDeleted"), Unavailable, True),
+        (coded("ContainerBeingDeleted"), Unavailable, True),
+        (coded("EntityAlreadyExists"), Conflict, False),
+        (coded("BlobAlreadyExists"), Conflict, False),
+        (coded("BlobArchived"), Archived, False),
+        (coded("BlobBeingRehydrated"), Archived, False),
         (http(412, ResourceModifiedError), Conflict, False),
         (http(416), OutOfRange, False),
         (http(404, ResourceNotFoundError), NotFound, False),

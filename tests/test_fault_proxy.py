@@ -20,7 +20,11 @@ from simulation.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import Unavailable, storage_errors
+from flowlog_core.storage.bounded_requests import BoundedRequestsTransport
+from flowlog_core.storage.curl_transport import CurlTransport
 
+Transport = type[CurlTransport] | type[BoundedRequestsTransport]
+TRANSPORTS = (CurlTransport, BoundedRequestsTransport)
 ONE_TRY: dict[str, Any] = {"retry_total": 0, "read_timeout": 1}
 
 
@@ -38,7 +42,7 @@ def proxied(azurite: Azurite, *, seed: int = 1) -> Iterator[tuple[Azurite, list[
 
 @contextmanager
 def always(
-    azurite: Azurite, fault: Fault, queue: str
+    azurite: Azurite, fault: Fault, queue: str, transport: Transport = CurlTransport
 ) -> Iterator[tuple[QueueClient, QueueClient, FaultProxy]]:
     """An empty queue: a client whose requests all meet `fault`, one that meets none, the proxy."""
     with ExitStack() as stack:
@@ -48,7 +52,9 @@ def always(
         )
         through = stack.enter_context(
             QueueServiceClient.from_connection_string(
-                replace(azurite, queue_url=proxy.url).connection_string, **ONE_TRY
+                replace(azurite, queue_url=proxy.url).connection_string,
+                transport=transport(connect_s=5, call_s=5),
+                retry_total=0,
             )
         )
         direct.create_queue(queue)
@@ -92,11 +98,12 @@ HAPPENED = [
 DID_NOT = [Fault.CUT_BEFORE, Fault.BUSY, Fault.TOO_MANY, Fault.ERROR]
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("fault", [*HAPPENED, *DID_NOT])
 def test_the_client_fails_whether_the_request_was_passed_on_or_not(
-    azurite: Azurite, unique: Callable[[str], str], fault: Fault
+    azurite: Azurite, unique: Callable[[str], str], fault: Fault, transport: Transport
 ) -> None:
-    with always(azurite, fault, unique("queue")) as (through, direct, proxy):
+    with always(azurite, fault, unique("queue"), transport) as (through, direct, proxy):
         with pytest.raises(Unavailable), storage_errors("sending"):
             through.send_message("content")
         tries = proxy.injected[fault]

@@ -19,15 +19,18 @@ from typing import Any
 import pytest
 from azure.core.exceptions import (
     AzureError,
+    HttpResponseError,
     IncompleteReadError,
     ServiceRequestError,
     ServiceResponseError,
 )
 from azure.core.rest import HttpRequest
+from azure.data.tables import TableServiceClient, TableTransactionError, UpdateMode
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from flowlog_core.demo.azurite import Azurite
 from flowlog_core.storage.bounded_requests import BoundedRequestsTransport
 from flowlog_core.storage.curl_transport import CurlTransport
 from flowlog_core.storage.transport import make_transport
@@ -182,6 +185,33 @@ def test_a_body_is_not_decompressed(transport: Any) -> None:
         assert b"".join(came.stream_download(None, decompress=False)) == body
 
 
+def test_a_transaction_reads_like_one_of_the_sdks_own_transport(
+    transport: Any, azurite: Azurite, unique: Callable[[str], str]
+) -> None:
+    """Its answer comes in parts, one a row."""
+    name, rows = unique("table"), [{"PartitionKey": "p", "RowKey": str(n)} for n in range(3)]
+    text = azurite.connection_string
+    with (
+        TableServiceClient.from_connection_string(text, transport=transport) as ours,
+        TableServiceClient.from_connection_string(text) as theirs,
+    ):
+        theirs.create_table(name)
+        heard: list[Any] = []
+        for service in (ours, theirs):
+            table = service.get_table_client(name)
+            upsert = [("upsert", row, {"mode": UpdateMode.REPLACE}) for row in rows]
+            heard.append([sorted(one) for one in table.submit_transaction(upsert)])
+            with pytest.raises(TableTransactionError) as caught:
+                table.submit_transaction([("create", row) for row in rows])
+            error: Any = caught.value
+            heard.append((error.status_code, error.error_code, error.index))
+            with pytest.raises(HttpResponseError) as refused:
+                service.get_table_client("missing").submit_transaction(upsert)
+            heard.append((type(refused.value), refused.value.status_code))
+        assert heard[:3] == heard[3:]
+        assert heard[1] == (409, "EntityAlreadyExists", 0)
+
+
 def test_where_nothing_listens_the_request_was_not_sent(transport: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
@@ -211,25 +241,37 @@ def test_an_answer_that_drips_is_bounded_as_a_whole(transport: Any, start: bytes
         assert isinstance(error, (ServiceResponseError, IncompleteReadError))
 
 
+CUT_IN_THE_HEAD = [
+    b"",
+    b"HTTP/1.1 200",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 200 OK\r\nETag: 1\r\n",
+    b"HTTP/1.1 200 OK\r\nETag: 1\r\nContent-Le",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETa",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+    b"HTTP/1.1 204 No Content\r\nETag: 1\r\n",
+]
+CUT_IN_THE_BODY = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n",
+]
+
+
 @pytest.mark.parametrize(
-    "part",
+    ("method", "part"),
     [
-        b"",
-        b"HTTP/1.1 200",
-        b"HTTP/1.1 200 OK\r\n",
-        b"HTTP/1.1 200 OK\r\nETag: 1\r\n",
-        b"HTTP/1.1 200 OK\r\nETag: 1\r\nContent-Le",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n",
+        *(("GET", part) for part in CUT_IN_THE_HEAD + CUT_IN_THE_BODY),
+        *(("HEAD", part) for part in CUT_IN_THE_HEAD),
+        *(("PUT", part) for part in CUT_IN_THE_HEAD),
     ],
 )
-def test_an_answer_that_is_cut_off_is_no_answer(transport: Any, part: bytes) -> None:
+def test_an_answer_that_is_cut_off_is_no_answer(transport: Any, method: str, part: bytes) -> None:
     def serve(connection: socket.socket, _: bytes) -> None:
         connection.sendall(part)
         connection.shutdown(socket.SHUT_RDWR)
 
     with serving(serve) as server:
-        error = fails(transport, server.url)
+        error = fails(transport, server.url, method)
         assert isinstance(error, (ServiceResponseError, IncompleteReadError, ServiceRequestError))
 
 

@@ -1,8 +1,8 @@
 """Build the zip that is deployed: what .funcignore leaves, the same bytes for the same files.
 
 Azure installs requirements.txt itself (remote build). `--with-dependencies` puts the packages in
-instead, for a place without a way to the package index. They are those for this machine and for
-the Python that `--python` names, so run it on Linux with the function app's version of Python.
+instead, for a place without a way to the package index. They are those for the function app's
+Linux and its version of Python, whatever this machine is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from pathspec import GitIgnoreSpec
 
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ".python_packages/lib/site-packages"  # where the worker looks for an app's packages
+
+AZURES_PYTHON = "3.13"
+"""Of the function app, as infra/modules/function-app.bicep asks for it."""
+GLIBC = 28
+"""The minor version of glibc 2 that packages may ask for. Azure's image has a newer one."""
 
 
 def left_by(ignored: GitIgnoreSpec, folder: Path, root: Path) -> Iterator[Path]:
@@ -38,12 +44,46 @@ def app_files(root: Path) -> dict[str, Path]:
     return {path.relative_to(root).as_posix(): path for path in left_by(ignored, root, root)}
 
 
+def packages_of(requirements: str, python: str) -> list[str]:
+    """The lines of a requirements.txt that hold on Linux with this version of Python.
+
+    pip itself would judge the markers by the Python that it runs on.
+    """
+    there = {"python_version": python, "python_full_version": f"{python}.0"}
+    there |= {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": "x86_64"}
+    lines = (line.partition("#")[0].strip() for line in requirements.splitlines())
+    asked = [Requirement(line) for line in lines if line]
+    holding = [one for one in asked if one.marker is None or one.marker.evaluate(there)]
+    return [f"{one.name}{one.specifier}" for one in holding]
+
+
+def platforms() -> list[str]:
+    """What pip calls the platforms whose wheels run in Azure; it derives none from another."""
+    older = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
+    names = []
+    for minor in range(GLIBC, 4, -1):
+        names += [f"manylinux_2_{minor}_x86_64"]
+        names += [f"{older[minor]}_x86_64"] if minor in older else []
+    return names
+
+
 def package_files(root: Path, folder: Path, python: str) -> dict[str, Path]:
-    """Name in the zip -> file of an installed requirement; installs them into `folder`."""
-    pip = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    """Name in the zip -> file of a requirement; installs them into `folder`.
+
+    Raises `CalledProcessError` if one of them has no wheel for Azure's platform.
+    """
+    options = ["--target", str(folder), "--python-version", python, "--implementation", "cp"]
+    for platform in platforms():
+        options += ["--platform", platform]
+    # Nothing is built here, as that would be for this machine; requirements.txt names everything.
+    options += ["--only-binary=:all:", "--no-deps"]
+    # pip would hold the packages against the Python that it runs on; they are pinned anyway.
+    options += ["--ignore-requires-python"]
     # Byte code and scripts name this machine's paths, and neither is of use in Azure.
-    options = ["--no-compile", "--target", str(folder), "-r", str(root / "requirements.txt")]
-    subprocess.run([*pip, *options], check=True)
+    options += ["--no-compile"]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+    wanted = packages_of((root / "requirements.txt").read_text("utf-8"), python)
+    subprocess.run([*pip, *options, *wanted], check=True)
     files = (path for path in folder.rglob("*") if path.is_file())
     named = {path.relative_to(folder): path for path in files}
     return {f"{PACKAGES}/{n.as_posix()}": path for n, path in named.items() if n.parts[0] != "bin"}
@@ -64,14 +104,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the zip that is deployed.")
     parser.add_argument("--output", type=Path, default=PROJECT / "build" / "flowlog.zip")
     parser.add_argument("--with-dependencies", action="store_true", help="no remote build needed")
-    parser.add_argument("--python", default=sys.executable, help="whose packages; this one's")
+    parser.add_argument("--python-version", default=AZURES_PYTHON, help="of the function app")
     options = parser.parse_args()
     files = app_files(PROJECT)
     for name in sorted(files):
         print(f"  {name}")
     with tempfile.TemporaryDirectory() as folder:
         if options.with_dependencies:
-            packages = package_files(PROJECT, Path(folder), options.python)
+            packages = package_files(PROJECT, Path(folder), options.python_version)
             print(f"  {PACKAGES}/ ({len(packages)} files)")
             files |= packages
         write(options.output, files)

@@ -48,6 +48,7 @@ TAKEN_OVER = "the worker that held the claim ended, or stood still, before it re
 """The error of a takeover."""
 _EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
 _MAX_TRIES = 64
+_MAX_PAUSE_S = 0.1  # so that all tries together are shorter than the shortest claim by far
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
 
@@ -191,7 +192,8 @@ class Claim:
         return False
 
     def _write(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
-        for _ in range(_MAX_TRIES):
+        for tries in range(_MAX_TRIES):
+            _pause(self._store.clock, tries)
             until, runs_out = _until(self._seen, self._store.clock, self._owned_for_s)
             wanted = replace(change(self._checkpoint), owned_until=until)
             try:
@@ -213,6 +215,12 @@ class Claim:
         if released is not None and now is not None and now == released:
             return False
         raise ClaimLost(f"{self._checkpoint.blob}: another worker has taken it")
+
+
+def _pause(clock: Clock, tries: int) -> None:
+    """Wait before another try: two workers meet by chance, but not time and again."""
+    if tries > 1:
+        clock.sleep(min(0.005 * tries, _MAX_PAUSE_S))
 
 
 def take_or_ring(
@@ -239,7 +247,8 @@ def take_or_ring(
     timed = _TimedStore(store, key, clock)
     first: Checkpoint | None = None
     unanswered = False
-    for _ in range(_MAX_TRIES):
+    for tries in range(_MAX_TRIES):
+        _pause(clock, tries)
         seen = timed.get()
         now, server_time = seen.answer.checkpoint, seen.answer.server_time
         is_left = now is not None and now.owner not in ("", owner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +25,7 @@ class Writer(Protocol):
 
 
 class NdjsonWriter:
-    """One JSON object a line, as it is, or with some of its fields."""
+    """One JSON object a line; what could steer a terminal is escaped, as JSON has it."""
 
     def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
         self._out, self._names = out, names
@@ -39,11 +40,14 @@ class NdjsonWriter:
             ]
         text = "\n".join(lines)
         if text:
-            self._out.write(text + "\n")
+            self._out.write(_STEERING.sub(_escaped_for_json, text) + "\n")
 
 
 class CsvWriter:
-    """RFC 4180 with a header line. Null is empty, and no cell is a formula."""
+    """RFC 4180 with a header line; null is empty.
+
+    No cell can pass for a formula, or steer a terminal: there, characters are written as escapes.
+    """
 
     def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
         self._names = names or FIELDS
@@ -57,12 +61,26 @@ class CsvWriter:
             self._csv.writerow(harmless_cell(record[name]) for name in self._names)
 
 
+# What a spreadsheet runs begins like this, also behind white space or in full width.
+# Source: OWASP's page "CSV Injection".
+_FORMULA = re.compile(r"[\s\x00-\x1f]*(?:[=+\-@\uff1d\uff0b\uff0d\uff20]|(?<=[\t\r\n]))")
+# Controls of C1, which a terminal takes for commands as it does ESC and others of C0 (in JSON these
+# are escaped already), and what turns the direction of text. Sources: ECMA-48; Unicode's UAX #9.
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile(f"[\\x00-\\x1f]|{_STEERING.pattern}")
+
+
+def _escaped_for_json(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
 def harmless_cell(value: Any) -> Any:
-    """A value that no spreadsheet takes for a formula."""
-    # Spreadsheets run what begins like this; a leading apostrophe makes them show it instead.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+    """A value that no spreadsheet takes for a formula, and no terminal for a command."""
+    if not isinstance(value, str):
+        return value
+    shown = _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], value)
+    # A leading apostrophe makes spreadsheets show the text instead.
+    return f"'{shown}" if _FORMULA.match(value) else shown
 
 
 class TableWriter:

@@ -27,8 +27,11 @@ from flowlog_core.errors import FlowlogError
 from flowlog_core.storage.responses import error_code
 from flowlog_core.storage.secrets import redact
 
-# In what urllib3 says of a connection that failed.
-_HOST_AND_PORT = re.compile(r"host='([^']+)', port=(\d+)")
+# At the beginning of what `CurlTransport` says of a connection that failed, or within urllib3's.
+_HOST_AND_PORT = (
+    re.compile(r"([^\s:]+|[0-9a-f:.]+):(\d+): "),
+    re.compile(r".*?host='([^']+)', port=(\d+)"),
+)
 
 
 def explain_error(error: Exception, endpoint: Endpoint) -> Finding:
@@ -89,7 +92,7 @@ def endpoint_of(error: Exception, endpoints: Iterable[Endpoint]) -> Endpoint | N
         if not isinstance(one, AzureError):
             continue
         asked = getattr(getattr(one, "response", None), "request", None)
-        match = _HOST_AND_PORT.search(str(one))
+        match = next(filter(None, (form.match(str(one)) for form in _HOST_AND_PORT)), None)
         if asked is not None:
             address = urlsplit(asked.url)
             host, port, path = address.hostname, _port(asked.url), address.path

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from http.client import HTTPResponse, RemoteDisconnected
 from itertools import count
 from typing import Any
 from urllib.request import getproxies
@@ -67,6 +68,30 @@ class _Watch:
 _WATCH = _Watch()
 
 
+class _Lines:
+    """A file of an answer that keeps the line read last."""
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.last = file, b""
+
+    def readline(self, limit: int = -1) -> bytes:
+        self.last = self._file.readline(limit)
+        return self.last
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Response(HTTPResponse):
+    """Refuses a head without an end: http.client takes the end of the connection for it."""
+
+    def begin(self) -> None:
+        self.fp = lines = _Lines(self.fp)  # type: ignore[assignment]  # all that is read of a head
+        super().begin()
+        if lines.last not in (b"\r\n", b"\n"):
+            raise RemoteDisconnected("the answer was cut off in its head")
+
+
 class _Watched:
     """Mixed into urllib3's connections: the socket in use is the watched call's."""
 
@@ -81,11 +106,11 @@ class _Watched:
 
 
 class _Connection(_Watched, HTTPConnection):
-    pass
+    response_class = _Response
 
 
 class _TlsConnection(_Watched, HTTPSConnection):
-    pass
+    response_class = _Response
 
 
 class _Pool(HTTPConnectionPool):

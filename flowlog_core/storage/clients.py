@@ -1,4 +1,4 @@
-"""The Azure SDK clients of this process: one credential, and one connection pool per service.
+"""The Azure SDK clients of this process: one credential, and one transport for all of them.
 
 The blob binding of the Functions worker builds a client and a credential for every event; only
 the name is taken from it, and the blob is opened again through these.
@@ -6,7 +6,7 @@ the name is taken from it, and the blob is opened again through these.
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.data.tables import TableClient, TableServiceClient
@@ -37,10 +37,25 @@ STEADY = Patience()
 
 
 class Clients:
-    """Clients for the connections of some settings, made when they are first used."""
+    """Clients for the connections of some settings, made when they are first used.
 
-    def __init__(self, settings: Settings, patience: Patience = STEADY) -> None:
+    All requests leave through `transport`; by default it is `make_transport`'s. Another one, such
+    as a fake or one that counts, is to keep the time limits. `close` closes it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        patience: Patience = STEADY,
+        transport: HttpTransport[Any, Any] | None = None,
+    ) -> None:
         self._settings, self._patience = settings, patience
+        self._transport = transport or make_transport(
+            connect_s=patience.connect_s,
+            call_s=patience.call_s,
+            # Reading and committing go on beside the sends.
+            max_connections=settings.sends_in_flight + 8,
+        )
         self._services: dict[tuple[str, Service, str], Any] = {}
 
     def blobs(self, connection: Connection) -> BlobServiceClient:
@@ -76,7 +91,7 @@ class Clients:
         """Close all connections."""
         for client in self._services.values():
             client.close()
-        self.transport.close()
+        self._transport.close()
 
     def _service(self, connection: Connection, service: Service, kind: Any, name: str = "") -> Any:
         key = connection.name, service, name
@@ -86,7 +101,7 @@ class Clients:
 
     def _open(self, connection: Connection, service: Service, kind: Any, name: list[str]) -> Any:
         options: dict[str, Any] = {
-            "transport": self.transport,
+            "transport": self._transport,
             "retry_total": self._patience.retries,
         }
         if service == "blob":
@@ -99,16 +114,6 @@ class Clients:
         uri = connection.uris[service]
         credential = identity(connection.client_id)
         return kind(uri, *name, credential=credential, **options)
-
-    @cached_property
-    def transport(self) -> HttpTransport[Any, Any]:
-        """One for all clients, so that they share their connections."""
-        return make_transport(
-            connect_s=self._patience.connect_s,
-            call_s=self._patience.call_s,
-            # Reading and committing go on beside the sends.
-            max_connections=self._settings.sends_in_flight + 8,
-        )
 
 
 @lru_cache

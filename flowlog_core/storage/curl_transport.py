@@ -34,6 +34,7 @@ from flowlog_core.storage.whole_response import WholeResponse
 # Codes of libcurl (curl.se, "libcurl-errors") after which the request cannot have been carried out.
 _NOT_SENT = frozenset(
     {
+        pycurl.E_URL_MALFORMAT,
         pycurl.E_COULDNT_RESOLVE_PROXY,
         pycurl.E_COULDNT_RESOLVE_HOST,
         pycurl.E_COULDNT_CONNECT,
@@ -43,6 +44,8 @@ _NOT_SENT = frozenset(
         pycurl.E_SSL_CACERT_BADFILE,
     }
 )
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
@@ -83,7 +86,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
         try:
             curl.perform()
         except pycurl.error as error:
-            raise _mapped(error, curl) from error
+            raise _mapped(error, curl, request.url) from error
         reason, fields = _parsed_head(head)
         status = curl.getinfo(pycurl.RESPONSE_CODE)
         return WholeResponse(request, status, reason, fields, b"".join(body))
@@ -135,16 +138,24 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
 
 
 def _parsed_head(head: list[bytes]) -> tuple[str, dict[str, str]]:
-    """Reason and fields of the last head that came: those of `100 Continue` do not count."""
+    """Reason and fields of the last head that came: those of `100 Continue` do not count.
+
+    Raises `ServiceResponseError` if the connection broke within it: libcurl takes that for its end.
+    """
     reason = ""
     fields: dict[str, str] = {}
-    for line in b"".join(head).decode("latin-1").split("\r\n"):
+    is_whole = False
+    for line in (one.decode("latin-1").rstrip("\r\n") for one in head):  # libcurl: one at a time
         name, colon, value = line.partition(":")
         if line.startswith("HTTP/"):
             reason = line.partition(" ")[2].partition(" ")[2]
-            fields = {}
+            fields, is_whole = {}, False
         elif colon:
             fields[name] = value.strip()
+        elif not line:
+            is_whole = True
+    if not is_whole:
+        raise ServiceResponseError("the answer was cut off in its head")
     return reason, fields
 
 
@@ -174,13 +185,15 @@ def _set_method_and_body(curl: pycurl.Curl, request: HttpRequest) -> None:
     curl.setopt(pycurl.CUSTOMREQUEST, method)
 
 
-def _mapped(error: pycurl.error, curl: pycurl.Curl) -> Exception:
+def _mapped(error: pycurl.error, curl: pycurl.Curl, url: str) -> Exception:
+    """The error in azure-core's terms. Its message names host and port, and never the URL's query.
+
+    A query may hold a shared access signature.
+    """
     code, text = error.args[0], error.args[-1]
-    if errno := curl.getinfo(pycurl.OS_ERRNO):  # such as "Connection refused"
-        text += f": {os.strerror(errno)}"
-    address = urlsplit(curl.getinfo(pycurl.EFFECTIVE_URL))
-    port = address.port or (443 if address.scheme == "https" else 80)
-    said = f"{text} (host='{address.hostname}', port={port}, libcurl error {code})"
+    if code == pycurl.E_COULDNT_CONNECT and (number := curl.getinfo(pycurl.OS_ERRNO)):
+        text = os.strerror(number)  # libcurl's own text is the same for all reasons
+    said = f"{_host_and_port(url)}: {text} (libcurl error {code})"
     if code == pycurl.E_OPERATION_TIMEDOUT:
         is_connected = curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
         kind = ServiceResponseTimeoutError if is_connected else ServiceRequestTimeoutError
@@ -190,3 +203,11 @@ def _mapped(error: pycurl.error, curl: pycurl.Curl) -> Exception:
     if code == pycurl.E_PARTIAL_FILE:
         return IncompleteReadError(said, error=error)
     return ServiceResponseError(said, error=error)
+
+
+def _host_and_port(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port or _DEFAULT_PORTS[parts.scheme]}"
+    except (KeyError, ValueError):  # no address, as libcurl's text says
+        return "request"

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -291,6 +291,9 @@ class HoursLater:
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         return self._store.before(row)
+
+    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+        return self._store.unsettled(now)
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         self._store.remove(key, etag)

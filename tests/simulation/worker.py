@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, cast
 
@@ -35,14 +36,11 @@ class Event:
 class _SkewedClock:
     """A worker's own clock: as fast as the service's, with a different origin."""
 
-    def __init__(self, clock: ManualClock, ahead_s: float) -> None:
-        self._clock, self._ahead_s = clock, ahead_s
+    def __init__(self, clock: ManualClock, ahead_s: float, sleep: Callable[[float], None]) -> None:
+        self._clock, self._ahead_s, self.sleep = clock, ahead_s, sleep
 
     def monotonic(self) -> float:
         return self._clock.monotonic() + self._ahead_s
-
-    def sleep(self, seconds: float) -> None:
-        raise NotImplementedError(f"ingest has no reason to sleep {seconds} s")
 
 
 class Worker:
@@ -57,7 +55,7 @@ class Worker:
             SimulatedSink(line),
             SimulatedDeadLetters(line),
             schedule.world.owned_for_s,
-            _SkewedClock(schedule.timeline.clock, schedule.rng.uniform(-900, 1e6)),
+            _SkewedClock(schedule.timeline.clock, schedule.rng.uniform(-900, 1e6), self.wait),
             lambda: attempt.owner,
             schedule.chunk_bytes,
         )
