@@ -163,7 +163,8 @@ def _pieces(blobs: AzureBlobs, blob: BlobRef) -> Iterator[bytes]:
 
     All but the tail stays as it was when Network Watcher appends, and the tail ends the last piece.
     """
-    start, blob_bytes, etag = 0, 1, None
+    start, blob_bytes = 0, 1
+    etag: str | None = None
     while start < blob_bytes:
         try:
             part = blobs.read(blob, start, CHUNK_BYTES, etag)
@@ -176,9 +177,8 @@ def _pieces(blobs: AzureBlobs, blob: BlobRef) -> Iterator[bytes]:
                 return
             etag = None
             continue
-        etag, blob_bytes = part.etag, part.blob_bytes
         yield part.data
-        start += len(part.data)
+        start, etag, blob_bytes = start + len(part.data), part.etag, part.blob_bytes
 
 
 def _in_words(error: FlowlogError) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import orjson
 
-from flowlog_core.analyze.contents import Unreadable
+from flowlog_core.analyze.prefetch import prefetched
 from flowlog_core.analyze.problems import Problem, Problems
 from flowlog_core.analyze.sources import Source
 from flowlog_core.parsing import Damaged, read
@@ -20,17 +20,9 @@ def rows(
 
     What cannot be read goes to `problems`; the rest comes all the same.
     """
-    for source in sources:
+    for source in prefetched(sources):
         rules = [*source.rules, *([where] if where else [])]
-        items = read(source.text(), source.entry_id)
-        while True:
-            try:
-                item = next(items, None)
-            except Unreadable as error:
-                problems.add(source.name, f"cannot be read: {error}")
-                break
-            if item is None:
-                break
+        for item in read(source.text(problems), source.entry_id):
             if isinstance(item, Damaged):
                 problems.add(source.name, Problem.of_part(item))
                 continue

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from flowlog_core.analyze.columns import Block, Converted, blocks, convert
-from flowlog_core.analyze.contents import Unreadable
 from flowlog_core.analyze.named_columns import with_names
 from flowlog_core.analyze.names import NAMED_FIELDS, Names
 from flowlog_core.analyze.prefetch import prefetched
@@ -113,14 +112,10 @@ def _items(
     source: Source, problems: Problems, progress: Progress | None
 ) -> Iterator[tuple[str, Entry | Damaged]]:
     framer = Framer()
-    try:
-        for piece in source.text():
-            if progress is not None:
-                progress(source.name, len(piece))
-            for item in framer.feed(piece):
-                yield f"{source.entry_id(item.start)}.", item
-    except Unreadable as error:
-        problems.add(source.name, f"cannot be read: {error}")
-        return
+    for piece in source.text(problems):
+        if progress is not None:
+            progress(source.name, len(piece))
+        for item in framer.feed(piece):
+            yield f"{source.entry_id(item.start)}.", item
     for item in framer.end(final=True):
         yield f"{source.entry_id(item.start)}.", item

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from flowlog_core.analyze.contents import ZIP, Unreadable, unpacked
+from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.selection import Selection, named_in
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.shape.rules import Rules
@@ -39,9 +40,12 @@ class Source:
     is_remote: bool = False
     """Reading waits for a network, so that several are read at a time."""
 
-    def text(self) -> Iterator[bytes]:
-        """Its JSON in UTF-8. Raises `Unreadable`."""
-        return unpacked(self.read())
+    def text(self, problems: Problems) -> Iterator[bytes]:
+        """Its JSON in UTF-8. Where it cannot be read on it ends, and `problems` has the reason."""
+        try:
+            yield from unpacked(self.read())
+        except Unreadable as error:
+            problems.add(self.name, f"cannot be read: {error}")
 
     def entry_id(self, start: int) -> str:
         """The id of the entry at that byte; those of its records begin with it and a dot."""
@@ -86,14 +90,21 @@ def _file(name: str, selection: Selection) -> Iterator[Source]:
 
 def _folder(name: str, selection: Selection) -> Iterator[Source]:
     found = False
-    for folder, folders, files in os.walk(name):
-        folders.sort()
-        for file in sorted(files):
-            if file.lower().endswith(_SUFFIXES):
-                found = True
-                yield from _file(str(Path(folder, file)), selection)
+    for path in _files_in(name):
+        if path.lower().endswith(_SUFFIXES):
+            found = True
+            yield from _file(path, selection)
     if not found:
         yield unreadable(name, "no file in this folder ends in .json, .gz or .zip")
+
+
+def _files_in(folder: str) -> Iterator[str]:
+    """In the order of names, whatever their depth. A link to a folder is not followed."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_in(entry.path)
+        elif entry.is_file():
+            yield entry.path
 
 
 def _standard_input(selection: Selection) -> Iterator[Source]:
@@ -117,7 +128,7 @@ def _standard_input(selection: Selection) -> Iterator[Source]:
 
 def _zip(name: str, file: Callable[[], IO[bytes]], selection: Selection) -> Iterator[Source]:
     try:
-        with zipfile.ZipFile(file()) as archive:
+        with file() as content, zipfile.ZipFile(content) as archive:
             members = [one for one in archive.namelist() if one.lower().endswith(_SUFFIXES[:2])]
     except (zipfile.BadZipFile, OSError) as error:
         yield unreadable(name, f"not a valid zip: {error}")
@@ -131,7 +142,11 @@ def _zip(name: str, file: Callable[[], IO[bytes]], selection: Selection) -> Iter
 def _reader_of_member(file: Callable[[], IO[bytes]], member: str) -> Callable[[], Iterator[bytes]]:
     def read() -> Iterator[bytes]:
         try:
-            with zipfile.ZipFile(file()) as archive, archive.open(member) as content:
+            with (
+                file() as packed,
+                zipfile.ZipFile(packed) as archive,
+                archive.open(member) as content,
+            ):
                 while data := content.read(_READ_BYTES):
                     yield data
         # RuntimeError: it is encrypted.
