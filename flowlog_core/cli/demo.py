@@ -31,6 +31,7 @@ from types import FrameType
 
 from azure.core.exceptions import AzureError
 
+from flowlog_core.checkpoints.checkpoint import SEAM_BYTES
 from flowlog_core.cli.environment import add_settings_argument, settings_of
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.demo.display import FRAME_S, Display
@@ -197,7 +198,10 @@ def _report(running: Running, warnings: list[str]) -> bool:
         print(line.text)
     verdict, stored = running.check(), running.blob_bytes()
     times = view.tally.new_bytes / stored if stored else 0.0
-    print(f"stored     {stored:,} bytes of logs: read {times:.2f} times, besides 64 at each look")
+    print(
+        f"stored     {stored:,} bytes of logs: read {times:.2f} times, plus up to {SEAM_BYTES} "
+        "bytes each time a blob is read"
+    )
     print()
     print(*verdict.lines(), sep="\n")
     return verdict.ok
