@@ -26,8 +26,7 @@ __all__ = ["Outcome", "Pipeline", "ingest"]
 
 log = logging.getLogger(__name__)
 
-MAX_DEATHS = 3
-"""After so many deaths of processes at one offset, the entry there is set aside unparsed."""
+_MAX_WAIT_FOR_TURN_S = 5.0
 
 
 def ingest(
@@ -47,6 +46,7 @@ def ingest(
     stopwatch: Stopwatch[Step] = Stopwatch(pipeline.clock, "checkpoint")
     outcome = Outcome(seconds=stopwatch.seconds)
     claim: Claim | None = None
+    turn = _Turn(pipeline)
     try:
         claim = take_or_ring(
             pipeline.checkpoints,
@@ -55,7 +55,7 @@ def ingest(
             pipeline.new_owner(),
             pipeline.owned_for_s,
             pipeline.clock,
-            is_gone=pipeline.is_gone,
+            is_gone=turn.wait_if_gone,
             always_take_over=always_take_over,
         )
         if claim is None:
@@ -68,10 +68,37 @@ def ingest(
     except BaseException as error:
         pipeline.observer.failed(blob, _release_failed(claim, error, outcome))
         raise
+    finally:
+        turn.end()
     outcome.conflicts = claim.conflicts if claim else 0
     stopwatch.begin("checkpoint")  # the time up to here is in `seconds`
     pipeline.observer.done(blob, outcome)
     return outcome
+
+
+class _Turn:
+    """One after the other, blobs are taken from a dead process, and are worked on.
+
+    If one of them ends this process too, those that wait are still as they were: an event may yet
+    take them over.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline, self._is_mine = pipeline, False
+
+    def wait_if_gone(self, owner: str) -> bool:
+        """Whether the owner's process has ended. If so, waits for the turn, but not for long."""
+        if not self._pipeline.is_gone(owner):
+            return False
+        if not self._is_mine:
+            self._is_mine = self._pipeline.takeovers.acquire(timeout=_MAX_WAIT_FOR_TURN_S)
+        return True
+
+    def end(self) -> None:
+        """Let the next one have its turn."""
+        if self._is_mine:
+            self._pipeline.takeovers.release()
+        self._is_mine = False
 
 
 def _forward_what_is_new(
@@ -91,7 +118,7 @@ def _forward_what_is_new(
     try:
         for chunk in stopwatch.each("read", appended):
             outcome.backlog_bytes = outcome.backlog_bytes or len(chunk.data) + chunk.left_bytes
-            if claim.deaths >= MAX_DEATHS and chunk.data:
+            if claim.deaths >= pipeline.max_deaths and chunk.data:
                 claim.commit(set_aside_unparsed(blob, chunk, appended, claim, pipeline))
                 outcome.dead_letters += 1
                 return False

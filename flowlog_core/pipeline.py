@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -38,3 +39,7 @@ class Pipeline:
     """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""
     is_gone: Callable[[str], bool] = lambda _: False
     """Whether the process of an owner id has certainly ended; see `checkpoints.owner`."""
+    max_deaths: int = 3
+    """After so many deaths of processes at one offset, the entry there is set aside unparsed."""
+    takeovers: Lock = field(default_factory=Lock)
+    """Held by the one call in the process that works on a blob it took from a dead process."""

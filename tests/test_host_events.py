@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.data.tables import TableServiceClient
 from azure.storage.queue import QueueServiceClient
 from host.event_grid import blob_created, validation
 from host.functions_host import Answer, Host, needs_functions_host, running_host, wait_until
@@ -52,15 +51,6 @@ def append(writer: LogWriter, interface: Interface, entries: int = 1, tuples: in
     generator = FlowLogGenerator(len(writer.entries))
     for _ in range(entries):
         writer.append(generator.entry("vnet4", interface, HOUR, tuples))
-
-
-def let_the_claim_run_out(account: Account) -> None:
-    """Put back, in the only checkpoint, the time until which its owner holds it."""
-    tables = TableServiceClient.from_connection_string(account.connection_string)
-    table = tables.get_table_client(account.environment["FLOWLOG_CHECKPOINT_TABLE"])
-    (stored,) = list(table.list_entities())
-    assert stored["owner"] != ""
-    table.update_entity(stored | {"owned_until": datetime(2026, 1, 1, tzinfo=UTC)})
 
 
 def test_the_webhook_answers_the_handshake_and_takes_events_with_the_key_alone(host: Host) -> None:
@@ -144,13 +134,14 @@ def test_events_of_no_blob_and_of_no_function_are_dropped_in_debug_lines(
     assert waiting(account.connection_string, host.event_queue) == 0
 
 
-def test_after_the_death_of_the_worker_the_retry_comes_at_once_and_does_not_help(
+def test_after_the_death_of_the_worker_the_retry_takes_over_and_forwards_everything(
     app: Path, azurite: Azurite, account: Account
 ) -> None:
-    """It finds the claim of the dead worker. The first event after that has run out forwards."""
-    interface = Interface.vnet()
-    writer = account.writer(NetworkWatcherWriter, interface)
-    append(writer, interface, entries=10)
+    """Of six blobs, within 15 s, without a new event and without a sweep."""
+    interfaces = [Interface.vnet(number) for number in range(6)]
+    writers = [account.writer(NetworkWatcherWriter, interface) for interface in interfaces]
+    for writer, interface in zip(writers, interfaces, strict=True):
+        append(writer, interface, entries=10)
     queues = QueueServiceClient.from_connection_string(account.connection_string)
     queues.create_queue(account.environment["FLOWLOG_QUEUE"])
     # What is sent arrives, and the worker is never told so.
@@ -159,24 +150,66 @@ def test_after_the_death_of_the_worker_the_retry_comes_at_once_and_does_not_help
         sink = account.connection_string.replace(azurite.queue_url, proxy.url)
         settings = account.environment | {"FLOWLOG_SINK_CONNECTION": "sink", "sink": sink}
         with running_host(PYTHONS[-1], app, settings) as host:
-            host.post("vnet_FlowLogs", [event(azurite, account, interface)])
-            wait_until(lambda: proxy.requests >= 4, host)
-            host.kill_worker()
-            host.wait_for(r"worker process \d+ ended with 137")
-            host.wait_for(r"FAILED 1 vnet_FlowLogs: the worker process died")
-            host.wait_for(r"INVOKED 2 vnet_FlowLogs")
-            assert len(host.found(r"PYTHON INFO flowlog_core\S* handed_over ")) == 1
+            events = [event(azurite, account, interface) for interface in interfaces]
+            host.post("vnet_FlowLogs", events)
+            wait_until(lambda: proxy.requests >= 6, host)
             proxy.disarm()
-            before = account.received()
-            assert [tuple_of(record) for record in before] == writer.written[: len(before)]
-            assert 0 < len(before) < len(writer.written)
+            host.kill_worker()
+            killed_at = time.monotonic()
+            host.wait_for(r"worker process \d+ ended with 137")
+            host.wait_for(r"INVOKED \d+ vnet_FlowLogs", times=6, within_s=15)
+            took_s = time.monotonic() - killed_at
+            received = account.received()
+            taken_over = host.found("is taken over from flowlog-owner-")
+            assert host.found("handed_over") == []
+    texts = {tuple_of(record) for record in received}
+    assert texts == {text for writer in writers for text in writer.written}
+    assert took_s < 15
+    assert len(taken_over) == 6
+    by_id = {record["id"]: record for record in received}
+    assert all(by_id[record["id"]] == record for record in received)  # a repeat is the same
 
-            let_the_claim_run_out(account)
-            host.post("vnet_FlowLogs", [event(azurite, account, interface)])
-            host.wait_for(r"INVOKED 3 vnet_FlowLogs")
-    after = account.received()
-    assert [tuple_of(record) for record in after] == writer.written
-    assert after[: len(before)] == before  # again, with the same ids and content
+
+def test_a_blob_that_kills_the_worker_kills_it_twice_and_then_waits_for_the_sweep(
+    app: Path, azurite: Azurite, account: Account, tmp_path: Path
+) -> None:
+    """The five good ones among which it comes arrive."""
+    interfaces = [Interface.vnet(number) for number in range(6)]
+    writers = [account.writer(NetworkWatcherWriter, interface) for interface in interfaces]
+    for writer, interface in zip(writers, interfaces, strict=True):
+        append(writer, interface)
+    deadly = interfaces[3]
+    copy = tmp_path / "deadly-app"
+    shutil.copytree(app, copy)
+    main = copy / "function_app.py"
+    main.write_text(f"{main.read_text()}{_DEADLY.format(mac=deadly.mac)}")
+    with running_host(PYTHONS[-1], copy, account.environment) as host:
+        events = [event(azurite, account, interface) for interface in interfaces]
+        host.post("vnet_FlowLogs", events)
+        host.wait_for(r"worker process \d+ ended with 137", times=2)
+        host.wait_for("handed_over")  # by the third try, which leaves it to the sweep
+        good = {text for at, writer in enumerate(writers) if at != 3 for text in writer.written}
+        wait_until(lambda: {tuple_of(one) for one in account.received()} == good, host)
+        time.sleep(3)
+        for _ in range(2):  # nor does an event that follows
+            host.post("vnet_FlowLogs", [events[3]])
+        time.sleep(3)
+        assert len(host.found(r"worker process \d+ ended with 137")) == 2
+
+
+_DEADLY = """
+
+from flowlog_core.sinks.queue import QueueSink
+_pack = QueueSink.pack
+
+def _die(sink, entry):
+    if "{mac}" in entry.position.blob.name:
+        import signal
+        os.kill(os.getpid(), signal.SIGKILL)
+    return _pack(sink, entry)
+
+QueueSink.pack = _die
+"""
 
 
 def test_after_the_death_of_the_host_its_events_are_hidden_for_ten_minutes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -553,3 +554,35 @@ def test_an_event_of_a_blob_that_ends_processes_is_left_to_the_sweep() -> None:
     for _ in range(3):
         assert mortal.ingest().how == "handed_over"
     assert len(mortal.dead) == 2
+
+
+def test_blobs_of_a_dead_process_are_taken_over_one_after_the_other(world: World) -> None:
+    """So that one which ends the process does not take the others with it, again and again."""
+    blobs = [some_blob(hour) for hour in range(6)]
+    (entry,) = entries_of(1, ["nsg2"])
+    now, most, lock = 0, 0, threading.Lock()
+
+    class Watching(MemorySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            nonlocal now, most
+            with lock:
+                now += 1
+                most = max(most, now)
+            time.sleep(0.02)
+            with lock:
+                now -= 1
+            return super().send(messages)
+
+    pipeline = replace(world.pipeline(), sink=Watching(), is_gone=lambda owner: owner == "dead")
+    for blob in blobs:
+        world.blobs.put(blob, document([entry]))
+        key = checkpoint_key(blob)
+        take_or_ring(world.checkpoints, key, str(blob), "dead", 180, world.clock)
+    working = [threading.Thread(target=ingest, args=(blob, pipeline)) for blob in blobs]
+    for one in working:
+        one.start()
+    for one in working:
+        one.join()
+    assert most == 1
+    stored = [world.checkpoints.get(checkpoint_key(blob)).checkpoint for blob in blobs]
+    assert [one.owner for one in stored if one is not None] == [""] * 6

@@ -29,6 +29,8 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "answers: Conflict",
         "answers: NotFound",
         "answers: OutOfRange",
+        "blobs taken over",
+        "blobs taken over from the dead at once",
         "claims left behind by a failed call",
         "claims that ran out",
         "commits",

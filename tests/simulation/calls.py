@@ -92,6 +92,10 @@ class Line:
         self._travel()
         if fault == "crash before":
             self._process.crash()
+        if fault == "crash, effect later":  # the kernel, or the network, still delivers it
+            delay = world.rng.random() * world.rng.choice([0.1, 1, world.owned_for_s])
+            world.timeline.after(delay, lambda: self._nobody_waits_for(what, effect))
+            self._process.crash()
         if fault == "unavailable":
             self._travel()
             raise Unavailable("503: busy")
@@ -128,7 +132,7 @@ class Line:
         weather, rng = self.world.weather, self.world.rng
         dice = rng.random()
         for odds, names, needs_write in (
-            (weather.crash, ("crash before", "crash after"), False),
+            (weather.crash, ("crash before", "crash after", "crash, effect later"), False),
             (weather.unavailable, ("unavailable",), False),
             (weather.ambiguous, ("time-out after effect", "time-out, effect later"), True),
             (weather.blind_retry, ("blind retry",), True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 
 from greenlet import getcurrent
@@ -65,6 +66,7 @@ class Schedule:
         )
         self._cursors = MemoryCursors(clock)
         self._max_running = workers
+        self._is_one_machine = rng.random() < 0.7
         self._running: list[Worker] = []
         self._all: list[Worker] = []
         self._waiting: deque[Event] = deque()
@@ -140,7 +142,12 @@ class Schedule:
         while self._waiting and len(self._running) < self._max_running:
             event = self._waiting.popleft()
             event.tries += 1
-            attempt = Attempt(len(self._all), event.blob)
+            attempt = Attempt(
+                len(self._all),
+                event.blob,
+                began_s=self.timeline.now_s,
+                is_of_sweep=event.is_of_sweep,
+            )
             self.world.judge.started(attempt)
             worker = Worker(self, attempt, event)
             self._running.append(worker)
@@ -154,6 +161,8 @@ class Schedule:
         self._running.remove(worker)
         if failed is None:
             self._judge_leaving(worker, failed=False)
+            if self._is_one_machine and outcome is not None and outcome.how == "handed_over":
+                self._judge(self.world.judge.handed_over, worker.attempt)
         elif isinstance(failed, Unavailable) and worker.attempt.met_trouble:
             self.counts["failed calls of ingest"] += 1
             self._judge_leaving(worker, failed=True)
@@ -164,9 +173,17 @@ class Schedule:
             )
         self.timeline.after(0, self._start_waiting)
 
+    def is_gone(self, owner: str) -> bool:
+        """Whether an owner has certainly ended: known on the machine where it ran."""
+        gone = [one.attempt.gone_s is not None for one in self._all if one.attempt.owner == owner]
+        return self._is_one_machine and gone == [True]
+
     def _judge_leaving(self, worker: Worker, *, failed: bool) -> None:
+        self._judge(partial(self.world.judge.left, failed=failed), worker.attempt)
+
+    def _judge(self, rule: Callable[[Attempt], None], attempt: Attempt) -> None:
         try:
-            self.world.judge.left(worker.attempt, failed=failed)
+            rule(attempt)
         except Violated as violated:
             self.violated = self.violated or violated
 
@@ -177,8 +194,9 @@ class Schedule:
             self.counts["faults: crash"] += 1
             self.world.note(gone.attempt.owner, "CRASHES")
             gone.attempt.is_gone = gone.attempt.met_trouble = True
+            gone.attempt.gone_s = self.timeline.now_s
             self._running.remove(gone)
-            hidden_for_s = self.rng.random() * self.rng.choice((60, 600))
+            hidden_for_s = self.rng.random() * self.rng.choice((0.1, 60, 600))
             self._again(gone.event, hidden_for_s)
         self.timeline.after(0, self._start_waiting)
 
@@ -232,7 +250,7 @@ class Schedule:
         for blob in found:
             world.note("sweep", f"takes {_hour(blob)}")
             self.counts[counted_as] += 1
-            self._deliver(Event(blob))
+            self._deliver(Event(blob, is_of_sweep=True))
         return found
 
     def _behind(self) -> list[BlobRef]:

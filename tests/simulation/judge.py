@@ -34,6 +34,10 @@ class Attempt:
     is_gone: bool = False
     """It crashed, or the simulation is over: what it still does has no effect."""
     calls: int = 0
+    began_s: float = 0
+    gone_s: float | None = None
+    """When it crashed; None while it has not."""
+    is_of_sweep: bool = False
 
     @property
     def owner(self) -> str:
@@ -76,6 +80,8 @@ class Judge:
         self._message_of: dict[str, str] = {}
         self._delivered: dict[tuple[BlobRef, ItemKey], set[str | bytes]] = defaultdict(set)
         self._table: dict[str, str | bytes] = {}
+        self._owner_since: dict[str, tuple[str, datetime]] = {}
+        self._taken_over: dict[str, datetime] = {}
         self.excuses: Counter[str] = Counter()
         """Reasons why the last sweep may find something."""
 
@@ -102,8 +108,27 @@ class Judge:
                 "->",
                 new,
             )
-        is_alive = old.owned_until is not None and now < old.owned_until
-        if old.owner and not is_alive:
+        has_run_out = old.owned_until is None or now >= old.owned_until
+        is_alive = not has_run_out and self._attempts[old.owner].gone_s is None
+        if new.owner != old.owner:
+            self._owner_since[new.blob] = new.owner, now
+        if not new.owner and new.failure is None:
+            self._taken_over.pop(new.blob, None)
+        if old.owner and new.owner == by.owner != old.owner:
+            last = self._taken_over.get(new.blob)
+            _require(
+                by.is_of_sweep or last is None or (now - last).total_seconds() > 599,
+                "an event takes a blob over once in ten minutes",
+                by.owner,
+                "takes it from",
+                old.owner,
+                "and it was taken over at",
+                last,
+            )
+            self._taken_over[new.blob] = now
+            self._counts["blobs taken over"] += 1
+            self._counts["blobs taken over from the dead at once"] += not has_run_out
+        if old.owner and has_run_out:
             self.excuses["a claim ran out"] += 1
             self._counts["claims that ran out"] += 1
         if old.owner and old.owner != by.owner:
@@ -203,6 +228,25 @@ class Judge:
             stored,
         )
         self._counts["claims left behind by a failed call"] += 1
+
+    def handed_over(self, attempt: Attempt) -> None:
+        """`ingest` has left the blob to its owner."""
+        blob = str(attempt.blob)
+        owner, since = self._owner_since.get(blob, ("", EPOCH))
+        gone_s = self._attempts[owner].gone_s if owner else None
+        last = self._taken_over.get(blob)
+        began = true_time(attempt.began_s)
+        _require(
+            gone_s is None
+            or gone_s >= attempt.began_s
+            or since >= began
+            or attempt.met_trouble
+            or (last is not None and (began - last).total_seconds() < 601),
+            "a blob of a dead process is taken over by whoever comes",
+            attempt.owner,
+            "left it to",
+            owner,
+        )
 
     def quiet(self, behind: Iterable[BlobRef]) -> None:
         """All events are done. `behind`: the blobs that a sweep would forward."""

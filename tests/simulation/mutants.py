@@ -61,6 +61,54 @@ class Mutant:
             yield
 
 
+def _taking(**changed: Any) -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take(*arguments: Any, **options: Any) -> Claim | None:
+        return real(*arguments, **{**options, **changed})
+
+    return [(ingest, "take_or_ring", take)]
+
+
+def _living_taken_over() -> list[Replacement]:
+    return _taking(is_gone=lambda _: True)
+
+
+def _dead_left_alone() -> list[Replacement]:
+    return _taking(is_gone=lambda _: False)
+
+
+def _taken_over_in_a_loop() -> list[Replacement]:
+    return _taking(always_take_over=True)
+
+
+def _judged_before_the_read() -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take(store: CheckpointStore, key: CheckpointKey, *rest: Any, **options: Any) -> Any:
+        seen = store.get(key).checkpoint
+        is_gone = seen is not None and options["is_gone"](seen.owner)
+        return real(store, key, *rest, **{**options, "is_gone": lambda _: is_gone})
+
+    return [(ingest, "take_or_ring", take)]
+
+
+def _takeover_unconditional() -> list[Replacement]:
+    real = claim._TimedStore.replace
+
+    def replace_what_the_dead_wrote(store: Any, wanted: Checkpoint, etag: str) -> Any:
+        try:
+            return real(store, wanted, etag)
+        except Conflict:
+            seen = store.get().answer
+            is_takeover = wanted.taken_over_at == wanted.failure.at if wanted.failure else False
+            if not is_takeover or seen.checkpoint.owner in ("", wanted.owner):
+                raise
+            return replace_what_the_dead_wrote(store, wanted, seen.etag)
+
+    return [(claim._TimedStore, "replace", replace_what_the_dead_wrote)]
+
+
 def _unconditional_commit() -> list[Replacement]:
     real = claim._TimedStore.replace
 
@@ -101,12 +149,17 @@ def _no_ring() -> list[Replacement]:
     real = claim.take_or_ring
 
     def take_or_leave(
-        store: CheckpointStore, key: CheckpointKey, blob: str, owner: str, *rest: Any
+        store: CheckpointStore,
+        key: CheckpointKey,
+        blob: str,
+        owner: str,
+        *rest: Any,
+        **options: Any,
     ) -> Claim | None:
         seen = store.get(key)
         if seen.checkpoint and seen.checkpoint.owned_by_another(owner, seen.server_time):
             return None
-        return real(store, key, blob, owner, *rest)
+        return real(store, key, blob, owner, *rest, **options)
 
     return [(ingest, "take_or_ring", take_or_leave)]
 
@@ -121,9 +174,10 @@ def _fails_open() -> list[Replacement]:
         owner: str,
         owned_for_s: float,
         clock: Clock,
+        **options: Any,
     ) -> Claim | None:
         try:
-            return real(store, key, blob, owner, owned_for_s, clock)
+            return real(store, key, blob, owner, owned_for_s, clock, **options)
         except StorageError:
             timed = claim._TimedStore(store, key, clock)
             seen = timed.get()
@@ -439,4 +493,9 @@ MUTANTS = _table(
     (_time_up_before_any_progress, "a sweep whose time is up ends before it made progress"),
     (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
     (_window_from_now, "a sweep's window is counted from now, even if no sweep ran for long"),
+    (_living_taken_over, "every owner counts as dead"),
+    (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
+    (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),
+    (_judged_before_the_read, "an earlier read decides whether the owner is dead"),
+    (_takeover_unconditional, "a takeover overwrites what the dead owner still wrote"),
 )

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from simulation.host import Schedule
 
 
+_NEVER = 1 << 30  # entries are set aside after deaths: here no entry is at fault
+
+
 @dataclass(eq=False)
 class Event:
     """An event for a blob, as the host delivers it."""
 
     blob: BlobRef
     tries: int = 0
+    is_of_sweep: bool = False
 
 
 class _SkewedClock:
@@ -58,6 +62,8 @@ class Worker:
             _SkewedClock(schedule.timeline.clock, schedule.rng.uniform(-900, 1e6), self.wait),
             lambda: attempt.owner,
             schedule.chunk_bytes,
+            is_gone=schedule.is_gone,
+            max_deaths=_NEVER,
         )
         self._greenlet = greenlet(self._run, parent=schedule.greenlet)
 
@@ -96,7 +102,11 @@ class Worker:
         failed: Exception | None = None
         outcome: Outcome | None = None
         try:
-            outcome = ingest(self.attempt.blob, self._pipeline)
+            outcome = ingest(
+                self.attempt.blob,
+                self._pipeline,
+                always_take_over=self.event.is_of_sweep,
+            )
         except GreenletExit:
             return
         except Exception as error:  # noqa: BLE001 - the schedule reports any exception
