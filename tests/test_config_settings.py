@@ -338,10 +338,10 @@ def test_a_send_cannot_outlive_the_claim_it_was_made_under() -> None:
     assert Settings.from_environment({**LOCAL, "FLOWLOG_CLAIM_S": "54"}).claim_s == 54
 
 
-def test_the_readme_documents_every_setting_as_it_is() -> None:
+def test_the_page_of_settings_documents_every_setting_as_it_is() -> None:
     written = re.findall(
         r"^\| `(FLOWLOG_\w+)` \| (?:`([^`]*)`)? ?\| (.*) \|$",
-        (PROJECT / "README.md").read_text(),
+        (PROJECT / "docs/settings.md").read_text(),
         re.MULTILINE,
     )
     assert written == [(row.name, row.default, row.meaning) for row in TABLE]

@@ -132,7 +132,7 @@ def test_other_settings_are_added_as_written() -> None:
 
 
 def test_bicep_sets_what_the_app_and_the_host_know_and_repeats_the_defaults() -> None:
-    """The README's table is held against `TABLE` elsewhere; docs/host.md names the host's."""
+    """The table of docs/settings.md is held against `TABLE` elsewhere; docs/host.md names the host's."""
     made = settings_of(main(**TWO))
     of_connections = re.compile(r"(AzureWebJobsStorage|eastus|west_europe)__\w+")
     defaults = {row.name: row.default for row in TABLE}

@@ -108,13 +108,13 @@ def test_a_shard_puts_two_digits_behind_a_name_and_the_only_one_nothing() -> Non
     assert suffixes(MAX_SHARDS, "|")[-1] == "|31"
 
 
-def test_the_readme_registers_a_trigger_for_the_queue_of_each_shard() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (loop,) = re.findall(r"```python\n(for shard in .*?)```", readme, re.DOTALL)
+def test_the_page_for_consumers_registers_a_trigger_for_the_queue_of_each_shard() -> None:
+    page = (Path(__file__).parents[1] / "docs/consuming.md").read_text()
+    (loop,) = re.findall(r"```python\n(for shard in .*?)```", page, re.DOTALL)
     app = func.FunctionApp()
 
     def take(msg: func.QueueMessage) -> None:
-        """As in the README; it is not called."""
+        """As on the page; it is not called."""
 
     exec(loop, {"app": app, "take": take})
     functions = app.get_functions()  # raises where two have one name

@@ -1,7 +1,7 @@
 """Forward flows without the Functions host: look for changed blobs, ingest them, wait, repeat.
 
 It uses the same settings, checkpoints and code as the function app, so both may run at the same
-time without repeating anything. Settings come from the environment, see the README.
+time without repeating anything. Settings come from the environment, see docs/settings.md.
 
 Examples:
   flowlog run --settings local.settings.json

@@ -1,6 +1,6 @@
 """Every setting: its name, default and meaning, and how its text is read.
 
-A test compares the README's table with `TABLE`.
+A test compares the table of docs/settings.md with `TABLE`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flowlog_core.storage.timeouts import MIN_CLAIM_S
 
 
 class Row(NamedTuple):
-    """One setting, as the README's table shows it."""
+    """One setting, as the table of docs/settings.md shows it."""
 
     name: str
     field: str
