@@ -26,7 +26,7 @@ from simulation.calls import World
 from simulation.clock import CALM, Timeline, some_weather
 from simulation.judge import Attempt, Judge, Violated
 from simulation.log import SimulatedLog
-from simulation.worker import Event, Worker
+from simulation.worker import Event, Instance, Worker
 
 _TRIES_OF_AN_EVENT = 5  # then the host puts it into its poison queue
 _NUMBERS_OF_A_BLOB = 1 << 20  # tuples of different blobs never share a number
@@ -65,6 +65,9 @@ class Schedule:
         )
         self._cursors = MemoryCursors(clock)
         self._max_running = workers
+        self._instances = [
+            Instance(clock, rng, self.counts) for _ in range(rng.choice((1, 1, 2, 4)))
+        ]
         self._running: list[Worker] = []
         self._all: list[Worker] = []
         self._waiting: deque[Event] = deque()
@@ -142,7 +145,7 @@ class Schedule:
             event.tries += 1
             attempt = Attempt(len(self._all), event.blob)
             self.world.judge.started(attempt)
-            worker = Worker(self, attempt, event)
+            worker = Worker(self, attempt, event, self.rng.choice(self._instances))
             self._running.append(worker)
             self._all.append(worker)
             self.world.note(attempt.owner, f"begins with {_hour(event.blob)}, try {event.tries}")
@@ -151,7 +154,7 @@ class Schedule:
     def left(self, worker: Worker, outcome: Outcome | None, failed: Exception | None) -> None:
         """`worker`'s `ingest` has returned or raised."""
         self.world.note(worker.attempt.owner, f"leaves: {outcome or repr(failed)}")
-        self._running.remove(worker)
+        self._end(worker)
         if failed is None:
             self._judge_leaving(worker, failed=False)
         elif isinstance(failed, Unavailable) and worker.attempt.met_trouble:
@@ -164,6 +167,10 @@ class Schedule:
             )
         self.timeline.after(0, self._start_waiting)
 
+    def _end(self, worker: Worker) -> None:
+        self._running.remove(worker)
+        worker.instance.leave()
+
     def _judge_leaving(self, worker: Worker, *, failed: bool) -> None:
         try:
             self.world.judge.left(worker.attempt, failed=failed)
@@ -173,13 +180,17 @@ class Schedule:
     def crash(self, worker: Worker) -> None:
         """`worker` ends here, sometimes with all workers of its instance."""
         self.world.judge.excuses["a crash"] += 1
-        for gone in list(self._running) if self.rng.random() < 0.2 else [worker]:
+        gone_too = [one for one in self._running if one.instance is worker.instance]
+        all_of_it = self.rng.random() < 0.2
+        for gone in gone_too if all_of_it else [worker]:
             self.counts["faults: crash"] += 1
             self.world.note(gone.attempt.owner, "CRASHES")
             gone.attempt.is_gone = gone.attempt.met_trouble = True
-            self._running.remove(gone)
+            self._end(gone)
             hidden_for_s = self.rng.random() * self.rng.choice((60, 600))
             self._again(gone.event, hidden_for_s)
+        if all_of_it:
+            worker.instance.start()
         self.timeline.after(0, self._start_waiting)
 
     def _again(self, event: Event, after_s: float) -> None:
