@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, seam_of
@@ -24,6 +24,23 @@ log = logging.getLogger(__name__)
 
 _MAX_HELD_BYTES = 8 * 1024 * 1024
 """Dead letters held in memory before they are stored: a whole chunk may be damaged."""
+MAX_RUN_BYTES = 1024 * 1024
+"""How much neighbours that cannot be read may come to, to share a dead letter."""
+MAX_LETTERS = 500
+"""Dead letters before a commit. Each is a storage call: without it, a chunk could need hours."""
+MAX_PART_S = 15.0
+"""Time before a commit, at the end of an entry."""
+
+
+class Part(NamedTuple):
+    """Some entries of a chunk, after everything in them was sent or stored."""
+
+    progress: Progress
+    """What may be committed now."""
+    outcome: Outcome
+    """What to add to the call's outcome once it is committed."""
+    is_last: bool
+    """Whether nothing of the chunk is left."""
 
 
 def forward_chunk(
@@ -35,11 +52,13 @@ def forward_chunk(
     stopwatch: Stopwatch[Step],
     *,
     final: bool,
-) -> tuple[Progress, Outcome]:
-    """Send every record of the chunk and store every dead letter.
+) -> Iterator[Part]:
+    """Send every record of the chunk and store every dead letter, part by part.
 
-    Returns what may be committed now, and what to add to the call's outcome once it is. Raises
-    `ClaimLost`, or a `StorageError` if anything was not accepted; nothing may be committed then.
+    Commit each part before the next: a part ends after `MAX_PART_S`, so that slow storage does not
+    undo what was done, and after `MAX_LETTERS` dead letters. It holds whole entries. Raises
+    `ClaimLost`, or a `StorageError` if anything was not accepted; the part may not be committed
+    then.
 
     Where a process has ended at this offset, each entry is committed before the next is parsed, so
     that the offset comes to be at the entry that ends processes, if one does.
@@ -52,27 +71,28 @@ def forward_chunk(
         is_end=chunk.is_last,
         final=final,
     )
-    total = Outcome(new_bytes=len(chunk.data))
-    if claim.deaths:
-        for item in items:
-            sent = _forward_items([item], start, claim, pipeline, stopwatch)
-            progress = _progress(claim.progress, chunk, framer, sent)
-            claim.commit(replace(progress, etag="", pending_bytes=0))
-            total += sent
-        return _progress(claim.progress, chunk, framer, Outcome()), total
-    total += _forward_items(items, start, claim, pipeline, stopwatch)
-    return _progress(claim.progress, chunk, framer, total), total
+    max_items = 1 if claim.deaths else None
+    is_last = False
+    while not is_last:
+        part = _forward_part(items, start, chunk, framer, claim, pipeline, stopwatch, max_items)
+        yield part
+        is_last = part.is_last
 
 
-def _forward_items(
-    items: Iterable[ParsedEntry | Damaged],
+def _forward_part(
+    items: Iterator[ParsedEntry | Damaged],
     start: Position,
+    chunk: Chunk,
+    framer: Framer,
     claim: Claim,
     pipeline: Pipeline,
     stopwatch: Stopwatch[Step],
-) -> Outcome:
+    max_items: int | None,
+) -> Part:
     outcome = Outcome(traffic=pipeline.new_traffic())
     newest: datetime | None = None
+    is_last = False
+    ends_at = pipeline.clock.monotonic() + MAX_PART_S
 
     def keep_claim() -> None:
         with stopwatch.step("checkpoint"):
@@ -81,19 +101,23 @@ def _forward_items(
     letters = _DeadLetters(pipeline.dead_letters, keep_claim)
 
     def messages() -> Iterator[Any]:
-        nonlocal newest
-        for item in items:
+        nonlocal newest, is_last
+        for count, item in enumerate(items, start=1):
             position = start.at(item.start)
             if isinstance(item, Damaged):
-                letters.add([DeadLetter(position, item.reason, item.raw)])
-                continue
-            records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
-            packed = pipeline.sink.pack(records)
-            if item.bad or packed.too_large:
-                letters.add(dead_letters_of(records, item.raw, item.bad, packed.too_large))
-            _count(outcome, item.lines, packed)
-            newest = item.lines.last_time or newest
-            yield from packed.messages
+                letters.add_damaged(position, item, framer.skipped)
+            else:
+                records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
+                packed = pipeline.sink.pack(records)
+                if item.bad or packed.too_large:
+                    letters.add(dead_letters_of(records, item.raw, item.bad, packed.too_large))
+                _count(outcome, item.lines, packed)
+                newest = item.lines.last_time or newest
+                yield from packed.messages
+            is_late = pipeline.clock.monotonic() >= ends_at
+            if count == max_items or letters.count >= MAX_LETTERS or is_late:
+                return
+        is_last = True
 
     def claimed(drawn: Iterator[Any]) -> Iterator[Any]:
         for message in drawn:
@@ -104,9 +128,11 @@ def _forward_items(
         sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
         letters.store()
     outcome.messages, outcome.dead_letters = sent, letters.count
+    outcome.new_bytes = len(chunk.data) if is_last else 0
     if newest is not None:
         outcome.lag_s = (claim.now() - newest).total_seconds()
-    return outcome
+    is_end = is_last and chunk.is_last
+    return Part(_progress(claim.progress, chunk, framer, outcome, is_end=is_end), outcome, is_last)
 
 
 def set_aside_unparsed(
@@ -159,16 +185,18 @@ def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:
         outcome.traffic.add(Lines.of(accepted) if refused else lines)
 
 
-def _progress(before: Progress, chunk: Chunk, framer: Framer, outcome: Outcome) -> Progress:
+def _progress(
+    before: Progress, chunk: Chunk, framer: Framer, outcome: Outcome, *, is_end: bool
+) -> Progress:
     return replace(
         before,
         offset=framer.offset,
         seam=seam_of(framer.before),
         seam_bytes=SEAM_BYTES,
         blob_created=chunk.created,
-        etag=chunk.etag if chunk.is_last else "",
-        blob_last_modified=chunk.last_modified if chunk.is_last else before.blob_last_modified,
-        pending_bytes=framer.pending_bytes if chunk.is_last else 0,
+        etag=chunk.etag if is_end else "",
+        blob_last_modified=chunk.last_modified if is_end else before.blob_last_modified,
+        pending_bytes=framer.pending_bytes if is_end else 0,
         entries=before.entries + outcome.entries,
         records=before.records + outcome.records,
         dead_letters=before.dead_letters + outcome.dead_letters,
@@ -184,15 +212,46 @@ class _DeadLetters:
     count: int = 0
     _held: list[DeadLetter] = field(default_factory=list)
     _held_bytes: int = 0
+    _run: list[Damaged] = field(default_factory=list)
+    """Neighbours, which become one dead letter."""
+    _run_position: Position | None = None
+    _run_raw: bytearray = field(default_factory=bytearray)
+
+    def add_damaged(self, position: Position, item: Damaged, skipped: bytes) -> None:
+        """Add what cannot be read; `skipped` are the bytes between it and the item before it."""
+        is_next = self._run and item.start - self._run[-1].end == len(skipped)
+        if not is_next or len(self._run_raw) + len(item.raw) > MAX_RUN_BYTES:
+            self._end_run()
+            self._run_position, skipped = position, b""
+            self.count += 1
+        self._run.append(item._replace(raw=b""))
+        self._run_raw += skipped + item.raw
+
+    def _end_run(self) -> None:
+        if not self._run or self._run_position is None:
+            return
+        count, reason = len(self._run), self._run[0].reason
+        if count > 1:
+            reason = f"{count} neighbours could not be read; the first: {reason}"
+        self._hold([DeadLetter(self._run_position, reason, bytes(self._run_raw))])
+        self._run, self._run_raw = [], bytearray()
 
     def add(self, letters: list[DeadLetter]) -> None:
-        self._held += letters
         self.count += len(letters)
+        self._end_run()
+        self._hold(letters)
+
+    def _hold(self, letters: list[DeadLetter]) -> None:
+        self._held += letters
         self._held_bytes += sum(letter.held_bytes for letter in letters)
         if self._held_bytes > _MAX_HELD_BYTES:
-            self.store()
+            self._store_held()
 
     def store(self) -> None:
+        self._end_run()
+        self._store_held()
+
+    def _store_held(self) -> None:
         if not self._held:
             return
         self.dead_letter_store.put(self._each_under_the_claim())

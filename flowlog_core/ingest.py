@@ -124,15 +124,13 @@ def _forward_what_is_new(
                 outcome.dead_letters += 1
                 return False
             framer = framer or Framer(claim.progress.offset, chunk.before)
-            progress, forwarded = forward_chunk(
-                blob, chunk, framer, claim, pipeline, stopwatch, final=final
-            )
-            if chunk.is_last:
-                released = claim.finish(progress)
-                outcome += forwarded
-                return released
-            claim.commit(progress)
-            outcome += forwarded
+            for part in forward_chunk(blob, chunk, framer, claim, pipeline, stopwatch, final=final):
+                if chunk.is_last and part.is_last:
+                    released = claim.finish(part.progress)
+                    outcome += part.outcome
+                    return released
+                claim.commit(part.progress)
+                outcome += part.outcome
     except BlobGrew:
         return False
     except BlobRewritten as found:

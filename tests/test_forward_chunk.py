@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from flowlog_core.checkpoints.checkpoint import (
     SEAM_BYTES,
@@ -14,7 +16,7 @@ from flowlog_core.checkpoints.checkpoint import (
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.consume import decode
-from flowlog_core.forward_chunk import forward_chunk
+from flowlog_core.forward_chunk import MAX_RUN_BYTES, Part, forward_chunk
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
@@ -49,9 +51,11 @@ class World:
         assert claim is not None
         self.claim: Claim = claim
 
-    def forward(self, data: bytes, left_bytes: int, *, final: bool = False) -> object:
+    def forward(
+        self, data: bytes, left_bytes: int, *, final: bool = False
+    ) -> tuple[Progress, Outcome]:
         stopwatch: Stopwatch[Step] = Stopwatch(self.clock, "checkpoint")
-        return forward_chunk(
+        [part] = forward_chunk(
             BLOB,
             Chunk(data, b"", "etag", left_bytes),
             self.framer,
@@ -60,6 +64,25 @@ class World:
             stopwatch,
             final=final,
         )
+        assert part.is_last
+        return part.progress, part.outcome
+
+    def parts(self, data: bytes) -> list[Part]:
+        """Each is committed before the next."""
+        stopwatch: Stopwatch[Step] = Stopwatch(self.clock, "checkpoint")
+        parts: list[Part] = []
+        for part in forward_chunk(
+            BLOB,
+            Chunk(data, b"", "etag", 0),
+            self.framer,
+            self.claim,
+            Pipeline(MemoryBlobs(), self.checkpoints, self.sink, self.letters, 180, self.clock),
+            stopwatch,
+            final=False,
+        ):
+            self.claim.commit(part.progress)
+            parts.append(part)
+        return parts
 
     def sent(self) -> int:
         return sum(len(decode(message.text).records) for message in self.sink.messages)
@@ -103,3 +126,65 @@ def test_a_chunk_commits_nothing_itself() -> None:
     stored = world.checkpoints.get(KEY).checkpoint
     assert world.sent() == 3
     assert (stored and stored.progress, world.claim.progress) == (Progress(), Progress())
+
+
+def test_neighbours_that_cannot_be_read_share_a_dead_letter() -> None:
+    """9 KB of `{},` made 3,000 uploads once. What is kept is exactly what is in the blob."""
+    world = World()
+    good = FlowLogGenerator(1).entry("nsg2", Interface.nsg(), EPOCH, 3).raw
+    unreadable = b"{}, \n" * 3000 + b"[1],{}"
+    data = b'{"records":[' + unreadable + b"," + good + b",{}]}"
+    _, outcome = world.forward(data, 0)
+    assert (outcome.dead_letters, outcome.records) == (2, 3)
+    kept = sorted(world.letters.letters.values(), key=lambda one: one.position.offset)
+    assert [(one.position.offset, one.raw) for one in kept] == [
+        (12, unreadable),
+        (len(data) - 4, b"{}"),
+    ]
+    # Damage lasts until an entry begins, so `[1],{}` is one span.
+    assert kept[0].reason.startswith("3001 neighbours could not be read; the first: unknown format")
+    assert kept[1].reason.startswith("unknown format")
+
+
+def test_entries_of_an_unknown_version_cost_a_few_dead_letters() -> None:
+    entry = FlowLogGenerator(1).entry("vnet4", Interface.vnet(), EPOCH, 40).raw
+    unknown = entry.replace(b'"flowLogVersion":4', b'"flowLogVersion":5')
+    world = World()
+    _, outcome = world.forward(b'{"records":[' + b",".join([unknown] * 400) + b"]}", 0)
+    whole_bytes = len(unknown) * 400
+    assert outcome.dead_letters == -(-whole_bytes // (MAX_RUN_BYTES // len(unknown) * len(unknown)))
+    assert outcome.dead_letters <= 4
+    rest = [one.raw for one in world.letters.letters.values()]
+    assert b",".join(rest) == b",".join([unknown] * 400)
+
+
+def test_many_dead_letters_are_committed_on_the_way() -> None:
+    good = FlowLogGenerator(1).entry("nsg1", Interface.nsg(), EPOCH, 1).raw
+    world = World()
+    parts = world.parts(b'{"records":[' + b",".join([good, b"{}"] * 1200) + b"]}")
+    assert [part.outcome.dead_letters for part in parts] == [500, 500, 200]
+    assert [part.is_last for part in parts] == [False, False, True]
+    assert [part.progress.etag for part in parts] == ["", "", "etag"]
+    offsets = [part.progress.offset for part in parts]
+    assert offsets == [12 + 500 * (len(good) + 4) - 1, 12 + 1000 * (len(good) + 4) - 1, offsets[2]]
+    assert sum(part.outcome.records for part in parts) == 1200
+
+
+def test_slow_storage_keeps_what_it_took() -> None:
+    """Each send takes 6 s: after the third, what is there may be committed."""
+    world = World()
+
+    class Slow(MemorySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            def slowly() -> Iterator[Any]:
+                for message in messages:
+                    world.clock.sleep(6)
+                    yield message
+
+            return super().send(slowly())
+
+    world.sink = Slow()
+    entries = [FlowLogGenerator(n).entry("nsg2", Interface.nsg(), EPOCH, 3) for n in range(7)]
+    parts = world.parts(document(entries))
+    assert [part.outcome.entries for part in parts] == [3, 3, 1]
+    assert world.sent() == 21

@@ -308,7 +308,7 @@ ODD: dict[str, Callable[[], Odd]] = {
         )
     ),
     "100000-entries-of-nothing": lambda: Odd(
-        b",".join([b"{}"] * 100_000), 0, tuple((3 * at, None, b"{}") for at in range(100_000))
+        b",".join([b"{}"] * 100_000), 0, ((0, None, b",".join([b"{}"] * 100_000)),)
     ),
     # names that each record would repeat
     "rule-too-long-for-a-message": lambda: Odd(
@@ -375,9 +375,11 @@ def test_any_value_in_any_place(log_format: Format, world: World) -> None:
     for record in records_in(world.sink.messages):
         forwarded_at[int(record["id"].split(".")[2])].append(tuple_of(record))
     kept_at = dict.fromkeys(starts, b"")
-    # A value that is no object is damage, and several in a row are one.
+    # Neighbours that cannot be read share a dead letter, which holds them as they are in the blob.
     for offset, _, content in world.set_aside():
-        kept_at[offset] += content
+        for start, raw in zip(starts, raws, strict=True):
+            if offset <= start < offset + len(content):
+                kept_at[start] += content[start - offset :][: len(raw)]
     assert len(raws) > 500
     for start, raw in zip(starts, raws, strict=True):
         for text in entry.tuples:

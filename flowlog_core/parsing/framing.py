@@ -28,6 +28,7 @@ from flowlog_core.parsing.recovery import (
 
 _OPEN_BRACE = ord("{")
 _BOM = b"\xef\xbb\xbf"
+_MAX_SKIPPED_BYTES = 1024
 _SPACE = b" \t\r\n"
 _STRUCTURE = re.compile(rb"[ \t\r\n,\]}]*+")
 
@@ -75,6 +76,10 @@ class Framer:
     before: bytes
     """The last up to 256 bytes before `offset`."""
 
+    skipped: bytes
+    """The separators between the last two items; fewer bytes than are between them if more than
+    separators are, or very many."""
+
     def __init__(
         self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024
     ) -> None:
@@ -83,6 +88,7 @@ class Framer:
         self._pending = PendingBytes(offset, before)
         self.offset = offset
         self.before = self._pending.before
+        self.skipped = self._skipped = b""
         self._max_entry_bytes = max_entry_bytes
         # No end is guessed before this position: the last guess, from before it, was wrong.
         self._guessed_to = 0
@@ -130,6 +136,8 @@ class Framer:
             self._scan = None
             pending.drop(len(_BOM))
         if (structure := _STRUCTURE.match(data)) and (count := structure.end()):
+            if count <= _MAX_SKIPPED_BYTES:
+                self._skipped += data[:count]
             pending.drop(count)
         return bool(data)
 
@@ -216,6 +224,7 @@ class Framer:
     def _yielded(self, count: int) -> None:
         pending = self._pending
         self._scan = None
+        self.skipped, self._skipped = self._skipped, b""
         pending.drop(count)
         self.offset, self.before = pending.position, pending.before
 

@@ -196,8 +196,24 @@ class Judge:
             )
 
     def set_aside(self, letter: DeadLetter) -> None:
-        """A dead letter was stored."""
-        self._take(self._of_digest[letter.position.blob_digest], letter.id, letter.raw)
+        """A dead letter was kept."""
+        log, position = self._of_digest[letter.position.blob_digest], letter.position
+        if letter.tuple_index is not None:
+            self._take(log, letter.id, letter.raw)
+            return
+        left = letter.raw
+        while left:  # neighbours share a dead letter
+            held = next(
+                (
+                    one
+                    for one in log.ever.get((position.offset, None), ())
+                    if isinstance(one, bytes) and (left + b",").startswith(one + b",")
+                ),
+                left,
+            )
+            self._take(log, position.entry_id, held)
+            left = left[len(held) + 1 :]
+            position = position.at(position.offset + len(held) + 1)
 
     def _take(self, log: SimulatedLog, item_id: str, held: str | bytes) -> None:
         position = _position(item_id)

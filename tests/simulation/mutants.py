@@ -30,7 +30,7 @@ from flowlog_core.errors import (
     OutOfRange,
     StorageError,
 )
-from flowlog_core.forward_chunk import forward_chunk
+from flowlog_core.forward_chunk import Part, forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
@@ -352,18 +352,18 @@ def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
 
     def forward(
         blob: BlobRef, chunk: Chunk, framer: Framer, *rest: Any, **options: Any
-    ) -> tuple[Progress, Outcome]:
-        progress, outcome = forward_chunk(blob, chunk, framer, *rest, **options)
-        if not chunk.is_last or not chunk.data or not where(progress):
-            return progress, outcome
-        read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
-        passed = replace(
-            progress,
-            offset=framer._pending.position + framer.pending_bytes,
-            seam=checkpoint.seam_of(read),
-            pending_bytes=0,
-        )
-        return passed, outcome
+    ) -> Iterator[Part]:
+        for part in forward_chunk(blob, chunk, framer, *rest, **options):
+            progress = part.progress
+            if part.is_last and chunk.is_last and chunk.data and where(progress):
+                read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
+                progress = replace(
+                    progress,
+                    offset=framer._pending.position + framer.pending_bytes,
+                    seam=checkpoint.seam_of(read),
+                    pending_bytes=0,
+                )
+            yield part._replace(progress=progress)
 
     return [(ingest, "forward_chunk", forward)]
 
@@ -426,7 +426,7 @@ def _send_errors_swallowed() -> list[Replacement]:
         stopwatch: Stopwatch[Step],
         *,
         final: bool,
-    ) -> tuple[Progress, Outcome]:
+    ) -> Iterator[Part]:
         careless = replace(pipeline, sink=Careless(pipeline.sink))
         return forward_chunk(blob, chunk, framer, mine, careless, stopwatch, final=final)
 
