@@ -55,6 +55,7 @@ def ingest(
             pipeline.new_owner(),
             pipeline.owned_for_s,
             pipeline.clock,
+            pipeline.released,
             is_gone=turn.wait_if_gone,
             always_take_over=always_take_over,
         )

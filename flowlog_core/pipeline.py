@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from flowlog_core.checkpoints.checkpoint import CheckpointStore
+from flowlog_core.checkpoints.released import Released
 from flowlog_core.clock import Clock, SystemClock
 from flowlog_core.dead_letters import DeadLetterStore
 from flowlog_core.observe.log import LogObserver
@@ -34,6 +35,8 @@ class Pipeline:
     """Returns an owner id that was never used before."""
     chunk_bytes: int = CHUNK_BYTES
     """How many bytes are read and committed at a time; more than `SEAM_BYTES`."""
+    released: Released = field(default_factory=Released)
+    """The checkpoints that this process released last; shared by all users of `checkpoints`."""
     observer: Observer = field(default_factory=LogObserver)
     new_traffic: Callable[[], Traffic | None] = lambda: None
     """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""

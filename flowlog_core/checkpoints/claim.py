@@ -9,13 +9,17 @@
   it still stands where it stood: an event that came after the look makes it look again.
 - A conflict may also be the owner's own write, made by a call whose answer got lost. The owner
   name belongs to one invocation alone, so what stands there tells: mine, another's, or done.
+- What this process released last it claims again without reading it: If-Match with the ETag that
+  the release's own answer brought. A conflict means that somebody else came: read, decide anew.
 - A claim that its owner has not released is taken over once it has run out, or at once where its
   process is known to be gone. That is judged after the read whose ETag the takeover carries: what
   the dead process still wrote before then is seen, and what arrives later meets a newer ETag.
 - A blob may itself be what ends its process. So an event takes a blob over once in ten minutes and
   otherwise leaves it to the sweep, and a takeover counts as a failed attempt.
-- Time is the storage service's, from the `Date` of its answers. It has whole seconds, so the owner
-  counts its claim as one second shorter, from the moment it asked; the others wait the full time.
+- Time is the storage service's, from the `Date` of its answers. A claim ends on the owner's clock
+  `owned_until` less the `Date` of the answer to its write, counted from when that was asked, so a
+  machine that was frozen before does not overrate it. `Date` has whole seconds, so it ends one
+  second earlier; the others wait the full time.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flowlog_core.checkpoints.checkpoint import (
@@ -34,8 +38,16 @@ from flowlog_core.checkpoints.checkpoint import (
     Failure,
     Progress,
 )
+from flowlog_core.checkpoints.released import Released, Seen
 from flowlog_core.clock import Clock
-from flowlog_core.errors import ClaimLost, Conflict, Contention, Refused, Unavailable
+from flowlog_core.errors import (
+    ClaimLost,
+    Conflict,
+    Contention,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from flowlog_core.storage.timeouts import CALLS_A_CLAIM
 
 log = logging.getLogger(__name__)
@@ -52,46 +64,48 @@ _MAX_PAUSE_S = 0.1  # so that all tries together are shorter than the shortest c
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """An answer of the store with the clock's readings before and after the call."""
-
-    answer: Answer
-    asked: float
-    answered: float
-
-
 class _TimedStore:
     """The store, noting for every answer when it was asked for."""
 
-    def __init__(self, store: CheckpointStore, key: CheckpointKey, clock: Clock) -> None:
-        self._store, self._key, self.clock = store, key, clock
+    def __init__(
+        self,
+        store: CheckpointStore,
+        key: CheckpointKey,
+        clock: Clock,
+        released: Released | None = None,
+    ) -> None:
+        self._store, self._key, self.clock, self._released = store, key, clock, released
         self.conflicts = 0
 
-    def get(self) -> _Seen:
+    def get(self) -> Seen:
         return self._timed(lambda: self._store.get(self._key))
 
-    def create(self, checkpoint: Checkpoint) -> _Seen:
+    def create(self, checkpoint: Checkpoint) -> Seen:
         return self._timed(lambda: self._store.create(self._key, checkpoint))
 
-    def replace(self, checkpoint: Checkpoint, etag: str) -> _Seen:
+    def replace(self, checkpoint: Checkpoint, etag: str) -> Seen:
         return self._timed(lambda: self._store.replace(self._key, checkpoint, etag))
 
-    def _timed(self, call: Callable[[], Answer]) -> _Seen:
+    def release(self, checkpoint: Checkpoint, etag: str) -> None:
+        seen = self.replace(checkpoint, etag)
+        if self._released is not None:
+            self._released.remember(self._key, seen)
+
+    def _timed(self, call: Callable[[], Answer]) -> Seen:
         asked = self.clock.monotonic()
         try:
             answer = call()
         except Conflict:
             self.conflicts += 1
             raise
-        return _Seen(answer, asked, self.clock.monotonic())
+        return Seen(answer, asked, self.clock.monotonic())
 
 
 class Claim:
     """A claim that was won. Use `take_or_ring`; every method may raise a `StorageError`."""
 
     def __init__(
-        self, store: _TimedStore, seen: _Seen, owner: str, owned_for_s: float, runs_out: float
+        self, store: _TimedStore, seen: Seen, owner: str, owned_for_s: float, runs_out: float
     ) -> None:
         self._store, self._seen, self._owner, self._owned_for_s = store, seen, owner, owned_for_s
         self._runs_out = runs_out  # on the clock's scale
@@ -183,7 +197,7 @@ class Claim:
         while self._checkpoint.rings == self._rings_at_look:
             released = replace(change(self._checkpoint), owner="", owned_until=None)
             try:
-                self._store.replace(released, self._seen.answer.etag)
+                self._store.release(released, self._seen.answer.etag)
             except Conflict:
                 if not self._still_mine(released):
                     return True
@@ -194,14 +208,14 @@ class Claim:
     def _write(self, change: Callable[[Checkpoint], Checkpoint]) -> None:
         for tries in range(_MAX_TRIES):
             _pause(self._store.clock, tries)
-            until, runs_out = _until(self._seen, self._store.clock, self._owned_for_s)
+            until = _until(self._seen, self._store.clock, self._owned_for_s)
             wanted = replace(change(self._checkpoint), owned_until=until)
             try:
                 self._seen = self._store.replace(wanted, self._seen.answer.etag)
             except Conflict:
                 self._still_mine(None)
             else:
-                self._runs_out = runs_out
+                self._runs_out = _runs_out(self._seen, until)
                 return
         raise Contention(f"{self._checkpoint.blob}: {_MAX_TRIES} writes met a newer checkpoint")
 
@@ -223,20 +237,22 @@ def _pause(clock: Clock, tries: int) -> None:
         clock.sleep(min(0.005 * tries, _MAX_PAUSE_S))
 
 
-def take_or_ring(
+def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
     store: CheckpointStore,
     key: CheckpointKey,
     blob: str,
     owner: str,
     owned_for_s: float,
     clock: Clock,
+    released: Released | None = None,
     *,
     is_gone: Callable[[str], bool] = lambda _: False,
     always_take_over: bool = False,
 ) -> Claim | None:
     """Take the blob, or tell its present owner that there is something new (then: None).
 
-    `owner` must never be used for another call. `is_gone` says whether the process of an owner has
+    `owner` must never be used for another call. What this process `released`
+    is claimed without reading it first. `is_gone` says whether the process of an owner has
     certainly ended. Where None is returned, an owner alive at that moment is going to look at the
     blob after this call began: the event is in its hands. Or the blob was taken over from an owner
     that did not release it, and again not released, within ten minutes: then it is left to the
@@ -244,12 +260,15 @@ def take_or_ring(
 
     Raises `Contention` or a `StorageError`; then the event is not in anybody's hands.
     """
-    timed = _TimedStore(store, key, clock)
+    released = released or Released()
+    timed = _TimedStore(store, key, clock, released)
+    seen, is_remembered = released.first_look(key, clock.monotonic(), timed.get)
     first: Checkpoint | None = None
     unanswered = False
     for tries in range(_MAX_TRIES):
         _pause(clock, tries)
-        seen = timed.get()
+        if tries:
+            seen, is_remembered = timed.get(), False
         now, server_time = seen.answer.checkpoint, seen.answer.server_time
         is_left = now is not None and now.owner not in ("", owner)
         has_died = now is not None and is_left and is_gone(now.owner)
@@ -264,7 +283,7 @@ def take_or_ring(
                 timed.replace(replace(now, rings=now.rings + 1), seen.answer.etag)
                 return None
             continue
-        until, runs_out = _until(seen, clock, owned_for_s)
+        until = _until(seen, clock, owned_for_s)
         wanted = replace(now or Checkpoint(blob), owner=owner, owned_until=until)
         if now is not None and is_left:
             log.warning("%s is taken over from %s: %s", blob, now.owner, TAKEN_OVER)
@@ -278,9 +297,13 @@ def take_or_ring(
             claimed = (
                 timed.create(wanted) if now is None else timed.replace(wanted, seen.answer.etag)
             )
-            return Claim(timed, claimed, owner, owned_for_s, runs_out)
-        except Conflict:
-            continue
+            if is_remembered:
+                released.held(True)
+            return Claim(timed, claimed, owner, owned_for_s, _runs_out(claimed, until))
+        except (Conflict, NotFound):
+            # Changed or removed since: read it and decide anew.
+            if is_remembered:
+                released.held(False)
         except Unavailable:
             # It may be ours all the same; then leaving would turn away whoever tries this again.
             if unanswered:
@@ -301,8 +324,13 @@ def _one_more(before: Failure | None, at: datetime, error: str) -> Failure:
     return Failure(attempts, at, error)
 
 
-def _until(seen: _Seen, clock: Clock, owned_for_s: float) -> tuple[datetime, float]:
-    """The end of a claim made now: in the service's time, and (earlier) on our own clock."""
+def _until(seen: Seen, clock: Clock, owned_for_s: float) -> datetime:
+    """The end of a claim made now, in the service's time; too early if the machine was frozen."""
     passed_s = clock.monotonic() - seen.answered
-    until = seen.answer.server_time + timedelta(seconds=passed_s + owned_for_s)
-    return until, seen.asked + passed_s + owned_for_s - _DATE_RESOLUTION_S
+    return seen.answer.server_time + timedelta(seconds=passed_s + owned_for_s)
+
+
+def _runs_out(written: Seen, until: datetime) -> float:
+    """The end of a claim on our own clock, not later than `until`, from the answer to its write."""
+    owned_s = (until - written.answer.server_time).total_seconds()
+    return written.asked + owned_s - _DATE_RESOLUTION_S

@@ -50,6 +50,8 @@ class Weather:
     """The SDK lost the answer and retried; the retry finds the effect of the first call."""
     suspended: float = 0
     """The worker is suspended for a large part of its claim, or for longer."""
+    frozen: float = 0
+    """When an idle machine gets an event: its clock stood still for a part of the rest."""
     # At a commit by Network Watcher.
     rewritten: float = 0
     """The blob gets other or less content, or is deleted and comes back."""
@@ -80,6 +82,7 @@ def some_weather(rng: Random) -> Weather:
         ambiguous=odds(0, 0, 0.02, 0.08),
         blind_retry=odds(0, 0.03, 0.15),
         suspended=odds(0, 0, 0.02, 0.08),
+        frozen=odds(0, 0, 0.2, 0.5),
         rewritten=odds(0, 0, 0, 0.15, 0.4),
         torn=torn,
         lost=odds(0, 0, 0, 0.1, 0.5),

@@ -27,7 +27,7 @@ from simulation.calls import World
 from simulation.clock import CALM, Timeline, some_weather
 from simulation.judge import Attempt, Judge, Violated
 from simulation.log import SimulatedLog
-from simulation.worker import Event, Worker
+from simulation.worker import Event, Instance, Worker
 
 _TRIES_OF_AN_EVENT = 5  # then the host puts it into its poison queue
 _NUMBERS_OF_A_BLOB = 1 << 20  # tuples of different blobs never share a number
@@ -67,6 +67,9 @@ class Schedule:
         self._cursors = MemoryCursors(clock)
         self._max_running = workers
         self._is_one_machine = rng.random() < 0.7
+        self._instances = [
+            Instance(clock, rng, self.counts) for _ in range(rng.choice((1, 1, 2, 4)))
+        ]
         self._running: list[Worker] = []
         self._all: list[Worker] = []
         self._waiting: deque[Event] = deque()
@@ -149,7 +152,7 @@ class Schedule:
                 is_of_sweep=event.is_of_sweep,
             )
             self.world.judge.started(attempt)
-            worker = Worker(self, attempt, event)
+            worker = Worker(self, attempt, event, self.rng.choice(self._instances))
             self._running.append(worker)
             self._all.append(worker)
             self.world.note(attempt.owner, f"begins with {_hour(event.blob)}, try {event.tries}")
@@ -158,7 +161,7 @@ class Schedule:
     def left(self, worker: Worker, outcome: Outcome | None, failed: Exception | None) -> None:
         """`worker`'s `ingest` has returned or raised."""
         self.world.note(worker.attempt.owner, f"leaves: {outcome or repr(failed)}")
-        self._running.remove(worker)
+        self._end(worker)
         if failed is None:
             self._judge_leaving(worker, failed=False)
             if self._is_one_machine and outcome is not None and outcome.how == "handed_over":
@@ -178,6 +181,10 @@ class Schedule:
         gone = [one.attempt.gone_s is not None for one in self._all if one.attempt.owner == owner]
         return self._is_one_machine and gone == [True]
 
+    def _end(self, worker: Worker) -> None:
+        self._running.remove(worker)
+        worker.instance.leave()
+
     def _judge_leaving(self, worker: Worker, *, failed: bool) -> None:
         self._judge(partial(self.world.judge.left, failed=failed), worker.attempt)
 
@@ -190,14 +197,18 @@ class Schedule:
     def crash(self, worker: Worker) -> None:
         """`worker` ends here, sometimes with all workers of its instance."""
         self.world.judge.excuses["a crash"] += 1
-        for gone in list(self._running) if self.rng.random() < 0.2 else [worker]:
+        gone_too = [one for one in self._running if one.instance is worker.instance]
+        all_of_it = self.rng.random() < 0.2
+        for gone in gone_too if all_of_it else [worker]:
             self.counts["faults: crash"] += 1
             self.world.note(gone.attempt.owner, "CRASHES")
             gone.attempt.is_gone = gone.attempt.met_trouble = True
             gone.attempt.gone_s = self.timeline.now_s
-            self._running.remove(gone)
+            self._end(gone)
             hidden_for_s = self.rng.random() * self.rng.choice((0.1, 60, 600))
             self._again(gone.event, hidden_for_s)
+        if all_of_it:
+            worker.instance.start()
         self.timeline.after(0, self._start_waiting)
 
     def _again(self, event: Event, after_s: float) -> None:

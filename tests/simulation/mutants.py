@@ -19,6 +19,7 @@ from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints import checkpoint, claim
 from flowlog_core.checkpoints.checkpoint import Checkpoint, CheckpointKey, CheckpointStore, Progress
 from flowlog_core.checkpoints.claim import Claim
+from flowlog_core.checkpoints.released import Released
 from flowlog_core.clock import Clock, Stopwatch
 from flowlog_core.errors import (
     BlobDeleted,
@@ -174,10 +175,11 @@ def _fails_open() -> list[Replacement]:
         owner: str,
         owned_for_s: float,
         clock: Clock,
+        *rest: Any,
         **options: Any,
     ) -> Claim | None:
         try:
-            return real(store, key, blob, owner, owned_for_s, clock, **options)
+            return real(store, key, blob, owner, owned_for_s, clock, *rest, **options)
         except StorageError:
             timed = claim._TimedStore(store, key, clock)
             seen = timed.get()
@@ -241,6 +243,55 @@ def _own_clock() -> list[Replacement]:
         return replace(seen, answer=replace(seen.answer, server_time=true_time(seen.answered)))
 
     return [(claim._TimedStore, "_timed", timed)]
+
+
+def _frozen_machine_believed() -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take(*arguments: Any, **options: Any) -> Claim | None:
+        mine = real(*arguments, **options)
+        if mine is not None:
+            mine._runs_out = mine._seen.asked + mine._owned_for_s - claim._DATE_RESOLUTION_S
+        return mine
+
+    return [(ingest, "take_or_ring", take)]
+
+
+def _etag_of_a_later_read() -> list[Replacement]:
+    def release(store: Any, checkpoint: Checkpoint, etag: str) -> None:
+        seen = store.replace(checkpoint, etag)
+        later = store.get().answer.etag
+        store._released.remember(store._key, replace(seen, answer=replace(seen.answer, etag=later)))
+
+    return [(claim._TimedStore, "release", release)]
+
+
+def _conflict_taken_for_an_owner() -> list[Replacement]:
+    real = claim.take_or_ring
+
+    def take(
+        store: CheckpointStore,
+        key: CheckpointKey,
+        blob: str,
+        owner: str,
+        owned_for_s: float,
+        clock: Clock,
+        released: Released,
+        **options: Any,
+    ) -> Claim | None:
+        timed = claim._TimedStore(store, key, clock, released)
+        seen, is_remembered = released.first_look(key, clock.monotonic(), timed.get)
+        if not is_remembered or seen.answer.checkpoint is None:
+            return real(store, key, blob, owner, owned_for_s, clock, released, **options)
+        until = claim._until(seen, clock, owned_for_s)
+        wanted = replace(seen.answer.checkpoint, owner=owner, owned_until=until)
+        try:
+            claimed = timed.replace(wanted, seen.answer.etag)
+        except (Conflict, NotFound):
+            return None
+        return Claim(timed, claimed, owner, owned_for_s, claim._runs_out(claimed, until))
+
+    return [(ingest, "take_or_ring", take)]
 
 
 def _seam_unchecked() -> list[Replacement]:
@@ -476,6 +527,9 @@ MUTANTS = _table(
         "a failed worker keeps its claim, so its retry cannot claim the blob",
     ),
     (_own_clock, "the age of a claim is judged by the machine's clock"),
+    (_frozen_machine_believed, "a claim lasts its full time, though it was made by an old reading"),
+    (_etag_of_a_later_read, "what was released is remembered with the ETag of a later reading"),
+    (_conflict_taken_for_an_owner, "whoever claims in vain leaves without another look"),
     (_seam_unchecked, "the bytes before the offset are not compared"),
     (_creation_time_unchecked, "a blob that was deleted and made anew is known by its bytes alone"),
     (_short_answer_taken_for_a_rewriting, "a false 416 or a short answer is a rewritten blob"),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from greenlet import GreenletExit, greenlet
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import CheckpointStore
+from flowlog_core.checkpoints.released import Released
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.testing.memory import ManualClock
 from simulation.calls import Line
@@ -37,21 +40,67 @@ class Event:
     is_of_sweep: bool = False
 
 
-class _SkewedClock:
-    """A worker's own clock: as fast as the service's, with a different origin."""
+class _OwnClock:
+    """The clock of a worker's instance."""
 
-    def __init__(self, clock: ManualClock, ahead_s: float, sleep: Callable[[float], None]) -> None:
-        self._clock, self._ahead_s, self.sleep = clock, ahead_s, sleep
+    def __init__(self, instance: Instance, sleep: Callable[[float], None]) -> None:
+        self.monotonic, self.sleep = instance.monotonic, sleep
+
+
+class Instance:
+    """A process that runs workers: its own clock, and what it remembers of its releases.
+
+    The clock runs as fast as the service's and started some other day. While no worker runs the
+    machine may be frozen, and the clock stands still.
+    """
+
+    def __init__(self, clock: ManualClock, rng: Random, counts: Counter[str]) -> None:
+        self._clock, self._rng, self._counts = clock, rng, counts
+        self._running = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin anew, as after a crash: nothing is remembered."""
+        self._ahead_s = self._rng.uniform(-900, 1e6)
+        self.released = _Counted(self._counts, self._rng.choice((2, 100)))
+        self._idle_since = self._clock.monotonic()
+
+    def enter(self, frozen: float) -> None:
+        """A worker begins; with the odds `frozen` the machine was frozen for a part of its rest."""
+        if not self._running and self._rng.random() < frozen:
+            self._counts["faults: frozen"] += 1
+            self._ahead_s -= self._rng.random() * (self._clock.monotonic() - self._idle_since)
+        self._running += 1
+
+    def leave(self) -> None:
+        """A worker has ended."""
+        self._running -= 1
+        self._idle_since = self._clock.monotonic()
 
     def monotonic(self) -> float:
+        """What the clock of this instance shows."""
         return self._clock.monotonic() + self._ahead_s
+
+
+class _Counted(Released):
+    def __init__(self, counts: Counter[str], judged_by: int) -> None:
+        super().__init__(judged_by=judged_by)
+        self._counts = counts
+
+    def held(self, held: bool) -> None:
+        super().held(held)
+        self._counts[f"remembered releases that {'held' if held else 'did not hold'}"] += 1
 
 
 class Worker:
     """A greenlet that runs `ingest` once; the `Process` of its storage calls."""
 
-    def __init__(self, schedule: Schedule, attempt: Attempt, event: Event) -> None:
+    def __init__(
+        self, schedule: Schedule, attempt: Attempt, event: Event, instance: Instance
+    ) -> None:
         self.attempt, self.event, self._schedule = attempt, event, schedule
+        self.instance = instance
+        instance.enter(schedule.world.weather.frozen)
         line = Line(schedule.world, attempt, self)
         self._pipeline = Pipeline(
             SimulatedBlobs(line),
@@ -59,11 +108,12 @@ class Worker:
             SimulatedSink(line),
             SimulatedDeadLetters(line),
             schedule.world.owned_for_s,
-            _SkewedClock(schedule.timeline.clock, schedule.rng.uniform(-900, 1e6), self.wait),
+            _OwnClock(instance, self.wait),
             lambda: attempt.owner,
             schedule.chunk_bytes,
             is_gone=schedule.is_gone,
             max_deaths=_NEVER,
+            released=instance.released,
         )
         self._greenlet = greenlet(self._run, parent=schedule.greenlet)
 
