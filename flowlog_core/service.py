@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from flowlog_core.allocator import keep_freed_memory
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.cursors import TableCursors
 from flowlog_core.checkpoints.owner import Owners
@@ -52,6 +53,7 @@ class Service:
         *,
         metrics: MetricsObserver | None = None,
     ) -> None:
+        keep_freed_memory()
         self.settings = settings
         self.metrics = metrics or MetricsObserver()
         self.clients = clients or Clients(settings)
