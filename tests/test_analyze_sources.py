@@ -116,7 +116,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_used(tmp_path: Path) -> No
     (tmp_path / "bad.zip").write_bytes(b"PK\x03\x04 and nothing else")
     (tmp_path / "cut.json.gz").write_bytes(gzip.compress(DATA)[:-4])
     (tmp_path / "good.json").write_bytes(DATA)
-    (tmp_path / "half.json").write_bytes(DATA.replace(TUPLES[0].encode(), b"1,2"))
+    (tmp_path / "half.json").write_bytes(DATA.replace(TUPLES[0].encode(), b"1,2", 1))
     (tmp_path / "none").mkdir()
     tuples, told = found(*map(str, sorted(tmp_path.iterdir())), str(tmp_path / "missing"))
     assert tuples == [*TUPLES, *TUPLES, *TUPLES[1:]]
