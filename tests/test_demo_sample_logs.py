@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from azure.storage.blob import BlobServiceClient
@@ -62,3 +63,11 @@ def test_without_azurite_it_says_so(
     monkeypatch.setenv("FlowLogs", closed)
     assert main(["demo", "--seed"]) == 1
     assert "Is Azurite running?" in capsys.readouterr().err
+
+
+def test_run_touches_its_heartbeat(environment: dict[str, str], tmp_path: Path) -> None:
+    """What the container's health check looks at."""
+    assert environment
+    heartbeat = tmp_path / "heartbeat"
+    assert main(["run", "--once", "--heartbeat", str(heartbeat)]) == 0
+    assert heartbeat.exists()

@@ -17,8 +17,10 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
+from flowlog_core.blob import BlobRef
 from flowlog_core.cli.environment import (
     add_settings_argument,
     environment_of,
@@ -30,7 +32,7 @@ from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
-from flowlog_core.outcome import Observers
+from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
 from flowlog_core.sweep.report import SweepReport
 
@@ -57,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("text", "json"),
         default="text",
         help="how the log is written to standard error: lines to read, or one JSON object a line",
+    )
+    parser.add_argument(
+        "--heartbeat",
+        type=Path,
+        metavar="FILE",
+        help="touch FILE after each look at the accounts and after each blob, for a health check",
     )
 
 
@@ -85,13 +93,15 @@ def run(options: argparse.Namespace) -> int:
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     explain = ExplainOnce(Endpoints.of(settings, service.clients).all())
     logging.getLogger().addHandler(explain)  # behind the one that prints: the error comes first
-    observers = Observers(service.pipeline.observer, explain)
+    heartbeat = Heartbeat(options.heartbeat)
+    observers = Observers(service.pipeline.observer, explain, heartbeat)
     service.pipeline = replace(service.pipeline, observer=observers)
     total = SweepReport()
     found: SweepReport | None = SweepReport()
     try:
         while not stop.is_set():
             found = _look(service, stop)
+            heartbeat.beat()
             if found is not None:
                 if found.archived and found.archived != total.archived:
                     log.warning("%s", found.archived_warning)
@@ -110,6 +120,26 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(total, file=sys.stderr)
     return 1 if options.once and (found is None or total.failed + total.backing_off) else 0
+
+
+class Heartbeat:
+    """Touches a file whenever something was done; without a file, nothing."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    def beat(self) -> None:
+        """Say that the process is alive and gets on."""
+        if self._file is not None:
+            self._file.touch()
+
+    def done(self, blob: BlobRef, outcome: Outcome) -> None:  # noqa: ARG002 - as `Observer.done`
+        """See `Observer.done`."""
+        self.beat()
+
+    def failed(self, blob: BlobRef, failed: Failed) -> None:  # noqa: ARG002 - as `Observer.failed`
+        """See `Observer.failed`."""
+        self.beat()
 
 
 def _look(service: Service, stop: threading.Event) -> SweepReport | None:
