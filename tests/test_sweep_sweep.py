@@ -212,7 +212,7 @@ def test_a_sweep_whose_time_is_up_is_carried_on_by_the_next(world: World) -> Non
 
     class Slow(FussySink):
         def send(self, messages: Iterable[Any]) -> int:
-            world.clock.sleep(60)
+            world.clock.sleep(30)  # for an entry, of which a blob has two
             return super().send(messages)
 
     world.pipeline = Pipeline(
