@@ -70,7 +70,7 @@ def test_a_log_that_fails_is_named_with_its_error(installation: AzuriteInstallat
     assert finding.level == "fault"
     assert re.fullmatch(
         rf"Forwarding {ACCOUNT}/{installation.nsg}/{name} failed once, last at .* UTC: sending "
-        r".* refused\W*",
+        r".* refused \(libcurl error 7\)\W*",
         finding.what,
     )
 
