@@ -46,7 +46,7 @@ def take(msg: func.QueueMessage) -> None:
     store(batch.records)
 """
 CONSUMERS = {
-    "of the page": example("python", of="queue_trigger"),
+    "of the page": example("python", of="@app.queue_trigger"),
     "with decode": _WITH_FLOWLOG.format(example("python", of="batch = decode").strip()),
 }
 

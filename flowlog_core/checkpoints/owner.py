@@ -19,8 +19,10 @@ import hashlib
 import os
 import platform
 import re
+import stat
 import tempfile
 import threading
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # looked at before each use
 
 _PREFIX = "flowlog-owner-"
+_DEAD_KEPT_FOR_S = 3600  # longer than any claim lasts
 _OWNER = re.compile(rf"({_PREFIX}[0-9a-f]{{8}}-[0-9a-f]{{16}})\.[0-9a-f]{{32}}", re.ASCII)
 
 
@@ -78,7 +81,7 @@ class Owners:
                 with suppress(OSError):
                     for other in self._folder.glob(f"{self._mine}*"):
                         if _is_unlocked(other):
-                            other.unlink(missing_ok=True)
+                            _remove_if_long_dead(other)
                 with suppress(OSError):
                     (self._folder / self._name).unlink(missing_ok=True)
             self._forget()
@@ -128,6 +131,19 @@ def _begin_children() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_children)
+
+
+def _remove_if_long_dead(file: Path) -> None:
+    """Mark the file of a dead process at the first look, and remove it long after that.
+
+    At once would be too early: who takes over the dead one's blobs may still have to ask.
+    """
+    found = file.stat()
+    if found.st_mode & stat.S_IWUSR:
+        file.chmod(stat.S_IRUSR)
+        os.utime(file)
+    elif time.time() - found.st_mtime > _DEAD_KEPT_FOR_S:
+        file.unlink(missing_ok=True)
 
 
 def _is_unlocked(file: Path) -> bool:

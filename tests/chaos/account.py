@@ -126,8 +126,15 @@ class Account:
             records=records,
             dead_letters=dead_letters,
         )
-        # The seam and the ETag are whatever they are.
-        found = checkpoint and replace(checkpoint.progress, seam="", etag="")
+        # The seam, the ETag and the service's times are whatever they are.
+        found = checkpoint and replace(
+            checkpoint.progress,
+            seam="",
+            seam_bytes=due.seam_bytes,
+            etag="",
+            blob_created=None,
+            blob_last_modified=None,
+        )
         if found != due:
             yield f"checkpoint of {log.blob}: {found} instead of {due}"
 
