@@ -287,11 +287,13 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
         wanted = replace(now or Checkpoint(blob), owner=owner, owned_until=until)
         if now is not None and is_left:
             log.warning("%s is taken over from %s: %s", blob, now.owner, TAKEN_OVER)
+            # The time of this write, not of the look before it, which may be minutes ago.
+            at = server_time + timedelta(seconds=clock.monotonic() - seen.asked)
             wanted = replace(
                 wanted,
-                failure=_one_more(now.failure, server_time, TAKEN_OVER),
+                failure=_one_more(now.failure, at, TAKEN_OVER),
                 deaths=now.deaths + has_died,
-                taken_over_at=server_time,
+                taken_over_at=at,
             )
         try:
             claimed = (

@@ -82,6 +82,7 @@ class Judge:
         self._table: dict[str, str | bytes] = {}
         self._owner_since: dict[str, tuple[str, datetime]] = {}
         self._taken_over: dict[str, datetime] = {}
+        self._took_over_from: dict[str, datetime] = {}  # when who took it began, at the earliest
         self.excuses: Counter[str] = Counter()
         """Reasons why the last sweep may find something."""
 
@@ -114,8 +115,10 @@ class Judge:
             self._owner_since[new.blob] = new.owner, now
         if not new.owner and new.failure is None:
             self._taken_over.pop(new.blob, None)
+            self._took_over_from.pop(new.blob, None)
         if old.owner and new.owner == by.owner != old.owner:
-            last = self._taken_over.get(new.blob)
+            # A write may take effect long after the time that it says: the worker stood still.
+            last = self._took_over_from.get(new.blob)
             _require(
                 by.is_of_sweep or last is None or (now - last).total_seconds() > 599,
                 "an event takes a blob over once in ten minutes",
@@ -126,6 +129,7 @@ class Judge:
                 last,
             )
             self._taken_over[new.blob] = now
+            self._took_over_from[new.blob] = true_time(by.began_s)
             self._counts["blobs taken over"] += 1
             self._counts["blobs taken over from the dead at once"] += not has_run_out
         if old.owner and has_run_out:
