@@ -254,7 +254,8 @@ class Judge:
         blob = str(attempt.blob)
         owner, since = self._owner_since.get(blob, ("", EPOCH))
         gone_s = self._attempts[owner].gone_s if owner else None
-        last = self._taken_over.get(blob)
+        stored = self._checkpoints.get(checkpoint_key(attempt.blob)).checkpoint
+        last = stored.taken_over_at if stored else None
         began = true_time(attempt.began_s)
         _require(
             gone_s is None
