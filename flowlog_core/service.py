@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLEANUP_S = 600
+_TIMER_SWEEP_S = 50  # where the sweep alone forwards flows, once a minute
 _BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's limit of sends in flight
 _DEAD_LETTERS_AT_A_TIME = 4
 
@@ -124,6 +125,9 @@ class Service:
         """Find and forward what events missed, within the time limit of one sweep."""
         settings = self.settings
         options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
+        if settings.trigger_source == "Timer":
+            # No event is on its way, so nothing is gained by waiting; and the next run comes soon.
+            options = replace(options, untouched_for_s=0, max_s=_TIMER_SWEEP_S)
         clock = self.pipeline.clock
         started = clock.monotonic()
         try:

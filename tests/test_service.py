@@ -381,6 +381,20 @@ def test_other_messages_are_named_once_and_stop_nothing(
         assert named.count(what) == 1
 
 
+def test_without_events_the_sweep_forwards_what_was_committed_just_now(account: Account) -> None:
+    """Elsewhere it leaves young commits to their events."""
+    interface = Interface.vnet()
+    account.environment["FLOWLOG_CATCH_UP_SINCE"] = "2026-01-01"  # the log's hour is long ago
+    writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(9)
+    writer.append(generator.entry("vnet4", interface, HOUR, 3))
+    for source, forwarded in (("EventQueue", 0), ("Timer", 1)):
+        account.environment["FLOWLOG_TRIGGER_SOURCE"] = source
+        account.services.append(account.service())
+        report = account.services[-1].sweep()
+        assert (report.looked_at, report.forwarded) == (1, forwarded)
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
 def test_an_unreachable_storage_moves_nothing(account: Account) -> None:
     interface = Interface.nsg()
     writer = account.writer(NetworkWatcherWriter, interface)
