@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from host.functions_host import needs_functions_host, running_host, wait_until
 from host.queues import waiting
 from simulation.fault_proxy import Fault, FaultProxy
 from support import tuple_of
-from test_host_events import let_the_claim_run_out
 from test_service import HOUR, Account
 from worker_process import PYTHONS
 
@@ -86,6 +86,15 @@ def events(azurite: Azurite, account: Account) -> Events:
 def append(writer: LogWriter, interface: Interface, tuples: int = 5) -> None:
     generator = FlowLogGenerator(len(writer.entries))
     writer.append(generator.entry("vnet4", interface, HOUR, tuples))
+
+
+def let_the_claim_run_out(account: Account) -> None:
+    """Put back, in the only checkpoint, the time until which its owner holds it."""
+    tables = TableServiceClient.from_connection_string(account.connection_string)
+    table = tables.get_table_client(account.environment["FLOWLOG_CHECKPOINT_TABLE"])
+    (stored,) = list(table.list_entities())
+    assert stored["owner"] != ""
+    table.update_entity(stored | {"owned_until": datetime(2026, 1, 1, tzinfo=UTC)})
 
 
 def test_two_hundred_quick_appends_give_every_tuple_once(
