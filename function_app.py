@@ -1,4 +1,4 @@
-"""The triggers of the function app: one for each source account and container, and two timers."""
+"""The triggers of the function app: FLOWLOG_TRIGGER_SOURCE decides which, beside two timers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ from flowlog_core.service import Service
 
 # Read while the host indexes the functions, so that a wrong setting is the host's first message.
 SETTINGS = Settings.from_environment(os.environ)
-SOURCE = {
-    "EventGrid": func.BlobSource.EVENT_GRID,
-    "LogsAndContainerScan": func.BlobSource.LOGS_AND_CONTAINER_SCAN,
-}[SETTINGS.trigger_source]
 
 # At INFO, the worker's level, the SDK logs every request, token and export. host.json cannot filter
 # these lines, because the worker passes no logger names to the host. ("azure" itself would include
@@ -34,11 +30,12 @@ app = func.FunctionApp()
 
 
 def watch(kind: str, connection: str, container: str) -> None:
-    """Register the function `{kind}_{connection}` for the blobs of one container."""
+    """Register the blob function `{kind}_{connection}` for the blobs of one container."""
+    source = func.BlobSource(SETTINGS.trigger_source)
 
     @app.function_name(f"{kind}_{connection}")
     @app.blob_trigger(
-        arg_name="blob", path=f"{container}/{{name}}", connection=connection, source=SOURCE
+        arg_name="blob", path=f"{container}/{{name}}", connection=connection, source=source
     )
     def forward(blob: bindings.BlobClient) -> None:
         report_findings()
@@ -59,6 +56,24 @@ def cleanup(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes
     SERVICE.remove_stale_checkpoints()
 
 
-for source in SETTINGS.sources:
-    watch("nsg", source.name, SETTINGS.nsg_container)
-    watch("vnet", source.name, SETTINGS.vnet_container)
+def watch_queue() -> None:
+    """Register the queue function `events` for all sources."""
+
+    @app.queue_trigger(
+        arg_name="message",
+        queue_name=SETTINGS.event_queue,
+        connection=SETTINGS.state.name,
+        # As text, the host would not call the app for bytes that are no UTF-8.
+        data_type=func.DataType.BINARY,
+    )
+    def events(message: func.QueueMessage) -> None:
+        report_findings()
+        SERVICE.ingest_event(message.get_body(), message.dequeue_count or 1)
+
+
+if SETTINGS.has_blob_triggers:
+    for source in SETTINGS.sources:
+        watch("nsg", source.name, SETTINGS.nsg_container)
+        watch("vnet", source.name, SETTINGS.vnet_container)
+elif SETTINGS.trigger_source == "EventQueue":
+    watch_queue()

@@ -3,6 +3,8 @@
     FlowlogError                 try_again
     |-- SettingsError            no       the configuration is wrong; all faults at once
     |-- ClaimLost                no       another worker owns the blob now; it does the work
+    |-- AlreadyForwarded         no       an event names a version that was forwarded before
+    |-- StillClaimed             yes      an event came back, and another worker still has its blob
     |-- Contention               yes      too many workers at one checkpoint; nothing was changed
     |-- BlobChanged              yes      found while reading: start again from the checkpoint
     |   |-- BlobGrew                      it was appended to while it was read
@@ -61,6 +63,20 @@ class SettingsError(FlowlogError):
 
 class ClaimLost(FlowlogError):
     """The claim ran out and another worker has claimed the blob: stop without an error."""
+
+
+class AlreadyForwarded(FlowlogError):
+    """The version of the blob that an event names was read to its end and committed."""
+
+
+class StillClaimed(FlowlogError):
+    """An event was delivered again while another worker held the claim on its blob.
+
+    That worker may be the one that died with the event's first delivery, so the event has to come
+    back once more: until the claim was released or ran out.
+    """
+
+    try_again = True
 
 
 class Contention(FlowlogError):

@@ -10,6 +10,7 @@ from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, checkpoint
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.errors import (
+    AlreadyForwarded,
     BlobDeleted,
     BlobGrew,
     BlobRewritten,
@@ -30,7 +31,12 @@ _MAX_WAIT_FOR_TURN_S = 5.0
 
 
 def ingest(
-    blob: BlobRef, pipeline: Pipeline, *, final: bool = False, always_take_over: bool = False
+    blob: BlobRef,
+    pipeline: Pipeline,
+    *,
+    final: bool = False,
+    always_take_over: bool = False,
+    etag: str = "",
 ) -> Outcome:
     """Forward what was appended to `blob` since its checkpoint, until nothing is new.
 
@@ -39,6 +45,9 @@ def ingest(
     left to the sweep because workers keep ending at this blob. The sweep itself calls with
     `always_take_over`. With `final`, bytes at the end that do not form an entry become dead letters
     too, because nothing will follow them.
+
+    `etag` is the version of the blob that an event names, quoted or not. If the checkpoint says
+    that this very version was read to its end and committed, one table read is all that is done.
 
     Raises a `FlowlogError` if that failed. Then the claim is released, and the same call made
     again continues from the last commit. The pipeline's observer is called either way.
@@ -58,12 +67,15 @@ def ingest(
             pipeline.released,
             is_gone=turn.wait_if_gone,
             always_take_over=always_take_over,
+            etag=etag,
         )
         if claim is None:
             outcome.how = "handed_over"
         else:
             while not _forward_what_is_new(blob, claim, pipeline, outcome, stopwatch, final=final):
                 pass
+    except AlreadyForwarded:
+        outcome.how = "forwarded"
     except ClaimLost:
         outcome.how = "claim_lost"
     except BaseException as error:

@@ -17,6 +17,8 @@ from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
 from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.ingest_event import ingest_event
+from flowlog_core.observe.ignored import IgnoredEvents
 from flowlog_core.observe.log import LogObserver
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
@@ -27,6 +29,7 @@ from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
+from flowlog_core.source.events import CommittedBlob, EventReader, service_address
 from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLEANUP_S = 600
+_TIMER_SWEEP_S = 50  # where the sweep alone forwards flows, once a minute
 _BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's limit of sends in flight
 _DEAD_LETTERS_AT_A_TIME = 4
 
@@ -68,6 +72,11 @@ class Service:
             for name, client in opened.items()
         }
         """The storage account behind each source connection."""
+        self._events = EventReader(
+            {service_address(opened[name].url): self.accounts[name] for name in opened},
+            settings.containers,
+        )
+        self._ignored = IgnoredEvents(self.metrics)
         self.blobs = AzureBlobs({self.accounts[name]: opened[name] for name in opened})
         state = settings.state
         table = self.clients.table(state, settings.checkpoint_table)
@@ -100,10 +109,25 @@ class Service:
             return None
         return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
 
+    def ingest_event(self, message: bytes, dequeue_count: int) -> Outcome | None:
+        """Ingest the blob of an event message, delivered so many times, this time included.
+
+        None if the message names no flow log of this app: it is counted, and named in the log
+        once. Raises as `ingest_event` does.
+        """
+        event = self._events.read(message)
+        if isinstance(event, CommittedBlob):
+            return ingest_event(event, dequeue_count, self.pipeline)
+        self._ignored.add(event)
+        return None
+
     def sweep(self) -> SweepReport:
         """Find and forward what events missed, within the time limit of one sweep."""
         settings = self.settings
         options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
+        if settings.trigger_source == "Timer":
+            # No event is on its way, so nothing is gained by waiting; and the next run comes soon.
+            options = replace(options, untouched_for_s=0, max_s=_TIMER_SWEEP_S)
         clock = self.pipeline.clock
         started = clock.monotonic()
         try:

@@ -83,6 +83,24 @@ def test_an_emulator_sends_no_events(connection: str) -> None:
     ]
 
 
+def test_an_emulator_leaves_an_event_queue_empty() -> None:
+    queue = {"AzureWebJobsStorage": "x", "FLOWLOG_TRIGGER_SOURCE": "EventQueue"}
+    emulator = {"AzureWebJobsStorage": "x", "FlowLogs": "UseDevelopmentStorage=true"}
+    assert cheap(queue | emulator) == [
+        Finding(
+            "warning",
+            "FLOWLOG_TRIGGER_SOURCE is EventQueue, but FlowLogs is a storage emulator, which sends "
+            "no events: its logs wait for the sweep",
+            "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan or Timer",
+        )
+    ]
+
+
+@pytest.mark.parametrize("source", ["EventQueue", "Timer"])
+def test_a_queue_and_a_timer_reach_any_machine(source: str) -> None:
+    assert cheap({"AzureWebJobsStorage": "x", "FLOWLOG_TRIGGER_SOURCE": source}) == []
+
+
 def test_events_do_not_find_a_machine_by_themselves() -> None:
     (finding,) = cheap({"AzureWebJobsStorage": "x"})
     assert finding.level == "warning"

@@ -43,6 +43,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         nsg_container="insights-logs-networksecuritygroupflowevent",
         vnet_container="insights-logs-flowlogflowevent",
         trigger_source="EventGrid",
+        event_queue="flowlog-events",
         state=storage,
         checkpoint_table="flowlogcheckpoints",
         dead_letter_container="flowlog-dead-letters",
@@ -75,6 +76,7 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_NSG_CONTAINER": "nsg",
             "FLOWLOG_VNET_CONTAINER": "vnet",
             "FLOWLOG_TRIGGER_SOURCE": "logsandcontainerscan",
+            "FLOWLOG_EVENT_QUEUE": "blobs-committed",
             "FLOWLOG_STATE": "eastus",
             "FLOWLOG_CHECKPOINT_TABLE": "checks",
             "FLOWLOG_DEAD_LETTER_CONTAINER": "dead",
@@ -109,6 +111,7 @@ def test_everything_can_be_set() -> None:
         nsg_container="nsg",
         vnet_container="vnet",
         trigger_source="LogsAndContainerScan",
+        event_queue="blobs-committed",
         state=eastus,
         checkpoint_table="checks",
         dead_letter_container="dead",
@@ -148,7 +151,8 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "letters, digits and _",
         "FLOWLOG_NSG_CONTAINER: 'Insights--Logs' cannot be used. Write 3 to 63 lower-case "
         "letters, digits and single hyphens",
-        "FLOWLOG_TRIGGER_SOURCE: 'polling' cannot be used. Write EventGrid or LogsAndContainerScan",
+        "FLOWLOG_TRIGGER_SOURCE: 'polling' cannot be used. Write EventGrid, EventQueue, Timer or "
+        "LogsAndContainerScan",
         "FLOWLOG_TABLE: 'flow-records' cannot be used. Write 3 to 63 letters and digits, a "
         "letter first, and not the word tables",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
@@ -264,6 +268,92 @@ def test_an_empty_setting_beside_the_identity_form_is_a_fault(text: str) -> None
         "text as a connection string and does not start the functions. Remove the setting"
     ]
     assert Settings.from_environment({**storage, **addresses}).sources[0].uris
+
+
+def identities(*connections: str) -> dict[str, str]:
+    """Connections of which each reaches the blob service of an account alone, by an identity."""
+    return {f"{name}__blobServiceUri": f"https://{name}.blob.example" for name in connections}
+
+
+@pytest.mark.parametrize("source", ["EventQueue", "Timer"])
+def test_without_a_blob_trigger_a_source_needs_no_queue(source: str) -> None:
+    """Nor does the host read its connection, so any name will do."""
+    environment = {
+        "AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"],
+        "FLOWLOG_TRIGGER_SOURCE": source,
+        "FLOWLOG_SOURCES": "east, West, west, Storage",
+    } | identities("east", "West", "west", "Storage")
+    settings = Settings.from_environment(environment)
+    assert [dict(each.uris) for each in settings.sources] == [
+        {"blob": f"https://{name}.blob.example"} for name in ("east", "West", "west", "Storage")
+    ]
+    assert len(faults_of(environment | {"FLOWLOG_TRIGGER_SOURCE": "EventGrid"})) >= 4
+
+
+def test_with_an_event_queue_the_state_account_needs_one() -> None:
+    state = {
+        "FlowLogs": LOCAL["FlowLogs"],
+        "FLOWLOG_TRIGGER_SOURCE": "EventQueue",
+        "FLOWLOG_STATE": "state",
+        "FLOWLOG_SINK": "table",
+        "state__tableServiceUri": "https://state.table.core.windows.net",
+    } | identities("state")
+    assert faults_of(state) == [
+        "state__queueServiceUri: missing, needed for events. Write "
+        "https://ACCOUNT.queue.core.windows.net"
+    ]
+    queue = {"state__queueServiceUri": "https://state.queue.core.windows.net"}
+    assert Settings.from_environment(state | queue).state.uris.keys() == {"blob", "queue", "table"}
+    # Here the host reads the connection, and finds another setting first.
+    assert faults_of(state | queue | {"AzureWebJobsstate": "x"}) == [
+        "FLOWLOG_STATE: 'state' cannot be used: the Functions host reads the setting "
+        "AzureWebJobsstate first, and so the wrong account. Choose another name"
+    ]
+
+
+def test_records_may_not_be_sent_to_the_queue_of_events() -> None:
+    environment = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "EventQueue"}
+    same = {"FLOWLOG_QUEUE": "x-y", "FLOWLOG_EVENT_QUEUE": "x-y"}
+    what = "to which records are sent (FLOWLOG_QUEUE). Write another name"
+    assert faults_of(environment | same) == [
+        f"FLOWLOG_EVENT_QUEUE: 'x-y' uses the queue x-y, {what}"
+    ]
+    poison = {"FLOWLOG_QUEUE": "x-y-poison", "FLOWLOG_EVENT_QUEUE": "x-y"}
+    assert faults_of(environment | poison) == [
+        f"FLOWLOG_EVENT_QUEUE: 'x-y' uses the queue x-y-poison, {what}"
+    ]
+    shards = {"FLOWLOG_QUEUE": "x-y", "FLOWLOG_SHARDS": "3", "FLOWLOG_EVENT_QUEUE": "x-y-02"}
+    assert faults_of(environment | shards) == [
+        f"FLOWLOG_EVENT_QUEUE: 'x-y-02' uses the queue x-y-02, {what}"
+    ]
+    for other in ({"FLOWLOG_SINK": "table"}, {"FLOWLOG_TRIGGER_SOURCE": "Timer"}):
+        assert Settings.from_environment(environment | same | other).event_queue == "x-y"
+
+
+def test_an_event_must_outlive_a_claim() -> None:
+    """The host delivers it ten times, a minute apart; test_host_json holds that."""
+    environment = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "EventQueue"}
+    assert faults_of(environment | {"FLOWLOG_CLAIM_S": "481"}) == [
+        "FLOWLOG_CLAIM_S: 481 is too long for EventQueue, as the host delivers an event 10 times, "
+        "60 s apart. Write at most 480"
+    ]
+    assert Settings.from_environment(environment | {"FLOWLOG_CLAIM_S": "480"}).claim_s == 480
+
+
+def test_a_queue_of_events_leaves_room_for_the_name_of_its_poison_queue() -> None:
+    longest = {**LOCAL, "FLOWLOG_EVENT_QUEUE": "q" * 56}
+    assert Settings.from_environment(longest).event_queue == "q" * 56
+    (fault,) = faults_of(longest | {"FLOWLOG_EVENT_QUEUE": "q" * 57})
+    assert fault.endswith(
+        "Write 3 to 56 lower-case letters, digits and single hyphens: the host appends -poison for "
+        "the queue of events that failed too often"
+    )
+
+
+def test_the_timer_alone_runs_every_minute() -> None:
+    timer = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "Timer"}
+    assert Settings.from_environment(timer).sweep_schedule == "0 */1 * * * *"
+    assert Settings.from_environment(timer | {"FLOWLOG_SWEEP_MINUTES": "5"}).sweep_minutes == 5
 
 
 def test_polling_with_an_identity_is_refused_outside_azurite() -> None:

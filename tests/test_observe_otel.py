@@ -155,6 +155,7 @@ def test_every_metric_of_the_table_is_measured_as_the_table_says(
 ) -> None:
     observer.done(BLOB, some_outcome())
     observer.failed(BLOB, Failed(0, 1, Unavailable("busy")))
+    observer.event_ignored("unknown_account")
     observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
     told = {}
     for metric in metrics_in(reader):

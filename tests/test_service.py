@@ -17,6 +17,7 @@ from azure.core.exceptions import ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
+from host.event_grid import blob_created
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from support import in_order_of_position, names_of_its_own, position_of, tuple_o
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
+from flowlog_core.demo.azurite import ACCOUNT
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome
 from flowlog_core.parsing.record import FIELDS
@@ -338,6 +340,65 @@ def test_other_blobs_are_skipped_with_one_clear_line(
     assert caplog.messages == [
         f"skipped {account.nsg}/readme.txt: not the name of a PT1H.json flow log"
     ]
+
+
+def event_of(account: Account, interface: Interface, **changed: str) -> bytes:
+    """The message of an event as Event Grid writes it into a queue, without the base64."""
+    names = {"container": account.container_of(interface), "name": interface.blob_name(HOUR)}
+    where = {"account": ACCOUNT, "blob_url": account.blobs.url.rstrip("/")}
+    return json.dumps(blob_created(**(where | names | changed))).encode()
+
+
+def test_an_event_message_of_any_connection_forwards_its_blob(account: Account) -> None:
+    interface = Interface.vnet()
+    writer = account.writer(NetworkWatcherWriter, interface)
+    writer.append(FlowLogGenerator(5).entry("vnet4", interface, HOUR, 3))
+    outcome = account.services[0].ingest_event(event_of(account, interface), 1)
+    assert outcome is not None
+    assert outcome.how == "forwarded"
+    assert [tuple_of(record) for record in account.received()] == writer.written
+
+
+def test_other_messages_are_named_once_and_stop_nothing(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    interface = Interface.vnet()
+    service = account.services[0]
+    messages = [
+        b"hello",
+        b"hello again",
+        event_of(account, interface, blob_url="https://theirs.blob.core.windows.net"),
+        event_of(account, interface, blob_url="https://others.blob.core.windows.net"),
+        event_of(account, interface, container="pictures"),
+        event_of(account, interface, name="readme.txt"),
+        event_of(account, interface, name="readme.md"),
+    ]
+    for message in messages * 2:
+        assert service.ingest_event(message, 1) is None
+    named = "\n".join(caplog.messages)
+    assert len(caplog.messages) == 5
+    for what in (
+        "theirs.blob",
+        "others.blob",
+        "devstoreaccount1/pictures",
+        "readme.txt",
+        "no event",
+    ):
+        assert named.count(what) == 1
+
+
+def test_without_events_the_sweep_forwards_what_was_committed_just_now(account: Account) -> None:
+    """Elsewhere it leaves young commits to their events."""
+    interface = Interface.vnet()
+    account.environment["FLOWLOG_CATCH_UP_SINCE"] = "2026-01-01"  # the log's hour is long ago
+    writer, generator = account.writer(NetworkWatcherWriter, interface), FlowLogGenerator(9)
+    writer.append(generator.entry("vnet4", interface, HOUR, 3))
+    for source, forwarded in (("EventQueue", 0), ("Timer", 1)):
+        account.environment["FLOWLOG_TRIGGER_SOURCE"] = source
+        account.services.append(account.service())
+        report = account.services[-1].sweep()
+        assert (report.looked_at, report.forwarded) == (1, forwarded)
+    assert [tuple_of(record) for record in account.received()] == writer.written
 
 
 def test_an_unreachable_storage_moves_nothing(account: Account) -> None:

@@ -35,6 +35,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "claims that ran out",
         "commits",
         "events failed too often",
+        "events that came back for a claim",
         "failed calls of ingest",
         "faults: blind retry",
         "faults: blob rewritten or deleted",

@@ -119,6 +119,31 @@ def test_both_containers_have_a_function_beside_the_timers(
     )
 
 
+def test_an_event_queue_has_one_function_for_all_sources(
+    start: Callable[[dict[str, str]], Worker],
+) -> None:
+    sources = {"FLOWLOG_SOURCES": "FlowLogs,west", "west": SETTINGS["FlowLogs"]}
+    chosen = {"FLOWLOG_TRIGGER_SOURCE": "EventQueue", "FLOWLOG_EVENT_QUEUE": "mine"}
+    assert indexed(start(SETTINGS | sources | chosen)) == TIMERS | {
+        "events": [
+            {
+                "type": "queueTrigger",
+                "direction": "IN",
+                "name": "message",
+                "dataType": "BINARY",
+                "queueName": "mine",
+                "connection": "AzureWebJobsStorage",
+            }
+        ]
+    }
+
+
+def test_a_timer_alone_runs_every_minute(start: Callable[[dict[str, str]], Worker]) -> None:
+    functions = indexed(start(SETTINGS | {"FLOWLOG_TRIGGER_SOURCE": "Timer"}))
+    assert functions.keys() == TIMERS.keys()
+    assert functions["sweep"][0]["schedule"] == "0 */1 * * * *"
+
+
 def test_every_source_has_functions_of_its_own(start: Callable[[dict[str, str]], Worker]) -> None:
     settings = {
         "FLOWLOG_SOURCES": "eastus,westeurope",

@@ -92,6 +92,14 @@ class Progress:
     records: int = 0
     dead_letters: int = 0
 
+    def has_read(self, etag: str) -> bool:
+        """Whether the version `etag`, quoted or not, was read to its end and committed.
+
+        An empty ETag says nothing, neither here nor in an event. Sizes and sequence numbers are not
+        compared: a rewritten blob may be shorter, and events arrive in any order.
+        """
+        return bool(self.etag) and self.etag.strip('"') == etag.strip('"')
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

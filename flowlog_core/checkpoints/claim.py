@@ -41,6 +41,7 @@ from flowlog_core.checkpoints.checkpoint import (
 from flowlog_core.checkpoints.released import Released, Seen
 from flowlog_core.clock import Clock
 from flowlog_core.errors import (
+    AlreadyForwarded,
     ClaimLost,
     Conflict,
     Contention,
@@ -172,7 +173,9 @@ class Claim:
             lambda now: replace(now, progress=progress, failure=None, deaths=0, taken_over_at=None)
         ):
             return True
-        self.commit(progress)
+        # Without the ETag, as something new is known of. Else an event of that version would count
+        # as done when it returns after this worker's death, and the ring with it.
+        self.commit(replace(progress, etag=""))
         return False
 
     def abandon(self, error: BaseException) -> Failure:
@@ -248,6 +251,7 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
     *,
     is_gone: Callable[[str], bool] = lambda _: False,
     always_take_over: bool = False,
+    etag: str = "",
 ) -> Claim | None:
     """Take the blob, or tell its present owner that there is something new (then: None).
 
@@ -258,7 +262,9 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
     that did not release it, and again not released, within ten minutes: then it is left to the
     sweep, which calls with `always_take_over`.
 
-    Raises `Contention` or a `StorageError`; then the event is not in anybody's hands.
+    Raises `AlreadyForwarded` if the version `etag` of the blob was read to its end and committed,
+    whoever holds the claim now. Raises `Contention` or a `StorageError`; then the event is not in
+    anybody's hands.
     """
     released = released or Released()
     timed = _TimedStore(store, key, clock, released)
@@ -270,6 +276,8 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
         if tries:
             seen, is_remembered = timed.get(), False
         now, server_time = seen.answer.checkpoint, seen.answer.server_time
+        if now is not None and now.progress.has_read(etag):
+            raise AlreadyForwarded(f"{blob}: {etag} was forwarded before")
         is_left = now is not None and now.owner not in ("", owner)
         has_died = now is not None and is_left and is_gone(now.owner)
         if now is not None and (

@@ -110,11 +110,22 @@ def trigger_fits_plan(facts: Facts) -> Iterator[Finding]:
 
 
 def trigger_fits_account(facts: Facts) -> Iterator[Finding]:
-    """Azurite sends no events, and Event Grid cannot reach a machine outside Azure by itself."""
-    if facts.settings.trigger_source != "EventGrid":
+    """Azurite sends no events, and Event Grid cannot reach a machine outside Azure by itself.
+
+    An event queue is read from anywhere.
+    """
+    if facts.settings.trigger_source not in ("EventGrid", "EventQueue"):
         return
     emulators = [source.name for source in facts.settings.sources if source.is_emulator]
-    if emulators:
+    if facts.settings.trigger_source == "EventQueue":
+        if emulators:
+            yield Finding(
+                "warning",
+                f"FLOWLOG_TRIGGER_SOURCE is EventQueue, but {', '.join(emulators)} is a storage "
+                "emulator, which sends no events: its logs wait for the sweep",
+                "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan or Timer",
+            )
+    elif emulators:
         yield Finding(
             "fault",
             f"FLOWLOG_TRIGGER_SOURCE is EventGrid, but {', '.join(emulators)} is a storage "

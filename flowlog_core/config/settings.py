@@ -17,9 +17,18 @@ from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, T
 from flowlog_core.errors import SettingsError
 from flowlog_core.sinks.message import Encoding
 from flowlog_core.sinks.shards import suffixes
+from flowlog_core.source.events import (
+    MAX_CLAIM_S,
+    MAX_DELIVERIES,
+    POISON_SUFFIX,
+    REDELIVERED_AFTER_S,
+)
 
-TriggerSource = Literal["EventGrid", "LogsAndContainerScan"]
+TriggerSource = Literal["EventGrid", "EventQueue", "Timer", "LogsAndContainerScan"]
 SinkKind = Literal["queue", "table"]
+_BLOB_TRIGGERS = ("EventGrid", "LogsAndContainerScan")
+_TIMER_MINUTES = 1
+"""Default of FLOWLOG_SWEEP_MINUTES where nothing but the sweep finds new flow logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Settings:
     nsg_container: str
     vnet_container: str
     trigger_source: TriggerSource
+    event_queue: str
     state: Connection
     checkpoint_table: str
     dead_letter_container: str
@@ -55,6 +65,11 @@ class Settings:
         return self.nsg_container, self.vnet_container
 
     @property
+    def has_blob_triggers(self) -> bool:
+        """Whether the host itself looks at the source accounts, before it calls the app."""
+        return self.trigger_source in _BLOB_TRIGGERS
+
+    @property
     def sweep_schedule(self) -> str:
         """NCRONTAB schedule of the sweep's timer: second, minute, hour, day, month, weekday."""
         return f"0 */{self.sweep_minutes} * * * *"
@@ -72,18 +87,31 @@ class Settings:
         source_names = cast("tuple[str, ...]", values.pop("sources"))
         state_name = cast("str", values.pop("state"))
         sink_name = cast("str", values.pop("sink_connection")) or state_name
+        source = values["trigger_source"]
+        if source == "Timer" and not environment.get("FLOWLOG_SWEEP_MINUTES", "").strip():
+            values["sweep_minutes"] = _TIMER_MINUTES
         # One account may have several uses: its connection must reach all services they need.
         needed: dict[str, dict[Service, str]] = {}
         for name in source_names:
-            needed[name] = {"blob": "reading flow logs", "queue": "the host's blob trigger"}
+            needed[name] = {"blob": "reading flow logs"}
+            if source in _BLOB_TRIGGERS:
+                needed[name]["queue"] = "the host's blob trigger"
         needed.setdefault(state_name, {}).update({"table": "checkpoints", "blob": "dead letters"})
+        if source == "EventQueue":
+            needed[state_name]["queue"] = "events"
         needed.setdefault(sink_name, {})[_service(values["sink"])] = "the records that are sent"
         connections = {
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
-        faults += _misread(source_names, environment)
-        if values["trigger_source"] == "LogsAndContainerScan":
+        if source in _BLOB_TRIGGERS:
+            faults += _misread("FLOWLOG_SOURCES", source_names, environment)
+        if source == "EventQueue":
+            faults += _misread("FLOWLOG_STATE", (state_name,), environment)
+            faults += _outlived(values["claim_s"])
+            if sink_name == state_name and values["sink"] == "queue":
+                faults += _looped(values)
+        if source == "LogsAndContainerScan":
             faults += _cannot_scan([connections[name] for name in source_names])
         faults += _too_long(values["queue"], values["shards"])
         if sink_name == state_name:
@@ -125,23 +153,28 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
     return faults
 
 
-def _misread(sources: tuple[str, ...], environment: Mapping[str, str]) -> list[str]:
-    """The faults of sources whose settings the Functions host reads in another way than this."""
+def _misread(
+    setting: str, connections: tuple[str, ...], environment: Mapping[str, str]
+) -> list[str]:
+    """The faults of connections that the Functions host reads in another way than this.
+
+    `setting` is where they are named. The host reads those of its triggers alone.
+    """
     faults = [
-        f"FLOWLOG_SOURCES: '{first}' and '{second}' are one name to the Functions host, which "
+        f"{setting}: '{first}' and '{second}' are one name to the Functions host, which "
         "ignores case and refuses the functions of both. Give each a name of its own"
-        for first, second in same_but_for_case(sources)
+        for first, second in same_but_for_case(connections)
     ]
-    for name in sources:
+    for name in connections:
         instead = read_instead(name, environment)
         if instead is not None:
             faults.append(
-                f"FLOWLOG_SOURCES: '{name}' cannot be used: the Functions host reads the setting "
+                f"{setting}: '{name}' cannot be used: the Functions host reads the setting "
                 f"{instead} first, and so the wrong account. Choose another name"
             )
         if breaks_sections(name) and not environment.get(name, "").strip():
             faults.append(
-                f"FLOWLOG_SOURCES: '{name}' contains __ or ends in _, so the Functions host cannot "
+                f"{setting}: '{name}' contains __ or ends in _, so the Functions host cannot "
                 f"find {name}__blobServiceUri and so on. Choose another name"
             )
     return faults
@@ -160,6 +193,29 @@ def _too_long(queue: str, shards: int) -> list[str]:
     return [
         f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), which append "
         f"-00, -01, … to it. Write at most {max_characters} characters"
+    ]
+
+
+def _outlived(claim_s: int) -> list[str]:
+    """The fault that an event may fail for the last time before a dead worker's claim runs out."""
+    if claim_s <= MAX_CLAIM_S:
+        return []
+    return [
+        f"FLOWLOG_CLAIM_S: {claim_s} is too long for EventQueue, as the host delivers an event "
+        f"{MAX_DELIVERIES} times, {REDELIVERED_AFTER_S} s apart. Write at most {MAX_CLAIM_S}"
+    ]
+
+
+def _looped(values: Mapping[str, Any]) -> list[str]:
+    """The fault that records are sent to a queue of the events."""
+    events = values["event_queue"]
+    taken = {events, events + POISON_SUFFIX}.intersection(
+        _queues(values["queue"], values["shards"])
+    )
+    return [
+        f"FLOWLOG_EVENT_QUEUE: '{events}' uses the queue {name}, to which records are sent "
+        "(FLOWLOG_QUEUE). Write another name"
+        for name in sorted(taken)
     ]
 
 

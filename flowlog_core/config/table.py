@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from flowlog_core.config.connection_names import is_connection_name
 from flowlog_core.sinks.shards import MAX_SHARDS
+from flowlog_core.source.events import POISON_SUFFIX
 from flowlog_core.storage.timeouts import MIN_CLAIM_S
 
 
@@ -32,7 +33,7 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         for choice in choices:
             if text.lower() == choice.lower():
                 return choice
-        raise ValueError(f"Write {' or '.join(choices)}")
+        raise ValueError(f"Write {', '.join(choices[:-1])} or {choices[-1]}")
 
     return parse
 
@@ -100,9 +101,15 @@ def _or_empty(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 MAX_NAME_CHARACTERS = 63
+MAX_EVENT_QUEUE_CHARACTERS = MAX_NAME_CHARACTERS - len(POISON_SUFFIX)
 _container = _named(
     f"(?=.{{3,{MAX_NAME_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
     f"Write 3 to {MAX_NAME_CHARACTERS} lower-case letters, digits and single hyphens",
+)
+_event_queue = _named(
+    f"(?=.{{3,{MAX_EVENT_QUEUE_CHARACTERS}}}$)[a-z0-9]+(-[a-z0-9]+)*",
+    f"Write 3 to {MAX_EVENT_QUEUE_CHARACTERS} lower-case letters, digits and single hyphens: the "
+    f"host appends {POISON_SUFFIX} for the queue of events that failed too often",
 )
 _table = _named(
     "(?!(?i:tables)$)[A-Za-z][A-Za-z0-9]{2,62}",
@@ -135,9 +142,17 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_TRIGGER_SOURCE",
         "trigger_source",
         "EventGrid",
-        "How the host learns of changed blobs: EventGrid, or LogsAndContainerScan (polling). "
-        "Azurite needs LogsAndContainerScan; Flex Consumption allows EventGrid only.",
-        _one_of("EventGrid", "LogsAndContainerScan"),
+        "How the app learns of changed blobs: EventGrid (a blob trigger), EventQueue (events in a "
+        "queue), Timer (the sweep alone), or LogsAndContainerScan (a blob trigger that polls, for "
+        "Azurite). docs/host.md describes what the host does with each.",
+        _one_of("EventGrid", "EventQueue", "Timer", "LogsAndContainerScan"),
+    ),
+    Row(
+        "FLOWLOG_EVENT_QUEUE",
+        "event_queue",
+        "flowlog-events",
+        "Queue of FLOWLOG_STATE's account to which Event Grid delivers events, with EventQueue.",
+        _event_queue,
     ),
     Row(
         "FLOWLOG_STATE",
@@ -222,7 +237,7 @@ TABLE: tuple[Row, ...] = (
         "sweep_minutes",
         "5",
         "Minutes between two sweeps, which look for blobs that events missed. A divisor of "
-        "60, at most 30.",
+        "60, at most 30. With Timer the default is 1.",
         _sweep_minutes,
     ),
     Row(

@@ -45,6 +45,13 @@ METRICS: tuple[Metric, ...] = (
         "attempts to forward a blob that failed; the host or the sweep tries again",
         (*PLACE, "error.type"),
     ),
+    Metric(
+        "flowlog.events.ignored",
+        "counter",
+        "{event}",
+        "messages of the event queue that named no flow log of this app; the log says which",
+        ("flowlog.reason",),
+    ),
     Metric("flowlog.entries", "counter", "{entry}", "log entries forwarded", PLACE),
     Metric("flowlog.records", "counter", "{record}", "flow records forwarded", PLACE),
     Metric("flowlog.read.size", "counter", "By", "bytes of flow logs read and forwarded", PLACE),

@@ -76,6 +76,10 @@ class MetricsObserver:
         self._add("flowlog.ingest.failures", 1, {**where, "error.type": kind})
         self._count(failed.outcome, where)
 
+    def event_ignored(self, reason: str) -> None:
+        """A message of the event queue led to no flow log."""
+        self._add("flowlog.events.ignored", 1, {"flowlog.reason": reason})
+
     def swept(self, summary: SweepReport, took_s: float) -> None:
         """A sweep returned."""
         outcome = "whole" if summary.is_whole else "unfinished"

@@ -11,8 +11,9 @@ from greenlet import getcurrent
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
-from flowlog_core.errors import NotFound, Unavailable
+from flowlog_core.errors import NotFound, StillClaimed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
+from flowlog_core.source.events import MAX_DELIVERIES, REDELIVERED_AFTER_S
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.sweep import Sweep, SweepOptions
 from flowlog_core.testing.memory import (
@@ -29,7 +30,8 @@ from simulation.judge import Attempt, Judge, Violated
 from simulation.log import SimulatedLog
 from simulation.worker import Event, Instance, Worker
 
-_TRIES_OF_AN_EVENT = 5  # then the host puts it into its poison queue
+_TRIES_OF_AN_EVENT = 5  # of a blob trigger; then the host puts it into its poison queue
+_BY_QUEUE = 0.4  # of all schedules
 _NUMBERS_OF_A_BLOB = 1 << 20  # tuples of different blobs never share a number
 
 
@@ -39,6 +41,9 @@ class Schedule:
     def __init__(self, seed: int, workers: int, *, traced: bool) -> None:
         self.rng = rng = Random(seed)
         self.greenlet = getcurrent()
+        # Of its own randomness, so that the schedules of a blob trigger do not depend on it.
+        self.by_queue = Random(-1 - seed).random() < _BY_QUEUE
+        """Whether events come from the event queue: they name a version, and come back later."""
         self.timeline = Timeline()
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -82,7 +87,7 @@ class Schedule:
             self._plan_sweeps()
             self._until_quiet()
             behind = self._behind()
-            self.world.judge.quiet(behind)
+            self.world.judge.quiet(behind, events_return=self.by_queue)
             # Longer than any claim, and than the longest wait of a blob that failed.
             self.timeline.clock.sleep(10 * self.world.owned_for_s + 7 * 3600)
             self.world.weather = CALM
@@ -133,7 +138,8 @@ class Schedule:
             return
         for _ in range(rng.choice((2, 3)) if rng.random() < weather.doubled else 1):
             delay = rng.random() * (120 if rng.random() < weather.late else 0.1)
-            self.timeline.after(delay, lambda: self._deliver(Event(log.blob)))
+            etag = self.world.blobs.versions().get(log.blob, "")
+            self.timeline.after(delay, partial(self._deliver, Event(log.blob, etag)))
 
     # The host.
 
@@ -169,7 +175,11 @@ class Schedule:
         elif isinstance(failed, Unavailable) and worker.attempt.met_trouble:
             self.counts["failed calls of ingest"] += 1
             self._judge_leaving(worker, failed=True)
-            self._again(worker.event, self.rng.random() * 0.1)
+            self._again(worker.event, self._until_retry_s())
+        elif isinstance(failed, StillClaimed):
+            self.counts["events that came back for a claim"] += 1
+            self._judge_leaving(worker, failed=False)
+            self._again(worker.event, self._until_retry_s())
         else:
             self.violated = self.violated or Violated(
                 "ingest raises what storage raised", repr(failed)
@@ -211,8 +221,11 @@ class Schedule:
             worker.instance.start()
         self.timeline.after(0, self._start_waiting)
 
+    def _until_retry_s(self) -> float:
+        return REDELIVERED_AFTER_S if self.by_queue else self.rng.random() * 0.1
+
     def _again(self, event: Event, after_s: float) -> None:
-        if event.tries < _TRIES_OF_AN_EVENT:
+        if event.tries < (MAX_DELIVERIES if self.by_queue else _TRIES_OF_AN_EVENT):
             self.timeline.after(after_s, lambda: self._deliver(event))
             return
         self.world.judge.excuses["an event failed too often"] += 1

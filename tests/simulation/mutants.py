@@ -36,9 +36,12 @@ from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source import listing
 from flowlog_core.source import reading as appended
+from flowlog_core.source.events import CommittedBlob
 from flowlog_core.source.listing import BlobLister, Page
 from flowlog_core.source.reading import Chunk, LogReader, Slice
 from flowlog_core.sweep import cursor, sweep
+from flowlog_core.testing.memory import MemoryBlobs
+from simulation import worker
 from simulation.judge import true_time
 
 Replacement = tuple[object, str, object]
@@ -188,6 +191,48 @@ def _fails_open() -> list[Replacement]:
             return Claim(timed, seen, owner, owned_for_s, clock.monotonic() + owned_for_s)
 
     return [(ingest, "take_or_ring", take_anyhow)]
+
+
+def _empty_etag_believed() -> list[Replacement]:
+    real = Progress.has_read
+
+    def has_read(mine: Progress, etag: str) -> bool:
+        return bool(etag) and (not mine.etag or real(mine, etag))
+
+    return [(Progress, "has_read", has_read)]
+
+
+def _length_compared() -> list[Replacement]:
+    lengths: dict[str, int] = {}
+    real = MemoryBlobs.put
+
+    def put(blobs: MemoryBlobs, blob: BlobRef, content: bytes) -> None:
+        real(blobs, blob, content)
+        lengths[blobs.versions()[blob]] = len(content)
+
+    def has_read(mine: Progress, etag: str) -> bool:
+        return bool(mine.etag and etag) and lengths[etag] <= lengths[mine.etag]
+
+    return [(MemoryBlobs, "put", put), (Progress, "has_read", has_read)]
+
+
+def _etag_kept_while_rung() -> list[Replacement]:
+    def finish(mine: Claim, progress: Progress) -> bool:
+        if mine._let_go(
+            lambda now: replace(now, progress=progress, failure=None, deaths=0, taken_over_at=None)
+        ):
+            return True
+        mine.commit(progress)
+        return False
+
+    return [(Claim, "finish", finish)]
+
+
+def _second_delivery_leaves() -> list[Replacement]:
+    def ingest_once(event: CommittedBlob, _dequeue_count: int, pipeline: Pipeline) -> Outcome:
+        return ingest.ingest(event.blob, pipeline, etag=event.etag)
+
+    return [(worker, "ingest_event", ingest_once)]
 
 
 def _keep_does_nothing() -> list[Replacement]:
@@ -518,6 +563,10 @@ MUTANTS = _table(
     (_ring_unheard, "the claim is released without reading the blob again, although somebody rang"),
     (_no_ring, "a worker that finds the blob claimed returns without ringing"),
     (_fails_open, "a claim that could not be written counts as won"),
+    (_empty_etag_believed, "an event of a blob whose checkpoint has no ETag counts as done"),
+    (_length_compared, "an event of a version no longer than the one that was read counts as done"),
+    (_etag_kept_while_rung, "a version stays noted as read while a newer one is known of"),
+    (_second_delivery_leaves, "an event that comes back and meets a claim is given up"),
     (_keep_does_nothing, "a worker continues to send after its claim ran out"),
     (_late_renewal_believed, "a renewal counts from its answer, however late that is"),
     (_lost_claim_ignored, "a worker that finds another owner continues and takes the claim back"),

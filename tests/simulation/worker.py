@@ -14,6 +14,8 @@ from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import CheckpointStore
 from flowlog_core.checkpoints.released import Released
 from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.ingest_event import ingest_event
+from flowlog_core.source.events import CommittedBlob
 from flowlog_core.testing.memory import ManualClock
 from simulation.calls import Line
 from simulation.judge import Attempt, Violated
@@ -36,6 +38,8 @@ class Event:
     """An event for a blob, as the host delivers it."""
 
     blob: BlobRef
+    etag: str | None = None
+    """Of the version committed; None for what the sweep hands out."""
     tries: int = 0
     is_of_sweep: bool = False
 
@@ -152,11 +156,15 @@ class Worker:
         failed: Exception | None = None
         outcome: Outcome | None = None
         try:
-            outcome = ingest(
-                self.attempt.blob,
-                self._pipeline,
-                always_take_over=self.event.is_of_sweep,
-            )
+            if self._schedule.by_queue and self.event.etag is not None:
+                event = CommittedBlob(self.attempt.blob, self.event.etag)
+                outcome = ingest_event(event, self.event.tries, self._pipeline)
+            else:
+                outcome = ingest(
+                    self.attempt.blob,
+                    self._pipeline,
+                    always_take_over=self.event.is_of_sweep,
+                )
         except GreenletExit:
             return
         except Exception as error:  # noqa: BLE001 - the schedule reports any exception

@@ -1,0 +1,156 @@
+"""What a message of the event queue says: which version of which blob was committed. Pure.
+
+Event Grid puts one event into each message, as a JSON object in its own schema or in that of
+CloudEvents 1.0. Sources: learn.microsoft.com, "Azure Blob Storage as an Event Grid source", "Azure
+Queue storage as an event handler for Azure Event Grid events"; cloudevents.io, JSON format 1.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from flowlog_core.blob import BlobRef, LogBlob
+
+MAX_DELIVERIES = 10
+"""`extensions.queues.maxDequeueCount` of host.json: then the message goes to the poison queue."""
+REDELIVERED_AFTER_S = 60
+"""`extensions.queues.visibilityTimeout` of host.json: seconds between two deliveries."""
+MAX_CLAIM_S = MAX_DELIVERIES * REDELIVERED_AFTER_S - 120
+"""An event must come back often enough to outlive the claim of a dead worker. The two minutes are
+for the calls before and after."""
+POISON_SUFFIX = "-poison"
+"""What the host appends to the queue's name for messages that failed too often."""
+
+BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+_SUBJECT = re.compile(
+    r"/blobServices/default/containers/(?P<container>[^/]+)/blobs/(?P<name>.+)", re.DOTALL
+)
+_MAX_SHOWN_CHARACTERS = 200
+
+Reason = Literal[
+    "not_an_event", "other_type", "unknown_account", "other_container", "not_a_flow_log"
+]
+
+
+class CommittedBlob(NamedTuple):
+    """A flow log of which a version was committed."""
+
+    blob: BlobRef
+    etag: str
+    """Of that version, as the event writes it: without quotes. Empty if it names none."""
+
+
+class IgnoredEvent(NamedTuple):
+    """A message that leads to no flow log of ours. Nothing is wrong with any other message."""
+
+    reason: Reason
+    what: str
+    """Names what it was about: the account, the container, the type. At most 200 characters."""
+
+
+class EventReader:
+    """Reads the messages of the event queue.
+
+    `accounts` maps the addresses of blob services, as `service_address` writes them, to account
+    names; `containers` are the containers of flow logs.
+    """
+
+    def __init__(self, accounts: Mapping[str, str], containers: Collection[str]) -> None:
+        self._accounts, self._containers = accounts, containers
+
+    def read(self, message: bytes) -> CommittedBlob | IgnoredEvent:
+        """Read one message. Never raises, whatever the message holds."""
+        try:
+            return self._read(message)
+        except _Ignored as ignored:
+            # In one line, whatever was in the event.
+            shown = ignored.what.encode("unicode_escape").decode("ascii")
+            return IgnoredEvent(ignored.reason, shown[:_MAX_SHOWN_CHARACTERS])
+
+    def _read(self, message: bytes) -> CommittedBlob:
+        named = _named_blob(message)
+        account = self._accounts.get(named.address)
+        if account is None:
+            raise _Ignored("unknown_account", named.address)
+        if named.container not in self._containers:
+            raise _Ignored("other_container", f"{account}/{named.container}")
+        log = LogBlob.parse(named.name)
+        if log is None:
+            raise _Ignored("not_a_flow_log", f"{account}/{named.container}/{named.name}")
+        return CommittedBlob(BlobRef(account, named.container, log), named.etag)
+
+
+class _Ignored(Exception):
+    def __init__(self, reason: Reason, what: str) -> None:
+        super().__init__(reason, what)
+        self.reason, self.what = reason, what
+
+
+class _NamedBlob(NamedTuple):
+    """Some blob that was committed, as an event names it."""
+
+    address: str
+    container: str
+    name: str
+    etag: str
+
+
+def _named_blob(message: bytes) -> _NamedBlob:
+    try:
+        event = orjson.loads(message)
+    except orjson.JSONDecodeError as error:
+        raise _Ignored("not_an_event", f"not JSON: {error}") from None
+    if isinstance(event, list) and len(event) == 1:
+        event = event[0]  # as a webhook would get it
+    event = _object(event)
+    kind = _text(event, "type" if "specversion" in event else "eventType")
+    if not kind:
+        raise _Ignored("not_an_event", "it is JSON without an event type")
+    if kind != BLOB_CREATED:
+        raise _Ignored("other_type", kind)
+    subject = _SUBJECT.fullmatch(_text(event, "subject"))
+    if subject is None:
+        raise _Ignored("not_an_event", f"its subject is no blob: {_text(event, 'subject')}")
+    container, name = subject["container"], subject["name"]
+    data = _object(event.get("data"))
+    address = _address(_text(data, "url"), container, name)
+    if address is None:
+        raise _Ignored("not_an_event", "its data.url is not the address of its subject")
+    return _NamedBlob(address, container, name, _text(data, "eTag").strip('"'))
+
+
+def service_address(url: str) -> str:
+    """Host, port and path of a blob service, in lower case, without `https://` and any query.
+
+    An account with a hierarchical namespace has a second address, `NAME.dfs.…`, which some events
+    carry; both are written as `NAME.blob.…`.
+    """
+    parts = urlsplit(url.lower())
+    host = re.sub(r"^([^.]+)\.dfs\.", r"\1.blob.", parts.netloc)
+    return host + parts.path.rstrip("/")
+
+
+def _address(url: str, container: str, name: str) -> str | None:
+    """The address of the service in which `url` is the blob `name`; None if it is another blob."""
+    end = f"/{container}/{name}"
+    for written in (url, unquote(url)):  # a name may stand there as it is, or escaped
+        if written.endswith(end) and "://" in written:
+            try:
+                return service_address(written[: -len(end)])
+            except ValueError:  # not an address, such as `https://[`
+                return None
+    return None
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Mapping[str, Any], name: str) -> str:
+    found = value.get(name)
+    return found if isinstance(found, str) else ""
