@@ -96,9 +96,10 @@ def test_a_version_that_was_read_to_its_end_costs_one_table_read(world: World) -
     world.event(etag)
     assert world.sent == ["10.0.0.1"]
     world.calls()
-    for written in (etag, f'"{etag}"'):
+    # What this process released last it knows without a read, once.
+    for written, calls in ((etag, {}), (f'"{etag}"', {"get": 1})):
         assert world.event(written) == Outcome("forwarded")
-        assert world.calls() == {"get": 1}
+        assert world.calls() == calls
         assert world.seen[-1] == Outcome("forwarded")  # it counts as an event that was seen
     assert world.sent == ["10.0.0.1"]
 
