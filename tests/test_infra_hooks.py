@@ -12,9 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import tree_sitter_powershell
 from azure_stand_in import HOOKS, ROOT, Azure
-from tree_sitter import Language, Parser
 
 SCRIPTS = ("preprovision", "postprovision", "postdeploy")
 
@@ -125,13 +123,3 @@ def test_who_is_signed_in_to_azd_alone_is_told_of_az_login(tmp_path: Path) -> No
         "Flowlog: the Azure CLI cannot use subscription sub. Run 'az login', then "
         "'azd hooks run preprovision'.\n"
     )
-
-
-POWERSHELL = Parser(Language(tree_sitter_powershell.language()))
-
-
-@pytest.mark.parametrize("script", sorted(HOOKS.glob("*.ps1")), ids=lambda path: path.stem)
-def test_powershell_could_read_its_scripts(script: Path) -> None:
-    text = script.read_bytes()
-    assert not POWERSHELL.parse(text).root_node.has_error
-    assert POWERSHELL.parse(text + b"if ($true) {").root_node.has_error

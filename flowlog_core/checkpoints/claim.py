@@ -61,8 +61,8 @@ TAKEN_OVER = "the worker that held the claim ended, or stood still, before it re
 """The error of a takeover."""
 _EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
 _MAX_TRIES = 64
-_MAX_PAUSE_S = 0.1  # so that all tries together are shorter than the shortest claim by far
 """A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
+_MAX_PAUSE_S = 0.1  # so that all tries together are shorter than the shortest claim by far
 
 
 class _TimedStore:

@@ -41,7 +41,7 @@ class EntityTable:
     def get(self, key: CheckpointKey) -> Stored:
         """The entity as it is now."""
         date = AnswerDate()
-        with storage_errors(f"reading {_named(key)}"), time_limit(), time_limit():
+        with storage_errors(f"reading {_named(key)}"), time_limit():
             try:
                 entity = self.client.get_entity(*key, raw_response_hook=date)
             except ResourceNotFoundError:
@@ -55,7 +55,7 @@ class EntityTable:
     def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
         """Insert it, in a table that is created on first use. Raises `Conflict` if it exists."""
         date = AnswerDate()
-        with storage_errors(f"creating {_named(_key_of(entity))}"), time_limit(), time_limit():
+        with storage_errors(f"creating {_named(_key_of(entity))}"), time_limit():
             said = create_if_missing(
                 lambda: self.client.create_entity(entity, raw_response_hook=date),
                 self.client.create_table,
@@ -65,7 +65,7 @@ class EntityTable:
     def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
         """Put it in place of the version `etag`. Raises `Conflict` if that is not there."""
         date = AnswerDate()
-        with storage_errors(f"updating {_named(_key_of(entity))}"), time_limit(), time_limit():
+        with storage_errors(f"updating {_named(_key_of(entity))}"), time_limit():
             said = self.client.update_entity(
                 entity,
                 mode=UpdateMode.REPLACE,
@@ -77,7 +77,7 @@ class EntityTable:
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """Remove the version `etag`. Raises `Conflict` if that is not there."""
-        with storage_errors(f"removing {_named(key)}"), time_limit(), time_limit():
+        with storage_errors(f"removing {_named(key)}"), time_limit():
             self.client.delete_entity(
                 *key, etag=etag, match_condition=MatchConditions.IfNotModified
             )

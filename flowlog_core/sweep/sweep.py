@@ -167,6 +167,10 @@ class Sweep:
         }
         now = max(stored.server_time for _, stored in containers)
 
+        def must_end() -> bool:
+            took_s = pipeline.clock.monotonic() - self._started
+            return self._stop.is_set() or took_s >= options.max_s / 2
+
         def due(page: Sequence[Checkpoint]) -> Iterator[BlobRef]:
             for checkpoint in page:
                 blob = BlobRef.parse(checkpoint.blob)
@@ -175,8 +179,7 @@ class Sweep:
                 since = windows.get(Container(blob.account, blob.container))
                 if since is None or not _is_owed(checkpoint, blob, since, now):
                     continue
-                took_s = pipeline.clock.monotonic() - self._started
-                if self._stop.is_set() or took_s >= options.max_s / 2:
+                if must_end():
                     return
                 self._report.behind += 1
                 yield blob
@@ -184,8 +187,7 @@ class Sweep:
         try:
             for page in pipeline.checkpoints.unsettled(now):
                 self._forward_each(due(page), now)
-                took_s = pipeline.clock.monotonic() - self._started
-                if self._stop.is_set() or took_s >= options.max_s / 2:
+                if must_end():
                     break
         except FlowlogError as error:
             log.warning("cannot look for claims that ran out: %s", error)

@@ -84,7 +84,6 @@ class Judge:
         self._delivered: dict[tuple[BlobRef, ItemKey], set[str | bytes]] = defaultdict(set)
         self._table: dict[str, str | bytes] = {}
         self._owner_since: dict[str, tuple[str, datetime]] = {}
-        self._taken_over: dict[str, datetime] = {}
         self._took_over_from: dict[str, datetime] = {}  # when who took it began, at the earliest
         self.excuses: Counter[str] = Counter()
         """Reasons why the last sweep may find something."""
@@ -117,7 +116,6 @@ class Judge:
         if new.owner != old.owner:
             self._owner_since[new.blob] = new.owner, now
         if not new.owner and new.failure is None:
-            self._taken_over.pop(new.blob, None)
             self._took_over_from.pop(new.blob, None)
         if old.owner and new.owner == by.owner != old.owner:
             # A write may take effect long after the time that it says: the worker stood still.
@@ -131,7 +129,6 @@ class Judge:
                 "and it was taken over at",
                 last,
             )
-            self._taken_over[new.blob] = now
             self._took_over_from[new.blob] = true_time(by.began_s)
             self._counts["blobs taken over"] += 1
             self._counts["blobs taken over from the dead at once"] += not has_run_out
