@@ -40,7 +40,7 @@ class NdjsonWriter:
             ]
         text = "\n".join(lines)
         if text:
-            self._out.write(_STEERING.sub(_escaped_for_json, text) + "\n")
+            self._out.write(harmless_json(text) + "\n")
 
 
 class CsvWriter:
@@ -68,6 +68,11 @@ _FORMULA = re.compile(r"[\s\x00-\x1f]*(?:[=+\-@\uff1d\uff0b\uff0d\uff20]|(?<=[\t
 # are escaped already), and what turns the direction of text. Sources: ECMA-48; Unicode's UAX #9.
 _STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _CONTROLS = re.compile(f"[\\x00-\\x1f]|{_STEERING.pattern}")
+
+
+def harmless_json(text: str) -> str:
+    """JSON in which what could steer a terminal is escaped."""
+    return _STEERING.sub(_escaped_for_json, text)
 
 
 def _escaped_for_json(match: re.Match[str]) -> str:
@@ -178,8 +183,13 @@ def writer_for(kind: str, out: TextIO | None = None, names: Sequence[str] | None
     """
     if out is None:
         out = sys.stdout
-        if isinstance(out, TextIOWrapper) and kind == "table":
-            out.reconfigure(errors="backslashreplace")
-        elif isinstance(out, TextIOWrapper):
-            out.reconfigure(encoding="utf-8")
+        set_encoding(out, kind)
     return WRITERS[kind](out, names)
+
+
+def set_encoding(out: TextIO, kind: str) -> None:
+    """Make a stream write what `kind` of output holds, whatever the terminal's encoding."""
+    if isinstance(out, TextIOWrapper) and kind == "table":
+        out.reconfigure(errors="backslashreplace")
+    elif isinstance(out, TextIOWrapper):
+        out.reconfigure(encoding="utf-8")

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from io import TextIOWrapper
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from flowlog_core.cli.output import harmless_cell, printable
+from flowlog_core.cli.output import harmless_cell, harmless_json, printable, set_encoding
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +27,7 @@ def write_result(result: pa.Table, kind: str, out: TextIO | None = None) -> None
     rows = (
         list(row) for row in zip(*(column.to_pylist() for column in result.columns), strict=True)
     )
-    if isinstance(out, TextIOWrapper):
-        if kind == "table":
-            out.reconfigure(errors="backslashreplace")
-        else:
-            out.reconfigure(encoding="utf-8")
+    set_encoding(out, kind)
     if kind == "table":
         _write_table(names, [[_for_the_eye(value) for value in row] for row in rows], out)
     elif kind == "csv":
@@ -47,12 +42,8 @@ def write_result(result: pa.Table, kind: str, out: TextIO | None = None) -> None
 
 def to_json(row: dict[str, Any]) -> str:
     """One JSON object; times as RFC 3339, whole numbers of any size as numbers."""
-    return json.dumps(
-        {name: _plain(value) for name, value in row.items()},
-        ensure_ascii=False,
-        separators=(",", ":"),
-        default=str,
-    )
+    plain = {name: _plain(value) for name, value in row.items()}
+    return harmless_json(json.dumps(plain, ensure_ascii=False, separators=(",", ":"), default=str))
 
 
 def write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
