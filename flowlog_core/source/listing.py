@@ -166,17 +166,21 @@ def _name_of(part: Listed | _Folder) -> str:
 
 
 def _is_of_one_hour(prefix: str) -> bool:
+    return "hour" in _date_in(prefix)
+
+
+def _date_in(prefix: str) -> dict[str, int]:
+    """The parts of the date that a folder's name ends in; empty if it ends in none."""
     match = _DATE.search(prefix)
-    return match is not None and match["hour"] is not None
+    parts = match.groupdict() if match else {}
+    return {unit: int(value) for unit, value in parts.items() if value is not None}
 
 
 def _is_before(prefix: str, since: datetime) -> bool:
     """Whether all hours under a folder are certainly before `since`."""
-    match = _DATE.search(prefix)
-    if match is None:
+    given = _date_in(prefix)  # what the name leaves open is taken from `since`
+    if not given:
         return False
-    # Parts of the date that the name leaves open are taken from `since`.
-    given = {unit: int(value) for unit, value in match.groupdict().items() if value is not None}
     start = datetime(since.year, since.month, since.day, since.hour, tzinfo=UTC)
     try:
         return start.replace(**given) < start  # type: ignore[arg-type]  # year, month, day, hour
@@ -187,10 +191,9 @@ def _is_before(prefix: str, since: datetime) -> bool:
 
 def _is_after(prefix: str, until: datetime | None) -> bool:
     """Whether all hours under a folder are certainly after `until`."""
-    match = _DATE.search(prefix)
-    if match is None or until is None:
+    given = _date_in(prefix)
+    if not given or until is None:
         return False
-    given = {unit: int(value) for unit, value in match.groupdict().items() if value is not None}
     try:
         return datetime(1, 1, 1, tzinfo=UTC).replace(**given) > until  # type: ignore[arg-type]
     except ValueError:
