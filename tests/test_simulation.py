@@ -14,7 +14,7 @@ from simulation.mutants import MUTANTS, Mutant
 from simulation.run import Report, simulate
 
 TESTS = Path(__file__).parent
-SCHEDULES = 2000
+SCHEDULES = 2500
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
 
 
@@ -41,8 +41,10 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "faults: blob rewritten or deleted",
         "faults: crash",
         "faults: event lost",
+        "faults: false answer to a read",
         "faults: frozen",
         "faults: outage",
+        "faults: outage of listings",
         "faults: suspended",
         "faults: time-out after effect",
         "faults: time-out, effect later",

@@ -214,6 +214,8 @@ class Schedule:
             self.world.note(gone.attempt.owner, "CRASHES")
             gone.attempt.is_gone = gone.attempt.met_trouble = True
             gone.attempt.gone_s = self.timeline.now_s
+            if gone.event.is_of_sweep:
+                self.world.judge.excuses["a sweep's worker ended"] += 1
             self._end(gone)
             hidden_for_s = self.rng.random() * self.rng.choice((0.1, 60, 600))
             self._again(gone.event, hidden_for_s)

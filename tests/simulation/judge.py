@@ -45,7 +45,9 @@ class Attempt:
         return f"worker-{self.number}"
 
 
-_GONE = {"an event was lost", "an event failed too often"}
+_GONE = {"an event was lost", "an event failed too often", "a sweep's worker ended"}
+"""What leaves no event behind. Events that met a sweep's claim on their first delivery were left to
+it, and it has no event of its own that would return: the next sweep goes on."""
 
 
 class Violated(Exception):

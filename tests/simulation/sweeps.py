@@ -1,7 +1,8 @@
 """One schedule of sweeps: outages, lost events, and listings as odd as a service may answer.
 
     blobs        put . put ... put . put            in two containers, hours later too
-    outage           <=================>            of any length; the host tries five times each
+    outage           <=================>            of any length, at times of listings too; the
+                                                    host tries five times each
     deployment A  sweep  sweep         (stopped)            sweep  sweep
     deployment B     sweep   sweep   sweep   sweep   sweep     sweep      on the same state table
 
@@ -49,12 +50,16 @@ _MAX_SWEEPS_TO_THE_END = 300
 
 class _SlowBlobs(MemoryBlobs):
     page_s = 0.0
+    broken: StorageError | None = None
+    """What a listing raises meanwhile."""
 
     def page(
         self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
     ) -> Page:
         assert isinstance(self.clock, ManualClock)
         self.clock.sleep(self.page_s)
+        if self.broken is not None:
+            raise self.broken
         return super().page(account, container, prefix, marker=marker, by_folder=by_folder)
 
 
@@ -91,13 +96,16 @@ class SweepSchedule:
             self.outage = rng.choice((Unavailable, NotAllowed, NotFound, Contention))("outage")
             self.counts["faults: outage"] += 1
             self.note("sink", f"an outage begins: {self.outage!r}")
+            if isinstance(self.outage, Unavailable | NotAllowed) and rng.random() < 0.5:
+                self.blobs.broken = self.outage
+                self.counts["faults: outage of listings"] += 1
             # Perhaps without any sweep, because the app is stopped.
             self._minutes_pass(
                 rng.choice((5, 60, 240)),
                 commits=3,
                 sweeping=rng.choice((_CONTAINERS, _CONTAINERS[:1], _CONTAINERS[1:], ())),
             )
-            self.outage = None
+            self.outage = self.blobs.broken = None
             self.note("sink", "the outage is over")
             self._recover()
 
