@@ -26,6 +26,11 @@ settings.load_profile(
 )
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are not text are numbered: gzip writes the time, and xdist compares test names."""
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """A storage emulator of this test process's own; the tests in it share the account."""
