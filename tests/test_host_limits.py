@@ -22,7 +22,7 @@ from worker_process import PYTHONS
 
 from flowlog_core.demo.azurite import ACCOUNT, Azurite, running_azurite
 
-pytestmark = needs_functions_host
+pytestmark = [needs_functions_host, pytest.mark.host_facts]
 POISON = "webjobs-blobtrigger-poison"
 
 
