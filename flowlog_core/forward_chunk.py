@@ -132,7 +132,8 @@ def _forward_part(
     if newest is not None:
         outcome.lag_s = (claim.now() - newest).total_seconds()
     is_end = is_last and chunk.is_last
-    return Part(_progress(claim.progress, chunk, framer, outcome, is_end=is_end), outcome, is_last)
+    progress = _progress(start.blob, claim.progress, chunk, framer, outcome, is_end=is_end)
+    return Part(progress, outcome, is_last)
 
 
 def set_aside_unparsed(
@@ -172,6 +173,7 @@ def set_aside_unparsed(
         blob_created=chunk.created,
         etag="",
         pending_bytes=0,
+        pending_since=None,
         dead_letters=before.dead_letters + 1,
     )
 
@@ -186,8 +188,21 @@ def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:
 
 
 def _progress(
-    before: Progress, chunk: Chunk, framer: Framer, outcome: Outcome, *, is_end: bool
+    blob: BlobRef,
+    before: Progress,
+    chunk: Chunk,
+    framer: Framer,
+    outcome: Outcome,
+    *,
+    is_end: bool,
 ) -> Progress:
+    pending_bytes = framer.pending_bytes if is_end else 0
+    # While the offset does not move, what is pending may be what was pending before.
+    pending_since = before.pending_since if framer.offset == before.offset else None
+    if pending_bytes and pending_since is None:
+        pending_since = before.blob_last_modified or blob.log.hour
+    elif is_end and not pending_bytes:
+        pending_since = None
     return replace(
         before,
         offset=framer.offset,
@@ -196,7 +211,8 @@ def _progress(
         blob_created=chunk.created,
         etag=chunk.etag if is_end else "",
         blob_last_modified=chunk.last_modified if is_end else before.blob_last_modified,
-        pending_bytes=framer.pending_bytes if is_end else 0,
+        pending_bytes=pending_bytes,
+        pending_since=pending_since,
         entries=before.entries + outcome.entries,
         records=before.records + outcome.records,
         dead_letters=before.dead_letters + outcome.dead_letters,

@@ -166,6 +166,7 @@ def _begin_anew(progress: Progress) -> Progress:
         generation=progress.generation + 1,
         etag="",
         pending_bytes=0,
+        pending_since=None,
     )
 
 

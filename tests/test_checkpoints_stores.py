@@ -11,6 +11,7 @@ import pytest
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
 from simulation.fault_proxy import Fault, FaultProxy
 
+from flowlog_core.blob import hour_key
 from flowlog_core.checkpoints.checkpoint import (
     Answer,
     Checkpoint,
@@ -26,7 +27,7 @@ from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import Conflict, NotFound, Refused, Unavailable
 from flowlog_core.sweep.cursor import Container, Cursor, CursorStore
-from flowlog_core.testing.memory import MemoryCheckpoints, MemoryCursors, some_blob
+from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints, MemoryCursors, some_blob
 
 KEY = checkpoint_key(some_blob())
 FULL = Checkpoint(
@@ -40,6 +41,7 @@ FULL = Checkpoint(
         etag='"0x8D"',
         blob_last_modified=datetime(2026, 1, 1, 12, 29, tzinfo=UTC),
         pending_bytes=17,
+        pending_since=datetime(2026, 1, 1, 12, 28, tzinfo=UTC),
         entries=6_000_000_000,
         records=7_000_000_000,
         dead_letters=8,
@@ -150,6 +152,20 @@ def test_old_checkpoints_are_found_over_all_partitions_and_removed_if_unchanged(
     assert set(dict(store.before("9"))) == {keys[0], keys[1], keys[2]}
 
 
+def test_checkpoints_from_an_hour_on_are_found_over_all_partitions(store: CheckpointStore) -> None:
+    keys = {
+        (hour, mac): checkpoint_key(some_blob(hour, mac=mac, container=f"logs-{mac}"))
+        for hour in (5, 6, 7)
+        for mac in ("A", "B")
+    }
+    for key in keys.values():
+        store.create(key, FULL)
+    later = [key for (hour, _), key in keys.items() if hour >= 6]
+    assert sorted(store.since(hour_key(EPOCH + timedelta(hours=6)))) == sorted(
+        (key, FULL) for key in later
+    )
+
+
 def test_every_answer_says_when(store: CheckpointStore) -> None:
     absent = store.get(KEY)
     created = store.create(KEY, FULL)
@@ -188,7 +204,9 @@ _OF_BOTH_FORMATS: dict[str, Any] = {
 }
 _AS_0_1_WROTE_IT = replace(
     FULL,
-    progress=replace(FULL.progress, seam_bytes=64, blob_created=None, blob_last_modified=None),
+    progress=replace(
+        FULL.progress, seam_bytes=64, blob_created=None, blob_last_modified=None, pending_since=None
+    ),
     failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
     deaths=0,
     taken_over_at=None,
@@ -218,6 +236,7 @@ GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
             "seam_bytes": 256,
             "blob_created": datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC),
             "blob_last_modified": datetime(2026, 1, 1, 12, 29, tzinfo=UTC),
+            "pending_since": datetime(2026, 1, 1, 12, 28, tzinfo=UTC),
             "refused_entry": "0123.3.5000",
             "refusals": 2,
             "refused_at": datetime(2026, 1, 1, 12, 11, tzinfo=UTC),
@@ -270,6 +289,7 @@ CURSOR = Cursor(
     done="resourceId=/A/",
     oldest_unfinished=datetime(2025, 12, 31, 23, tzinfo=UTC),
     caught_up_since=datetime(2025, 12, 1, tzinfo=UTC),
+    last_whole=datetime(2026, 1, 2, 3, tzinfo=UTC),
     saved=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
     owner="sweep",
     owned_until=datetime(2026, 1, 2, 3, 8, tzinfo=UTC),
@@ -309,6 +329,11 @@ def test_cursors_are_nothing_to_those_who_read_checkpoints(
     table = new_table(connection_string, unique)
     TableCursors(table).put(Container("0account", "container"), CURSOR, "")
     assert list(TableCheckpoints(table).before("9")) == []
+    assert list(TableCheckpoints(table).since("")) == []
+
+
+def test_nothing_is_found_where_nothing_was_stored(store: CheckpointStore) -> None:
+    assert list(store.since("")) == []
 
 
 def test_a_stored_cursor_reads_the_same_for_ever(
@@ -325,6 +350,7 @@ def test_a_stored_cursor_reads_the_same_for_ever(
         "oldest_unfinished": datetime(2025, 12, 31, 23, tzinfo=UTC),
         "caught_up_since": datetime(2025, 12, 1, tzinfo=UTC),
         "is_over": False,
+        "last_whole": datetime(2026, 1, 2, 3, tzinfo=UTC),
         "saved": datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
         "owner": "sweep",
         "owned_until": datetime(2026, 1, 2, 3, 8, tzinfo=UTC),

@@ -36,6 +36,7 @@ from flowlog_core.testing.memory import (
     MemoryCheckpoints,
     MemoryDeadLetters,
     MemorySink,
+    service_time,
     some_blob,
 )
 
@@ -227,6 +228,28 @@ def test_an_incomplete_end_waits_until_it_is_final(world: World) -> None:
     (letter,) = world.letters.letters.values()
     assert letter.raw == cut.raw[:100]
     assert world.checkpoint().progress.pending_bytes == 0
+
+
+def test_how_long_an_incomplete_end_has_been_pending_is_known(world: World) -> None:
+    """Not less: from the last version that did not have it, or else from the blob's hour."""
+    first, second = entries_of(1, ["nsg2", "nsg2"])
+    clock = world.blobs.clock
+
+    def committed_and_read(content: bytes) -> datetime | None:
+        clock.sleep(60)
+        world.blobs.put(BLOB, b'{"records":[%b' % content)
+        world.ingest()
+        return world.checkpoint().progress.pending_since
+
+    assert committed_and_read(first.raw[:50]) == BLOB.log.hour
+    assert committed_and_read(first.raw[:90]) == BLOB.log.hour
+    assert committed_and_read(first.raw) is None
+    whole_at = service_time(clock)
+    assert committed_and_read(b"%b,%b" % (first.raw, second.raw[:50])) == whole_at
+    assert committed_and_read(b"%b,%b" % (first.raw, second.raw[:90])) == whole_at
+    last_read_at = service_time(clock)
+    assert committed_and_read(b"%b,%b,{" % (first.raw, second.raw)) == last_read_at
+    assert committed_and_read(b"%b,%b]}" % (first.raw, second.raw)) is None
 
 
 def test_a_rewritten_blob_is_read_again_as_a_new_generation(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import cycle
 from typing import Any
 
@@ -33,6 +33,7 @@ from flowlog_core.testing.memory import (
     MemorySink,
     by_code_point,
     hierarchical,
+    service_time,
 )
 
 HOUR = timedelta(hours=1)
@@ -500,6 +501,37 @@ def test_a_look_at_all_needs_no_memory_and_leaves_nothing_out(world: World) -> N
     parallel.close()
     assert (report.forwarded, report.is_whole) == (3, True)
     assert world.cursors.get(LOGS).cursor is None
+
+
+def test_when_the_last_whole_pass_ended_is_known_until_the_next_has_ended(world: World) -> None:
+    def last_whole() -> datetime | None:
+        cursor = world.cursors.get(LOGS).cursor
+        assert cursor is not None
+        return cursor.last_whole
+
+    world.append(blob_at(1))
+    world.append(blob_at(2))
+    world.minutes_later()
+    world.sweep()
+    first = last_whole()
+    assert first == service_time(world.clock)
+    page = world.blobs.page
+    world.minutes_later()
+
+    def busy(*_: object, **__: object) -> Page:
+        raise Unavailable("busy")
+
+    world.blobs.page = busy  # type: ignore[method-assign]
+    world.sweep()
+    assert last_whole() == first
+    world.blobs.page = page  # type: ignore[method-assign]
+    world.minutes_later()
+    stop = threading.Event()
+    stop.set()
+    world.sweep(stop=stop)
+    assert last_whole() == first
+    world.sweep()
+    assert last_whole() == service_time(world.clock)
 
 
 # The order of listings, and their pages.

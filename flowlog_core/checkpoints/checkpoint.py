@@ -88,6 +88,9 @@ class Progress:
     """When the version that was last read to its end was committed. Kept when `etag` is cleared."""
     pending_bytes: int = 0
     """How many bytes at the end of that version are not a complete entry yet."""
+    pending_since: datetime | None = None
+    """They were committed after this moment: the last-modified of the version that was read to its
+    end before they were first seen, or else the start of the blob's hour. None without any."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
@@ -195,6 +198,10 @@ class CheckpointStore(Protocol):
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """All checkpoints whose rows come before `row`; reads through the whole table."""
+        ...
+
+    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
+        """All checkpoints whose row is `row` or comes after it; reads through the whole table."""
         ...
 
     def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:

@@ -73,6 +73,19 @@ class TableCheckpoints:
                 if not is_missing(error):
                     raise
 
+    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
+        """See `CheckpointStore.since`."""
+        query = "PartitionKey ne @sweep and RowKey ge @row"
+        parameters = {"sweep": SWEEP_PARTITION, "row": row}
+        with storage_errors("reading the checkpoints"):
+            try:
+                for entity in self._table.client.query_entities(query, parameters=parameters):
+                    key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
+                    yield key, read_checkpoint(entity)
+            except HttpResponseError as error:
+                if not is_missing(error):
+                    raise
+
     def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
         """See `CheckpointStore.unsettled`."""
         # The cursors of sweeps, in a partition of their own, have an `owned_until` too.
@@ -128,6 +141,7 @@ def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, 
         "owned_until": checkpoint.owned_until,
         "blob_created": progress.blob_created,
         "blob_last_modified": progress.blob_last_modified,
+        "pending_since": progress.pending_since,
         "taken_over_at": checkpoint.taken_over_at,
     }
     entity |= {name: moment for name, moment in moments.items() if moment is not None}
@@ -156,6 +170,7 @@ def _checkpoint_of_format_2(entity: Mapping[str, Any]) -> Checkpoint:
             etag=entity["blob_etag"],
             blob_last_modified=entity.get("blob_last_modified"),
             pending_bytes=_plain(entity["pending_bytes"]),
+            pending_since=entity.get("pending_since"),
             entries=_plain(entity["entries"]),
             records=_plain(entity["records"]),
             dead_letters=_plain(entity["dead_letters"]),

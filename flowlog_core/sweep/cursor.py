@@ -40,6 +40,9 @@ class Cursor:
     caught_up_since: datetime | None = None
     """What FLOWLOG_CATCH_UP_SINCE was when a pass last covered it."""
     is_over: bool = False
+    last_whole: datetime | None = None
+    """When a pass last ended that could list all of its window. None if it is not known: earlier
+    releases did not keep it."""
     saved: datetime | None = None
     """When a sweep of this container last wrote this."""
     owner: str = ""
@@ -55,9 +58,9 @@ class Cursor:
         oldest = hour if self.oldest_unfinished is None else min(hour, self.oldest_unfinished)
         return replace(self, oldest_unfinished=oldest)
 
-    def over(self) -> Cursor:
-        """The same pass, at its end."""
-        return replace(self, done="", is_over=True)
+    def over(self, whole_at: datetime | None = None) -> Cursor:
+        """The same pass, at its end; `whole_at` is when, if it could list everything."""
+        return replace(self, done="", is_over=True, last_whole=whole_at or self.last_whole)
 
 
 def next_cursor(
@@ -71,14 +74,14 @@ def next_cursor(
         return last
     window = timedelta(hours=hours)
     starts = [_hour(now) - window]
-    caught_up_since = None
+    caught_up_since = last_whole = None
     if last is not None:
         starts += [_hour(last.began) - window, last.oldest_unfinished or now]
-        caught_up_since = last.caught_up_since
+        caught_up_since, last_whole = last.caught_up_since, last.last_whole
     if catch_up_since is not None and catch_up_since != caught_up_since:
         starts.append(catch_up_since)
         caught_up_since = catch_up_since
-    return Cursor(now, min(starts), caught_up_since=caught_up_since)
+    return Cursor(now, min(starts), caught_up_since=caught_up_since, last_whole=last_whole)
 
 
 def _hour(moment: datetime) -> datetime:

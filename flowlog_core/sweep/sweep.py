@@ -224,6 +224,7 @@ class Sweep:
         self, container: Container, cursor: Cursor, now: datetime, held: HeldCursor | None
     ) -> Cursor:
         """From `cursor` to the end of the pass, or as far as the time allows."""
+        all_listed = True
         try:
             for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
                 behind, deadly, cursor = self._behind(step.listed, cursor, now)
@@ -246,8 +247,9 @@ class Sweep:
             log.warning("cannot list %s/%s: %s", *container, error)
             self._report.failed += 1
             cursor = cursor.with_unfinished(cursor.since)
+            all_listed = False
         self._got_further = True
-        return cursor.over()
+        return cursor.over(held.now() if held is not None and all_listed else None)
 
     def _must_end(self) -> bool:
         """Told to stop, or out of time; but a sweep that never got further would never end."""

@@ -101,6 +101,15 @@ class MemoryCheckpoints:
             if key.row < row:
                 yield key, Answer(checkpoint, etag, at)
 
+    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
+        """See `CheckpointStore.since`."""
+        with self._lock:
+            self.calls["since"] += 1
+            stored = sorted(self._stored.items())
+        for key, (checkpoint, _) in stored:
+            if key.row >= row:
+                yield key, checkpoint
+
     def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
         """See `CheckpointStore.unsettled`."""
         with self._lock:

@@ -292,6 +292,9 @@ class HoursLater:
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         return self._store.before(row)
 
+    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
+        return self._store.since(row)
+
     def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
         return self._store.unsettled(now)
 
