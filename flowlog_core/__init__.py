@@ -20,7 +20,10 @@ service        builds all of this from the settings, for `function_app.py` and t
 errors         every error; `parallel`: several calls at a time; `clock`: measured time
 consume        for consumers: reads messages back into records
 analyze        for analysts: queries flows in files and accounts
-cli, doctor, demo, testing   the command line and tests; not deployed
+operate        for operators: status, dead letters, backfill and replay
+cli, doctor, demo, testing   the command line and tests
+
+Not deployed: `analyze`, `operate`, and the rooms of the last line.
 """
 
 __version__ = "0.1.0"

@@ -29,6 +29,7 @@ NOT_DEPLOYED = (
     "flowlog_core/cli/",
     "flowlog_core/demo/",
     "flowlog_core/doctor/",
+    "flowlog_core/operate/",
     "flowlog_core/testing/",
 )
 
