@@ -83,7 +83,7 @@ def test_by_time_each_width_is_a_group_and_the_earliest_comes_first() -> None:
 
 def test_widths_and_fields_that_there_are_not_are_refused() -> None:
     assert [width_s(text) for text in ("30s", "5m", "1h", "1d")] == [30, 300, 3600, 86400]
-    with pytest.raises(ValueError, match="'5x' is not a width of time"):
+    with pytest.raises(ValueError, match="'5x' is not a length of time"):
         width_s("5x")
     with pytest.raises(ValueError, match="'id' is not a field to group by"):
         checked_names(["rule", "id"])

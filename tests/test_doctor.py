@@ -13,7 +13,7 @@ from azurite_installation import AZURE, AzuriteInstallation, ok
 from stand_in import stand_in
 from test_cli import flowlog
 
-from flowlog_core.cli.output import printable
+from flowlog_core.cli.terminal import printable
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
@@ -151,7 +151,9 @@ def test_the_command_prints_findings_and_a_summary(installation: AzuriteInstalla
 def test_a_fault_is_exit_1_and_json_holds_every_finding(installation: AzuriteInstallation) -> None:
     nowhere = {"FlowLogs": "AccountName=x;AccountKey=eA==;BlobEndpoint=http://127.0.0.1:9/x"}
     nowhere["FlowLogs"] += ";QueueEndpoint=http://127.0.0.1:9/x"
-    code, out, err = flowlog("doctor", "--json", environment=installation.environment | nowhere)
+    code, out, err = flowlog(
+        "doctor", "--output", "json", environment=installation.environment | nowhere
+    )
     answer = json.loads(out)
     assert (code, err, answer["faults"], answer["warnings"], answer["unknown"]) == (1, "", 2, 0, 1)
     assert {
@@ -195,7 +197,7 @@ def test_an_identity_without_a_token_is_told_once(installation: AzuriteInstallat
     with stand_in(400, "") as address:
         environment = installation.environment | by_identity | {"IDENTITY_ENDPOINT": address}
         del environment["FlowLogs"]
-        code, out, _ = flowlog("doctor", "--json", environment=environment)
+        code, out, _ = flowlog("doctor", "--output", "json", environment=environment)
     told = [one for one in json.loads(out)["findings"] if one["about"] != "Settings"]
     assert code == 1
     assert told[0]["about"] == "Identity"

@@ -43,7 +43,7 @@ from azure_deployment import (
 )
 from test_cli import flowlog
 
-from flowlog_core.cli.output import printable
+from flowlog_core.cli.terminal import printable
 from flowlog_core.doctor.azure.arm import CLOUDS, Arm, NotVisible
 from flowlog_core.doctor.azure.deployment import Deployment, azd_values
 from flowlog_core.doctor.azure.roles import ROLE_IDS

@@ -6,26 +6,27 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from flowlog_core.analyze.widths import duration_s
 from flowlog_core.blob import LogBlob
 from flowlog_core.shape.rules import Rules, parse
 
-_AGO = re.compile(r"([1-9][0-9]{0,5})([mhdw])", re.ASCII)
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_IS_AGO = re.compile(r"[0-9.]+[a-z]+", re.ASCII)
 _NAME = re.compile(r"(?:resourceId|flowLogResourceID)=/", re.IGNORECASE)
 
 
 def moment(text: str, now: datetime) -> datetime:
-    """A time in UTC as written: `2026-01-31`, `2026-01-31T09:30`, or `90m`, `24h`, `7d` ago.
+    """A time in UTC as written: `2026-01-31`, `2026-01-31T09`, `T09:30`, or `90m`, `24h`, `7d` ago.
 
     Raises ValueError, with a message for the user, for anything else.
     """
-    if ago := _AGO.fullmatch(text.strip()):
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if _IS_AGO.fullmatch(text.strip()):
+            return now - timedelta(seconds=duration_s(text))
         time = datetime.fromisoformat(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         message = (
-            f"{text!r} is not a time. Write 2026-01-31, 2026-01-31T09:30 (UTC), or 24h ago: 24h"
+            f"{text!r} is not a time. Write 2026-01-31, 2026-01-31T09:30 (UTC), or 24h for 24 "
+            "hours ago"
         )
         raise ValueError(message) from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -10,8 +10,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from flowlog_core import __version__
+from flowlog_core.cli.options import HelpFormatter, add_common_arguments
 
 NEEDED_EXTRA = dict.fromkeys(("run", "tail", "doctor", "demo"), "app")
 """Which extra of the package a command needs, where it needs one."""
@@ -31,6 +33,7 @@ _COMMANDS = {
     "tail": "take records from the queue and print them",
     "doctor": "find what stops flow logs from being forwarded, and say what to do",
     "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",
+    "completion": "print the completion of commands and options for a shell",
 }
 _ALIASES = {"parse": "flows"}
 
@@ -39,44 +42,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 something failed, 2 wrong usage)."""
     if sys.stdout is None or sys.stderr is None:  # Python's value if they are closed
         return EXIT_USAGE
+    parser, _ = _parser()
+    # The command must be known before its module is imported, which declares its options.
+    chosen, _ = parser.parse_known_args(_without_options(arguments))
+    try:
+        module = _declare(chosen.command, chosen.command_parser)
+    except ModuleNotFoundError as error:
+        if chosen.command not in NEEDED_EXTRA or (error.name or "").startswith("flowlog_core"):
+            raise
+        print(_not_installed(chosen.command, error), file=sys.stderr)
+        return EXIT_USAGE
+    options = parser.parse_args(arguments)
+    try:
+        code = int(module.run(options))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _discard_output()  # whoever reads has had enough, as `head` has
+        return EXIT_OK
+    except OSError as error:  # most likely of the output, such as a full disk
+        _discard_output()
+        print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """A parser with the options of every command whose packages are installed."""
+    parser, commands = _parser()
+    for name, command in commands.items():
+        try:
+            _declare(name, command)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("flowlog_core"):
+                raise
+    return parser
+
+
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and that of each command, which knows no options yet."""
     parser = argparse.ArgumentParser(
         prog="flowlog",
         description="Azure network flow logs (NSG v1, v2 and VNet v4) as normalized records.",
         epilog="Help on a command: flowlog COMMAND --help",
     )
     parser.add_argument("--version", action="version", version=f"flowlog {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = {}
     for name, summary in _COMMANDS.items():
-        command = commands.add_parser(
-            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter, add_help=False
+        command = subparsers.add_parser(
+            name, help=summary, formatter_class=HelpFormatter, add_help=False
         )
         command.set_defaults(command_parser=command)
-    # The command must be known before its module is imported, which declares its options.
-    chosen, _ = parser.parse_known_args(_without_options(arguments))
-    name = _ALIASES.get(chosen.command, chosen.command)
-    try:
-        module = importlib.import_module(f"flowlog_core.cli.{name}")
-    except ModuleNotFoundError as error:
-        if chosen.command not in NEEDED_EXTRA or (error.name or "").startswith("flowlog_core"):
-            raise
-        print(_not_installed(chosen.command, error), file=sys.stderr)
-        return EXIT_USAGE
-    command = chosen.command_parser
-    command.add_argument("-h", "--help", action="help", help="show this help and exit")
+        commands[name] = command
+    return parser, commands
+
+
+def _declare(name: str, command: argparse.ArgumentParser) -> ModuleType:
+    """Import the module of a command and declare its options."""
+    module = importlib.import_module(f"flowlog_core.cli.{_ALIASES.get(name, name)}")
     command.description = module.__doc__
     module.add_arguments(command)
-    options = parser.parse_args(arguments)
-    try:
-        return int(module.run(options))
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _discard_output()  # the reader has closed the pipe
-        return EXIT_FAILED
-    except OSError as error:  # most likely of the output, such as a full disk
-        _discard_output()
-        print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAILED
+    add_common_arguments(command)
+    return module
 
 
 def _not_installed(command: str, error: ModuleNotFoundError) -> str:

@@ -1,10 +1,11 @@
-"""Traffic over time: sums of tuples, flows, packets and bytes by time and by any fields.
+r"""Traffic over time: sums of tuples, flows, packets and bytes by time and by any fields.
 
 Times are the beginnings of what `--every` says, in UTC. A time without records has no line.
 
 Examples:
   flowlog aggregate --every 1h PT1H.json
-  flowlog aggregate --every 5m --by action,service logs/ --output csv > traffic.csv
+  flowlog aggregate --every 5m --by action,service logs/ \
+      --output csv > traffic.csv
 """
 
 from __future__ import annotations

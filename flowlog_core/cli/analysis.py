@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from flowlog_core.analyze.names import BadNames, Names, Networks, read_names, read_service_tags
 from flowlog_core.analyze.problems import Problems
-from flowlog_core.analyze.selection import Selection, moment
+from flowlog_core.analyze.selection import Selection
 from flowlog_core.analyze.sources import Source, expand
-from flowlog_core.cli.output import printable
+from flowlog_core.cli.options import RECORD_OUTPUTS, add_range_arguments, shows_progress
+from flowlog_core.cli.terminal import ProgressLine, printable
+from flowlog_core.cli.words import how_many, in_bytes
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.rules import Rules, parse
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = ("table", "ndjson", "csv", "parquet")
+KINDS = (*RECORD_OUTPUTS, "parquet")
 _MAX_TOLD_A_SOURCE = 20
 
 
@@ -42,14 +42,12 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "https://ACCOUNT.blob.core.windows.net/CONTAINER[/PREFIX]",
     )
     wanted = parser.add_argument_group("what is read")
-    for bound, meaning in (("since", "from then on"), ("until", "before then")):
-        wanted.add_argument(
-            f"--{bound}",
-            metavar="TIME",
-            type=_moment,
-            help=f"only records {meaning}: 2026-01-31, 2026-01-31T09:30 (UTC), or 24h for 24 hours "
-            "ago. Blobs of other hours are not read",
-        )
+    add_range_arguments(
+        wanted,
+        since="only records from then on",
+        until="only records before then",
+        more=". Blobs of other hours are not read",
+    )
     wanted.add_argument(
         "--resource",
         default="",
@@ -61,7 +59,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
     wanted.add_argument(
         "--where",
-        type=_rules,
+        type=rules_argument,
         metavar="RULE",
         help="only records that a rule matches: docs/rules.md",
     )
@@ -78,31 +76,14 @@ def add_names_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_argument(parser: argparse.ArgumentParser, default: str) -> None:
-    """Declare `--output`."""
-    parser.add_argument(
-        "--output",
-        choices=KINDS,
-        default=default,
-        help="table: to look at; ndjson: a JSON object a line; csv: with a header; parquet: to a "
-        f"file that standard output is sent to (default {default})",
-    )
-
-
 def _name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the name of a source is empty")
     return text
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return moment(text, datetime.now(UTC))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _rules(text: str) -> Rules:
+def rules_argument(text: str) -> Rules:
+    """The type of `--where`."""
     try:
         return parse(text)
     except ValueError as error:
@@ -118,17 +99,22 @@ class Reading:
     all_are_told: bool = False
     """Otherwise only the first few of each source."""
     _told: dict[str, int] = field(default_factory=dict)
-    _progress: ProgressLine | None = None
+    _line: ProgressLine = field(init=False)
 
     def __post_init__(self) -> None:
         self.problems = Problems(self._tell)
+        self._line = ProgressLine(is_wanted=shows_progress(self.options))
 
     def sources(self) -> Iterator[Source]:
         """Raises `UsageError` for an address that names no container."""
         options = self.options
         wanted = Selection(options.since, options.until, options.resource, options.mac)
         try:
-            yield from expand(options.sources, wanted)
+            for source in expand(options.sources, wanted):
+                if options.verbose:
+                    self._line.clear()
+                    print(f"reading {printable(source.name)}", file=sys.stderr)
+                yield source
         except ValueError as error:
             raise UsageError(str(error)) from error
         except ModuleNotFoundError as error:  # only storage accounts need what is not there
@@ -145,13 +131,12 @@ class Reading:
 
         where = where or self.options.where
         query = Query(tuple(names), where, known or Names())
-        self._progress = ProgressLine()
-        return reader(self.sources(), self.problems, query, self._progress.add)
+        progress = ReadingProgress(self._line)
+        return reader(self.sources(), self.problems, query, progress.add)
 
     def end(self) -> int:
         """Sum up what could not be read; the exit code."""
-        if self._progress is not None:
-            self._progress.clear()
+        self._line.clear()
         left_out = self.problems.count - sum(self._told.values())
         if left_out:
             print(f"and {left_out:,} more that could not be read", file=sys.stderr)
@@ -161,8 +146,7 @@ class Reading:
         told = self._told.get(name, 0)
         if self.all_are_told or told < _MAX_TOLD_A_SOURCE:
             self._told[name] = told + 1
-            if self._progress is not None:
-                self._progress.clear()
+            self._line.clear()
             print(f"{printable(name)}: {printable(problem)}", file=sys.stderr)
 
 
@@ -194,28 +178,20 @@ def need_columns(command: str) -> None:
         )
 
 
-class ProgressLine:
-    """How much was read, on standard error while it is a terminal."""
+class ReadingProgress:
+    """How much was read, on standard error while that is a terminal."""
 
-    def __init__(self) -> None:
-        self._is_shown = sys.stderr.isatty()
+    def __init__(self, line: ProgressLine) -> None:
+        self._line = line
         self._bytes, self._sources, self._last = 0, 0, ""
-        self._next = 0.0
 
     def add(self, source: str, count: int) -> None:
         """Some more of a source was read."""
         self._bytes += count
         if source != self._last:
             self._last, self._sources = source, self._sources + 1
-        if self._is_shown and time.monotonic() >= self._next:
-            self._next = time.monotonic() + 0.2
-            text = f"{self._bytes / 1e6:,.0f} MB of {self._sources:,} logs read"
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away, so that others have it."""
-        if self._is_shown and self._bytes:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self._line.is_due():
+            self._line.show(f"{in_bytes(self._bytes)} of {how_many(self._sources, 'log')} read")
 
 
 @contextmanager

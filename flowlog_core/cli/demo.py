@@ -12,8 +12,8 @@ The demo reads only one setting, FLOWLOG_SHARDS: the number of queues.
 
 Examples:
   flowlog demo
-  flowlog demo --for-s 20 --interfaces 8 --appends-per-s 3
-  flowlog demo --seed --settings local.settings.sample.json   # write sample logs, and no more
+  flowlog demo --for 20s --interfaces 8 --appends-per-s 3
+  flowlog demo --seed --settings local.settings.sample.json  # sample logs only
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from azure.core.exceptions import AzureError
 
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES
 from flowlog_core.cli.environment import add_settings_argument, settings_of
+from flowlog_core.cli.options import duration_argument, shows_progress
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.demo.display import FRAME_S, Display
 from flowlog_core.demo.running import Running
@@ -51,11 +52,13 @@ _WARNINGS_PRINTED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog demo`."""
     parser.add_argument(
-        "--for-s",
-        type=_number(float, 0.1, 1e6),
-        metavar="N",
-        help="stop after N seconds (default: at Ctrl-C)",
+        "--for",
+        dest="for_s",
+        type=duration_argument(0.1),
+        metavar="TIME",
+        help="stop after a time, such as 20s or 5m (default: at Ctrl-C)",
     )
+    parser.add_argument("--for-s", type=float, help=argparse.SUPPRESS)
     parser.add_argument(
         "--appends-per-s",
         type=_number(float, 0.01, 50),
@@ -121,7 +124,8 @@ def run(options: argparse.Namespace) -> int:
     )
     settings = {"FLOWLOG_SHARDS": os.environ.get("FLOWLOG_SHARDS", "")}
     with _stopped_by_signals() as stop, _collected_warnings() as warnings:
-        print("Starting Azurite, Microsoft's storage emulator ...", flush=True)
+        if shows_progress(options):
+            print("Starting Azurite, Microsoft's storage emulator ...", flush=True)
         try:
             with (
                 running_azurite() as azurite,
@@ -138,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"flowlog demo: {error}", file=sys.stderr)
             return 1
         finally:
-            for warning in warnings[-_WARNINGS_PRINTED:]:
+            for warning in warnings[0 if options.verbose else -_WARNINGS_PRINTED :]:
                 print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -182,7 +186,7 @@ def _watch(
         "Ctrl-C stops it and checks every tuple."
     )
     until_s = running.elapsed_s + (options.for_s or float("inf"))
-    with Display() as display:
+    with Display(is_wanted=shows_progress(options)) as display:
         while not stop.is_set() and running.elapsed_s < until_s:
             running.raise_if_broken()
             display.show(running.view(doing, warnings))

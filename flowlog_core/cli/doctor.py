@@ -1,4 +1,4 @@
-"""Find what stops flow logs from being forwarded, and say what to do about it.
+r"""Find what stops flow logs from being forwarded, and say what to do about it.
 
 Without --azure: checks the settings, whether each account can be reached and allows what Flowlog
 needs, queues, tables and containers, the clock, whether events arrive, and whether the trigger fits
@@ -16,8 +16,9 @@ Exit code: 0 no faults (there may be warnings); 1 faults; 2 it could not start, 
 Examples:
   flowlog doctor --settings local.settings.json
   flowlog doctor --azure
-  flowlog doctor --azure --subscription ID --resource-group rg-flows --app func-flowlog-abc
-  flowlog doctor --json | jq '.findings[] | select(.level != "ok")'
+  flowlog doctor --azure --subscription ID --resource-group rg-flows \
+      --app func-flowlog-abc
+  flowlog doctor --output json | jq '.findings[] | select(.level != "ok")'
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowlog_core.cli.environment import add_settings_argument, environment_of
-from flowlog_core.cli.output import printable
+from flowlog_core.cli.options import add_output_argument, shows_progress
+from flowlog_core.cli.terminal import ProgressLine, columns_of, is_coloured, printable
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import CLOUDS, Arm
@@ -71,17 +72,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="AzureCloud",
         help="which Azure cloud (default AzureCloud)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    add_output_argument(parser, "table", ("table", "json"))
+    parser.add_argument(
+        "--json", action="store_const", const="json", dest="output", help=argparse.SUPPRESS
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Examine and print. Returns the exit code."""
-    # The findings explain what the SDK would log.
-    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    if not options.verbose:  # the findings explain what the SDK would log
+        logging.getLogger("azure").setLevel(logging.CRITICAL)
     if options.azure:
         return _run_azure(options)
     could_start = True
-    _show_progress("Checking. This takes half a minute at most …")
+    line = ProgressLine(is_wanted=shows_progress(options))
+    line.show("Checking. This takes half a minute at most …")
     try:
         environment = environment_of(options)
         settings = Settings.from_environment(environment)
@@ -93,8 +98,8 @@ def run(options: argparse.Namespace) -> int:
         told = [Told("Settings", Finding("fault", str(error), "Name a local.settings.json"))]
         could_start = False
     finally:
-        _show_progress("")
-    _print(told, is_json=options.json)
+        line.clear()
+    _print(told, options=options)
     return 2 if not could_start else 1 if count(told, "fault") else 0
 
 
@@ -108,14 +113,15 @@ def _run_azure(options: argparse.Namespace) -> int:
         deployment = Deployment.find(arguments, {**azd_values(Path.cwd()), **os.environ})
     except SettingsError as error:
         _print([Told("Deployment", Finding("fault", fault)) for fault in error.faults],
-               is_json=options.json)  # fmt: skip
+               options=options)  # fmt: skip
         return 2
-    _show_progress(f"Checking {deployment.app} …")
+    line = ProgressLine(is_wanted=shows_progress(options))
+    line.show(f"Checking {deployment.app} …")
     try:
         told = examine_azure(Arm(CLOUDS[options.cloud], caller_credential()), deployment)
     finally:
-        _show_progress("")
-    _print(told, is_json=options.json)
+        line.clear()
+    _print(told, options=options)
     return 1 if count(told, "fault") else 0
 
 
@@ -130,25 +136,18 @@ def caller_credential() -> TokenCredential:
     return ChainedTokenCredential(AzureCliCredential(), AzureDeveloperCliCredential())
 
 
-def _print(told: list[Told], *, is_json: bool) -> None:
-    if is_json:
+def _print(told: list[Told], *, options: argparse.Namespace) -> None:
+    if options.output == "json":
         print(to_json(told))
     else:
-        is_terminal = sys.stdout.isatty()
+        width = columns_of(sys.stdout)
         write(
-            told,
+            [one for one in told if one.finding.level != "ok"] if options.quiet else told,
             sys.stdout,
             printable,
-            is_coloured=is_terminal and "NO_COLOR" not in os.environ,
-            width=min(shutil.get_terminal_size().columns, _WIDEST) if is_terminal else None,
+            is_coloured=is_coloured(sys.stdout),
+            width=width and min(width, _WIDEST),
         )
-
-
-def _show_progress(text: str) -> None:
-    """Show a line on standard error that the next one replaces; only on a terminal."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
 
 
 def _told_by(settings: Settings, environment: dict[str, str], *, may_create: bool) -> list[Told]:

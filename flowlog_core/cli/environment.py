@@ -70,8 +70,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(told, ensure_ascii=False, default=str)
 
 
-def log_to_stderr(level: int = logging.INFO, *, as_json: bool = False) -> None:
-    """Log Flowlog's own lines to standard error, and only warnings of the SDK."""
+def log_to_stderr(options: argparse.Namespace, *, as_json: bool = False) -> None:
+    """Log Flowlog's own lines to standard error, and only warnings of the SDK.
+
+    With `--quiet` only warnings, with `--verbose` all there is.
+    """
+    level = logging.INFO
+    if options.quiet or options.verbose:
+        level = logging.WARNING if options.quiet else logging.DEBUG
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     handler.setFormatter(JsonLines() if as_json else text)

@@ -8,7 +8,8 @@ Examples:
   flowlog export --to flows logs/
   flowlog export --to flows --since 24h --where "action=deny" \
       https://ACCOUNT.blob.core.windows.net/insights-logs-flowlogflowevent
-  duckdb -c "select count(*) from read_parquet('flows/**/*.parquet', hive_partitioning=true)"
+  duckdb -c "select count(*) from
+      read_parquet('flows/**/*.parquet', hive_partitioning=true)"
 """
 
 from __future__ import annotations

@@ -24,15 +24,16 @@ import orjson
 from flowlog_core.analyze.names import NAMED_FIELDS, Names
 from flowlog_core.analyze.rows import rows
 from flowlog_core.cli.analysis import (
+    KINDS,
     Reading,
     add_names_arguments,
-    add_output_argument,
     add_source_arguments,
     fields_of,
     names_of,
     need_columns,
     usage_errors,
 )
+from flowlog_core.cli.options import add_output_argument
 from flowlog_core.cli.output import Writer, writer_for
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.rules import Rules
@@ -54,7 +55,7 @@ def add_flow_arguments(parser: argparse.ArgumentParser, output: str) -> None:
         "dst_tag, src_name, dst_name",
     )
     add_names_arguments(parser)
-    add_output_argument(parser, output)
+    add_output_argument(parser, output, KINDS)
 
 
 def run(options: argparse.Namespace) -> int:

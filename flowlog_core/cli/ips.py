@@ -1,8 +1,9 @@
-"""Every address in the logs: what it sent and received, and when it was seen first and last.
+r"""Every address in the logs: what it sent and received, and when it was seen first and last.
 
 Examples:
   flowlog ips PT1H.json
-  flowlog ips --where "action=deny,direction=inbound" --output csv logs/ > denied.csv
+  flowlog ips --where "action=deny,direction=inbound" --output csv \
+      logs/ > denied.csv
 """
 
 from __future__ import annotations
@@ -10,19 +11,20 @@ from __future__ import annotations
 import argparse
 
 from flowlog_core.cli.analysis import (
+    KINDS,
     Reading,
-    add_output_argument,
     add_source_arguments,
     need_columns,
     usage_errors,
 )
+from flowlog_core.cli.options import add_output_argument
 from flowlog_core.cli.results import write_result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog ips`."""
     add_source_arguments(parser)
-    add_output_argument(parser, "table")
+    add_output_argument(parser, "table", KINDS)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from io import TextIOWrapper
@@ -13,6 +12,8 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
+from flowlog_core.cli.table import Column, fit, row_of
+from flowlog_core.cli.terminal import columns_of
 from flowlog_core.parsing.record import FIELDS
 
 
@@ -91,20 +92,20 @@ def harmless_cell(value: Any) -> Any:
 class TableWriter:
     """Aligned columns of the fields that people look at first, or of those that are asked for.
 
-    On a terminal no line is longer than it is wide.
+    On a terminal no line is longer than it is wide: the least important columns are left out.
     """
 
     _COLUMNS = (
-        ("time", 24),
-        ("action", 6),
-        ("dir", 8),
-        ("state", 8),
-        ("proto", 9),
-        ("source", 27),
-        ("destination", 27),
-        ("packets", 11),
-        ("bytes", 15),
-        ("rule", 0),
+        Column("time", 24, 19, 9),
+        Column("action", 6, importance=7),
+        Column("dir", 8, importance=3),
+        Column("state", 8, importance=2),
+        Column("proto", 9, 5, 6),
+        Column("source", 27, 21, 8),
+        Column("destination", 27, 21, 8),
+        Column("packets", 11, importance=1),
+        Column("bytes", 15, importance=4),
+        Column("rule", 36, 20, importance=5),
     )
 
     _WIDTHS = MappingProxyType(
@@ -113,13 +114,15 @@ class TableWriter:
 
     def __init__(self, out: TextIO, names: Sequence[str] | None = None) -> None:
         self._out, self._names = out, names
-        columns: tuple[tuple[str, int], ...] = self._COLUMNS
-        if names is not None:
-            columns = tuple((name, max(len(name), self._WIDTHS.get(name, 8))) for name in names)
-        self._widths = [width for _, width in columns]
-        self._widths[-1] = 0
-        self._line_width = shutil.get_terminal_size().columns if out.isatty() else None
-        self._row([name for name, _ in columns])
+        columns: tuple[Column, ...] = self._COLUMNS
+        self._max_width = columns_of(out)
+        if names is None:
+            self._widths = fit(columns, self._max_width)
+        else:  # each of them was asked for, so none is left out: the line is cut
+            widths = (max(len(name), self._WIDTHS.get(name, 8)) for name in names)
+            columns = tuple(map(Column, names, widths))
+            self._widths = fit(columns, None)
+        self._row([column.title for column in columns])
 
     def write(self, lines: Iterable[str]) -> None:
         """See `Writer.write`."""
@@ -130,7 +133,7 @@ class TableWriter:
                 continue
             self._row(
                 [
-                    r["time"],
+                    r["time"] if self._widths[0] >= len(r["time"]) else r["time"][:19],
                     r["action"],
                     r["direction"],
                     r["state"] or "-",
@@ -144,10 +147,7 @@ class TableWriter:
             )
 
     def _row(self, cells: list[str]) -> None:
-        padded = (
-            printable(cell).ljust(width) for cell, width in zip(cells, self._widths, strict=True)
-        )
-        self._out.write("  ".join(padded).rstrip()[: self._line_width] + "\n")
+        self._out.write(row_of(cells, self._widths, self._max_width) + "\n")
 
 
 def _endpoint(ip: str, port: int) -> str:
@@ -158,13 +158,6 @@ def _both_ways(there: int | None, back: int | None) -> str:
     if there is None and back is None:
         return "-"
     return f"{'-' if there is None else there}/{'-' if back is None else back}"
-
-
-def printable(text: str) -> str:
-    """`text` with every control character for a terminal written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 WRITERS: dict[str, Callable[[TextIO, Sequence[str] | None], Writer]] = {

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import sys
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any, TextIO
 
-from flowlog_core.cli.output import harmless_cell, harmless_json, printable, set_encoding
+from flowlog_core.cli.output import harmless_cell, harmless_json, set_encoding
+from flowlog_core.cli.table import write_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_NO_AMOUNTS = ("port", "version", "number")
 
 
 def write_result(result: pa.Table, kind: str, out: TextIO | None = None) -> None:
@@ -29,7 +32,10 @@ def write_result(result: pa.Table, kind: str, out: TextIO | None = None) -> None
     )
     set_encoding(out, kind)
     if kind == "table":
-        _write_table(names, [[_for_the_eye(value) for value in row] for row in rows], out)
+        # Ports and versions are numbers to compare, not to add up: they have no thousands.
+        plain = [name for name in names if name.endswith(_NO_AMOUNTS)]
+        shown = [[_for_the_eye(value) for value in row] for row in rows]
+        write_table(names, shown, out, plain_numbers=plain)
     elif kind == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
@@ -79,57 +85,4 @@ def _for_the_eye(value: Any) -> str | int:
     value = _plain(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    return "-" if value is None else printable(str(value))
-
-
-def _write_table(names: list[str], rows: list[list[str | int]], out: TextIO) -> None:
-    is_number = [
-        bool(rows) and all(isinstance(row[at], int) or row[at] == "-" for row in rows)
-        for at in range(len(names))
-    ]
-    # Ports and versions are numbers to compare, not to add up: they have no thousands.
-    cells = [
-        [
-            f"{value:,}"
-            if isinstance(value, int) and not name.endswith(_NO_AMOUNTS)
-            else str(value)
-            for name, value in zip(names, row, strict=True)
-        ]
-        for row in rows
-    ]
-    if out.isatty() and _write_rich(names, cells, is_number, out):
-        return
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    for row in [names, *cells]:
-        padded = (
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(row, widths, is_number, strict=True)
-        )
-        out.write("  ".join(padded).rstrip() + "\n")
-
-
-_NO_AMOUNTS = ("port", "version", "number")
-
-
-def _write_rich(
-    names: list[str], cells: list[list[str]], is_number: list[bool], out: TextIO
-) -> bool:
-    """Fit it into the terminal. False, and nothing written, where rich is not installed."""
-    try:
-        from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
-        from rich.table import Table  # noqa: PLC0415 - as above
-        from rich.text import Text  # noqa: PLC0415 - as above
-    except ImportError:
-        return False
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, right in zip(names, is_number, strict=True):
-        # Numbers are never cut; a heading may be written in two lines.
-        table.add_column(
-            name.replace("_", " "),
-            justify="right" if right else "left",
-            overflow="ellipsis" if not right else "fold",
-        )
-    for row in cells:
-        table.add_row(*map(Text, row))
-    Console(file=out, width=shutil.get_terminal_size().columns, highlight=False).print(table)
-    return True
+    return "-" if value is None else str(value)

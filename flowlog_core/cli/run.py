@@ -27,6 +27,7 @@ from flowlog_core.cli.environment import (
     log_to_stderr,
     settings_of,
 )
+from flowlog_core.cli.options import duration_argument
 from flowlog_core.config.checks import Facts, extras_are_installed
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
@@ -48,12 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one pass until nothing is behind, then exit: 0, or 1 where a blob failed",
     )
     parser.add_argument(
-        "--interval-s",
-        type=_positive,
+        "--interval",
+        dest="interval_s",
+        type=duration_argument(0.01),
         default=5.0,
-        metavar="N",
-        help="seconds between two looks (default 5)",
+        metavar="TIME",
+        help="time between two looks, such as 500ms or 1m (default 5s)",
     )
+    parser.add_argument("--interval-s", type=float, help=argparse.SUPPRESS)
     parser.add_argument(
         "--log",
         choices=("text", "json"),
@@ -68,19 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> float:
-    seconds = float(text)
-    if seconds <= 0:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return seconds
-
-
 def run(options: argparse.Namespace) -> int:
     """Run until stopped, or once. Returns the exit code."""
     settings = settings_of(options)
     if settings is None:
         return 2
-    log_to_stderr(as_json=options.log == "json")
+    log_to_stderr(options, as_json=options.log == "json")
     for finding in extras_are_installed(Facts(settings, environment_of(options))):
         log.warning("%s. Run: %s", finding.what, finding.to_do)
     stop = threading.Event()
@@ -117,7 +113,7 @@ def run(options: argparse.Namespace) -> int:
         service.close()
     if options.log == "json":
         log.info("%s", total)
-    else:
+    elif not options.quiet:
         print(total, file=sys.stderr)
     return 1 if options.once and (found is None or total.failed + total.backing_off) else 0
 

@@ -6,8 +6,10 @@ src_name, dst_name, and the functions in_network(ip, '10.0.0.0/8'), ip_number(ip
 Nothing is downloaded: DuckDB's extensions are neither installed nor loaded by themselves.
 
 Examples:
-  flowlog sql "select rule, count(*) from flows where action = 'deny' group by rule" logs/
-  flowlog sql "select * from flows where in_network(dst_ip, '10.0.0.0/8') limit 10" PT1H.json
+  flowlog sql "select rule, count(*) from flows
+      where action = 'deny' group by rule" logs/
+  flowlog sql "select * from flows
+      where in_network(dst_ip, '10.0.0.0/8') limit 10" PT1H.json
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ from __future__ import annotations
 import argparse
 
 from flowlog_core.cli.analysis import (
+    KINDS,
     Reading,
     UsageError,
     add_names_arguments,
-    add_output_argument,
     add_source_arguments,
     names_of,
     need_columns,
     usage_errors,
 )
+from flowlog_core.cli.options import add_output_argument
 from flowlog_core.cli.results import write_result
 
 
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", metavar="QUERY", help="one SQL statement over the view flows")
     add_source_arguments(parser)
     add_names_arguments(parser)
-    add_output_argument(parser, "table")
+    add_output_argument(parser, "table", KINDS)
 
 
 def run(options: argparse.Namespace) -> int:

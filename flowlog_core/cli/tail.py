@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if settings.sink != "queue":
         print("FLOWLOG_SINK is table: there is no queue to read from", file=sys.stderr)
         return 2
-    log_to_stderr()
+    log_to_stderr(options)
     clients = Clients(settings)
     queues = clients.record_queues()
     writer = writer_for("table" if sys.stdout.isatty() else "ndjson")

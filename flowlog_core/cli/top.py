@@ -16,15 +16,16 @@ from __future__ import annotations
 import argparse
 
 from flowlog_core.cli.analysis import (
+    KINDS,
     Reading,
     UsageError,
     add_names_arguments,
-    add_output_argument,
     add_source_arguments,
     names_of,
     need_columns,
     usage_errors,
 )
+from flowlog_core.cli.options import add_output_argument
 from flowlog_core.cli.results import write_result
 from flowlog_core.shape.rules import Rules, parse
 
@@ -50,7 +51,7 @@ def add_sum_arguments(parser: argparse.ArgumentParser, by: str) -> None:
         "--sort", choices=_SORTS, default="bytes", help="what is largest first (default bytes)"
     )
     add_names_arguments(parser)
-    add_output_argument(parser, "table")
+    add_output_argument(parser, "table", KINDS)
 
 
 def _count(text: str) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TextIO
 
+from flowlog_core.cli.terminal import can_draw, is_coloured
 from flowlog_core.demo.screen import Line, Style, View, progress, screen
 
 FRAME_S = 0.25
@@ -23,10 +24,17 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 class Display:
     """A context manager that restores the terminal on leaving."""
 
-    def __init__(self, out: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        out: TextIO | None = None,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        is_wanted: bool = True,
+    ) -> None:
         self._out = sys.stdout if out is None else out
-        self._draws = self._out.isatty() and environ.get("TERM", "dumb") != "dumb"
-        self._paints = self._draws and "NO_COLOR" not in environ
+        self._is_wanted = is_wanted
+        self._draws = is_wanted and can_draw(self._out, environ)
+        self._paints = is_coloured(self._out, environ)
         self._next_line_at_s = time.monotonic() + _LINE_EVERY_S
 
     def __enter__(self) -> Display:
@@ -51,7 +59,7 @@ class Display:
             # No line end after the last line: it would scroll a full screen.
             frame = f"{_REST_OF_LINE}\r\n".join(lines)
             self._write(f"{_HOME}{frame}{_REST_OF_LINE}{_REST_OF_SCREEN}")
-        elif time.monotonic() >= self._next_line_at_s:
+        elif self._is_wanted and time.monotonic() >= self._next_line_at_s:
             self._next_line_at_s = time.monotonic() + _LINE_EVERY_S
             self._write(progress(view) + "\n")
 

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from flowlog_core.cli.output import printable
+from flowlog_core.cli.table import Column, fit, row_of
+from flowlog_core.cli.terminal import printable
+from flowlog_core.cli.words import joined_counts
 from flowlog_core.demo.events import Tally
 from flowlog_core.demo.ledger import Delays
 
 Style = Literal["plain", "title", "dim", "strong", "bad"]
 _MIN_COLUMNS = 20  # below that, lines may wrap
-_ROOMY_COLUMNS = 90
 _MAX_LATEST = 16
 
 
@@ -71,12 +72,16 @@ def screen(view: View, columns: int, rows: int) -> list[Line]:
 def progress(view: View) -> str:
     """The state in one line, for a log file."""
     delays = view.delays
+    others = joined_counts(
+        (view.tally.handed_over, "handed over"),
+        (view.tally.dead_letters, "dead letters"),
+        (len(view.warnings), "warnings"),
+    )
     return (
         f"{view.elapsed_s:5.0f} s  {view.written.total():,} tuples written, "
         f"{view.tally.forwarded.total():,} forwarded, {view.received.total():,} received"
         + (f"; delay p50 {delays.p50:,} ms, p99 {delays.p99:,} ms" if delays else "")
-        + f"; {view.tally.handed_over:,} handed over, {view.tally.dead_letters:,} dead letters"
-        + (f", {len(view.warnings):,} warnings" if view.warnings else "")
+        + (f"; {others}" if others else "")
     )
 
 
@@ -110,18 +115,21 @@ def facts(view: View) -> list[Line]:
     lines = [
         Line(f"delay      {delay}"),
         Line(
-            f"events     {tally.appends:,} appends, {tally.doubled:,} delivered twice, "
-            f"{tally.late:,} late; {tally.handed_over:,} handed over to a busy worker"
+            "events     "
+            + joined_counts(
+                (tally.appends, "appends"),
+                (tally.doubled, "delivered twice"),
+                (tally.late, "late"),
+                (tally.handed_over, "handed over to a busy worker"),
+            )
         ),
         Line(
             f"read       {tally.new_bytes:,} bytes; reading whole blobs at each append: "
             f"{tally.whole_bytes:,}"
         ),
-        Line(
-            f"unreadable {tally.dead_letters:,} dead letters",
-            "bad" if tally.dead_letters else "plain",
-        ),
     ]
+    if tally.dead_letters:
+        lines.append(Line(f"unreadable {tally.dead_letters:,} dead letters", "bad"))
     if tally.failed:
         failed = f"{tally.failed:,} attempts; {tally.given_up:,} events failed five times"
         lines.append(Line(f"failed     {failed}", "bad"))
@@ -141,26 +149,19 @@ def _header(view: View, columns: int) -> list[Line]:
     ]
 
 
-class _Column(NamedTuple):
-    title: str
-    width: int
-    shown_from: int = 0
-    """The number of screen columns from which it is shown."""
-
-
 _COLUMNS = (
-    _Column("time", 8),
-    _Column("from", 6),
-    _Column("action", 6),
-    _Column("direction", 9, 95),
-    _Column("state", 8, 105),
-    _Column("proto", 9),
-    _Column("source", 19),
-    _Column("destination", 19),
-    _Column("port", 5),
-    _Column("bytes ->", 9, 127),
-    _Column("bytes <-", 9, 127),
-    _Column("rule", 0, 150),
+    Column("time", 8, importance=8),
+    Column("from", 6, importance=7),
+    Column("action", 6, importance=6),
+    Column("direction", 9, importance=3),
+    Column("state", 8, importance=2),
+    Column("proto", 9, 5, importance=4),
+    Column("source", 19, importance=8),
+    Column("destination", 19, importance=8),
+    Column("port", 5, importance=5),
+    Column("bytes ->", 9, importance=1),
+    Column("bytes <-", 9, importance=1),
+    Column("rule", 20),
 )
 
 
@@ -183,16 +184,11 @@ def _cells(record: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
         *(record[name] for name in ("src_ip", "dst_ip", "dst_port")),
         *(record[name] for name in ("bytes_src_to_dst", "bytes_dst_to_src", "rule")),
     ]
-    return ["-" if cell is None else printable(str(cell)) for cell in cells]
+    return ["-" if cell is None else str(cell) for cell in cells]
 
 
 def _row(cells: Sequence[str], columns: int) -> str:
-    shown = (
-        cell.ljust(column.width)
-        for cell, column in zip(cells, _COLUMNS, strict=True)
-        if columns >= column.shown_from
-    )
-    return ("  " if columns >= _ROOMY_COLUMNS else " ").join(shown).rstrip()
+    return row_of(cells, fit(_COLUMNS, columns), columns)
 
 
 def _clipped(text: str, columns: int) -> str:

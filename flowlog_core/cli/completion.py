@@ -1,0 +1,50 @@
+"""Print the completion of commands, options and their values for bash, zsh or fish.
+
+It completes what is installed now: print it anew after an update.
+
+Examples:
+  flowlog completion bash > ~/.local/share/bash-completion/completions/flowlog
+  flowlog completion zsh > "${fpath[1]}/_flowlog"
+  flowlog completion fish > ~/.config/fish/completions/flowlog.fish
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog completion`."""
+    parser.add_argument("shell", choices=SHELLS, help="the shell that shall complete")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the script. Returns the exit code."""
+    try:
+        import shtab  # noqa: PLC0415 - of the extra `cli`
+    except ImportError:
+        print(
+            "flowlog completion needs shtab. Run: pip install 'flowlog-azure[cli]'", file=sys.stderr
+        )
+        return 2
+    from flowlog_core.cli import whole_parser  # noqa: PLC0415 - imports every command
+
+    parser = whole_parser()
+    _complete_names(parser, {"FILE": shtab.FILE, "SOURCE": shtab.FILE, "DIR": shtab.DIRECTORY})
+    print(shtab.complete(parser, options.shell))
+    return 0
+
+
+def _complete_names(parser: argparse.ArgumentParser, by_metavar: Mapping[str, Any]) -> None:
+    """Let the shell complete the names of files where an option's metavar says that it is one."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _complete_names(command, by_metavar)
+        elif isinstance(action.metavar, str) and action.metavar in by_metavar:
+            action.complete = by_metavar[action.metavar]  # type: ignore[attr-defined]  # shtab's

@@ -1,0 +1,130 @@
+"""Options that commands share, each with the same words wherever it appears; and how help looks."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from flowlog_core.analyze.selection import moment
+from flowlog_core.analyze.widths import duration_s
+
+RECORD_OUTPUTS = ("table", "ndjson", "csv")
+_OUTPUTS = {
+    "table": "to look at",
+    "ndjson": "a JSON object a line",
+    "json": "one JSON object",
+    "csv": "with a header line",
+    "parquet": "to a file that standard output is sent to",
+}
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command has: help, how much it says, and no progress."""
+    parser.add_argument("-h", "--help", action="help", help="show this help and exit")
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument(
+        "-q", "--quiet", action="store_true", help="say only what went wrong, beside the result"
+    )
+    how_much.add_argument("-v", "--verbose", action="store_true", help="say more of what is done")
+    parser.add_argument(
+        "--no-progress", action="store_true", help="show no progress, on a terminal either"
+    )
+
+
+def shows_progress(options: argparse.Namespace) -> bool:
+    """Whether progress is wanted where standard error is a terminal."""
+    return not (options.no_progress or options.quiet)
+
+
+def add_output_argument(
+    parser: argparse.ArgumentParser,
+    default: str | None,
+    kinds: Sequence[str] = RECORD_OUTPUTS,
+    *,
+    default_is: str = "",
+) -> None:
+    """Declare `--output`. `json` is taken for `ndjson` where that is what there is of JSON.
+
+    `default_is` says in words what the default is, where it depends on something.
+    """
+
+    def kind(text: str) -> str:
+        return "ndjson" if text == "json" and "json" not in kinds else text
+
+    meanings = "; ".join(f"{name}: {_OUTPUTS[name]}" for name in kinds)
+    parser.add_argument(
+        "--output",
+        type=kind,
+        choices=kinds,
+        default=default,
+        help=f"{meanings} (default {default_is or default})",
+    )
+
+
+def add_range_arguments(
+    parser: argparse._ActionsContainer, since: str, until: str, more: str = ""
+) -> None:
+    """Declare `--since` and `--until`, with what each means to the command."""
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        type=time_argument,
+        help=f"{since}: 2026-01-31, 2026-01-31T09:30 (UTC), or 24h for 24 hours ago{more}",
+    )
+    if until:
+        parser.add_argument("--until", metavar="TIME", type=time_argument, help=until)
+
+
+def time_argument(text: str) -> datetime:
+    """A time as `--since` has it; the type of such an option."""
+    try:
+        return moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def duration_argument(minimum_s: float = 0) -> Callable[[str], float]:
+    """The type of an option for a length of time such as `5s`, in seconds."""
+
+    def parse(text: str) -> float:
+        try:
+            seconds = duration_s(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        if seconds < minimum_s:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum_s:g}s")
+        return seconds
+
+    return parse
+
+
+def count_argument(minimum: int = 1, maximum: int | None = None) -> Callable[[str], int]:
+    """The type of an option for a whole number."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if number < minimum:
+            raise argparse.ArgumentTypeError(f"must be at least {minimum}")
+        if maximum is not None and number > maximum:
+            raise argparse.ArgumentTypeError(f"must be at most {maximum}")
+        return number
+
+    return parse
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Help that fits the terminal: paragraphs are wrapped, indented lines stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = re.split(r"\n[ \t]*\n", text.strip("\n"))
+        return "\n\n".join(
+            part
+            if re.search(r"^[ \t]", part, re.MULTILINE)
+            else argparse.HelpFormatter._fill_text(self, part, width, indent)
+            for part in paragraphs
+        )

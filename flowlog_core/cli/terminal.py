@@ -1,0 +1,66 @@
+"""What suits a terminal: no text that steers it, its width, colour, a line of progress."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from typing import TextIO
+
+_EVERY_S = 0.2
+_REST_OF_LINE = "\x1b[K"  # ECMA-48, "erase in line"
+
+
+def can_draw(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether `out` is a terminal that can move its cursor."""
+    return out.isatty() and environ.get("TERM", "dumb") != "dumb"
+
+
+def is_coloured(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether to colour what is written: only on a terminal, and not with NO_COLOR."""
+    return can_draw(out, environ) and not environ.get("NO_COLOR")
+
+
+def columns_of(out: TextIO) -> int | None:
+    """How wide a terminal is; None for anything else, where lines may be of any length."""
+    return shutil.get_terminal_size().columns if out.isatty() else None
+
+
+def printable(text: str) -> str:
+    """`text` with every control character for a terminal written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class ProgressLine:
+    """One line on standard error that is written over, while that is a terminal."""
+
+    def __init__(self, *, is_wanted: bool = True, out: TextIO | None = None) -> None:
+        self._out = out or sys.stderr
+        self._is_shown = is_wanted and can_draw(self._out)
+        self._next = 0.0
+        self._is_there = False
+
+    def is_due(self) -> bool:
+        """Whether the line is shown and has stood for a moment, so that a new one can be read."""
+        return self._is_shown and time.monotonic() >= self._next
+
+    def show(self, text: str) -> None:
+        """Write `text` in place of the line, cut to the terminal's width."""
+        if not self._is_shown:
+            return
+        self._next = time.monotonic() + _EVERY_S
+        cut = text[: shutil.get_terminal_size().columns - 1]
+        self._out.write(f"\r{cut}{_REST_OF_LINE}")
+        self._out.flush()
+        self._is_there = True
+
+    def clear(self) -> None:
+        """Take the line away, so that other text has its place."""
+        if self._is_there:
+            self._out.write(f"\r{_REST_OF_LINE}")
+            self._out.flush()
+            self._is_there, self._next = False, 0.0

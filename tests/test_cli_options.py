@@ -1,0 +1,298 @@
+"""What all commands have in common: options, help, tables, words, completion."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_cli import COMMANDS, flowlog, three_formats
+
+from flowlog_core.cli import _COMMANDS, completion, main, whole_parser
+from flowlog_core.cli.options import add_common_arguments, add_output_argument, time_argument
+from flowlog_core.cli.output import writer_for
+from flowlog_core.cli.table import Column, fit, row_of, write_table
+from flowlog_core.cli.terminal import ProgressLine, can_draw, is_coloured
+from flowlog_core.cli.words import how_many, in_bytes, in_words, joined_counts
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    (action,) = [
+        one for one in whole_parser()._actions if isinstance(one, argparse._SubParsersAction)
+    ]
+    return dict(action.choices)
+
+
+def test_the_tests_know_every_command() -> None:
+    assert sorted(COMMANDS) == sorted(_COMMANDS) == sorted(commands())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_80_columns(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_the_same_options_for_how_much_it_says(command: str) -> None:
+    known = commands()[command]._option_string_actions
+    assert {"-h", "-q", "--quiet", "-v", "--verbose", "--no-progress"} <= set(known)
+
+
+def test_output_has_the_same_words_everywhere() -> None:
+    kinds = {
+        name: tuple(parser._option_string_actions["--output"].choices or ())
+        for name, parser in commands().items()
+        if "--output" in parser._option_string_actions
+    }
+    assert set().union(*kinds.values()) <= {"table", "ndjson", "csv", "json", "parquet"}
+    assert {"flows", "find", "ips", "top", "aggregate", "sql", "doctor"} <= set(kinds)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "given", "taken"),
+    [
+        (("table", "ndjson"), "json", "ndjson"),
+        (("table", "ndjson"), "table", "table"),
+        (("table", "json"), "json", "json"),
+    ],
+)
+def test_json_is_taken_for_ndjson_where_rows_are_printed(
+    kinds: tuple[str, ...], given: str, taken: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_output_argument(parser, "table", kinds)
+    assert parser.parse_args(["--output", given]).output == taken
+    assert parser.parse_args([]).output == "table"
+
+
+def test_quiet_and_verbose_exclude_each_other() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    add_common_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["-q", "-v"])
+
+
+def test_flows_takes_json_and_says_each_source_with_verbose(tmp_path: Path) -> None:
+    (tmp_path / "one.json").write_bytes(three_formats()[0])
+    code, out, err = flowlog("flows", "-v", "--output", "json", "one.json", folder=tmp_path)
+    assert (code, len([json.loads(line) for line in out.splitlines()])) == (0, 12)
+    assert err == "reading one.json\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T09", datetime(2026, 1, 31, 9, tzinfo=UTC)),
+        ("2026-01-31T09:30+02:00", datetime(2026, 1, 31, 7, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_time_is_utc_where_it_says_nothing_else(text: str, expected: datetime) -> None:
+    assert time_argument(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h", 7200), ("90m", 5400), ("30s", 30), ("1.5d", 129600), ("1w", 604800)],
+)
+def test_a_time_may_be_so_long_ago(text: str, seconds: int) -> None:
+    before, time, after = datetime.now(UTC), time_argument(text), datetime.now(UTC)
+    assert before <= time + timedelta(seconds=seconds) <= after
+
+
+@pytest.mark.parametrize("text", ["", "2x", "yesterday", "2026-13-01", "99999999w", "5"])
+def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"is not a time. Write 2026-01-31, "):
+        time_argument(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (0.25, "250 ms"),
+        (1, "1 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (200, "3 min 20 s"),
+        (3600, "1 h"),
+        (3659, "1 h"),
+        (7500, "2 h 5 min"),
+        (86400 * 3 + 3600 * 4 + 59, "3 d 4 h"),
+    ],
+)
+def test_lengths_of_time_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1234, "1.2 kB"),
+        (999_949, "1.0 MB"),
+        (123_456_789, "123 MB"),
+        (5e18, "5,000 PB"),
+    ],
+)
+def test_sizes_in_words(count: float, words: str) -> None:
+    assert in_bytes(count) == words
+
+
+def test_counts_that_are_zero_are_left_out() -> None:
+    assert joined_counts((3, "forwarded"), (0, "failed"), (1200, "late")) == (
+        "3 forwarded, 1,200 late"
+    )
+    assert [how_many(n, "entry", "entries") for n in (0, 1, 2)] == [
+        *("0 entries", "1 entry", "2 entries"),
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_a_table_of_records_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, lines, _ = flowlog("flows", "-", stdin=three_formats()[0])
+    assert code == 0
+    out = Terminal()
+    writer_for("table", out).write(lines.splitlines())
+    header, *rows = out.getvalue().splitlines()
+    assert len(rows) == 12
+    assert max(map(len, [header, *rows])) <= width
+    # At 80 columns, who talked to whom and what became of it.
+    if width >= 80:
+        assert header.split()[:2] == ["time", "action"]
+        assert {"source", "destination", "proto"} <= set(header.split())
+    for line, row in zip(lines.splitlines(), rows, strict=True):
+        assert row.startswith(json.loads(line)["time"][:19])
+
+
+@given(
+    widths=st.lists(st.tuples(st.integers(1, 40), st.integers(0, 9)), min_size=1, max_size=12),
+    room=st.integers(1, 250),
+)
+def test_columns_are_left_out_by_importance_and_the_rest_fit(
+    widths: list[tuple[int, int]], room: int
+) -> None:
+    columns = [Column(str(at), width, importance=most) for at, (width, most) in enumerate(widths)]
+    shown = fit(columns, room)
+    assert shown
+    line = row_of(["x" * 50] * len(columns), shown, room)
+    assert len(line) <= room
+    left_out = [columns[at].importance for at in range(len(columns)) if at not in shown]
+    if left_out:
+        assert max(left_out) <= min(columns[at].importance for at in shown)
+    assert fit(columns, None) == {at: column.width for at, column in enumerate(columns)}
+
+
+def test_a_whole_table_lines_up_and_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    write_table(["rule", "n", "port"], [["a\x1b[2J", 1234, 8080], ["b", 5, "-"]], out,
+                plain_numbers=["port"])  # fmt: skip
+    assert out.getvalue().splitlines() == [
+        "rule          n  port",
+        r"a\x1b[2J  1,234  8080",
+        "b             5     -",
+    ]
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("NO_COLOR", "1")
+    narrow = Terminal()
+    write_table(["rule", "bytes"], [["word " * 20, 123456789]], narrow)
+    assert max(map(len, narrow.getvalue().splitlines())) <= 30
+    assert "123,456,789" in narrow.getvalue()
+
+
+def test_colour_is_for_terminals_that_want_it() -> None:
+    assert is_coloured(Terminal(), {"TERM": "xterm"})
+    assert is_coloured(Terminal(), {"TERM": "xterm", "NO_COLOR": ""})  # no-color.org: not empty
+    assert not is_coloured(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"})
+    assert not is_coloured(io.StringIO(), {"TERM": "xterm"})
+    assert not can_draw(Terminal(), {"TERM": "dumb"})
+
+
+def test_progress_is_for_terminals_and_can_be_switched_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    terminal, pipe, unwanted = Terminal(), io.StringIO(), Terminal()
+    for line in (
+        ProgressLine(out=terminal),
+        ProgressLine(out=pipe),
+        ProgressLine(out=unwanted, is_wanted=False),
+    ):
+        line.show("half of all, and some more")
+        line.clear()
+        line.clear()
+    assert terminal.getvalue() == "\rhalf of all, and so\x1b[K\r\x1b[K"
+    assert pipe.getvalue() == unwanted.getvalue() == ""
+
+
+@pytest.mark.parametrize("shell", completion.SHELLS)
+def test_completion_knows_every_command_and_the_options_of_each(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for name, parser in commands().items():
+        assert name in script
+        for option in parser._option_string_actions:
+            if option.startswith("--") and parser._option_string_actions[option].help != (
+                argparse.SUPPRESS
+            ):
+                assert option.lstrip("-") in script
+
+
+def test_bash_completes_commands_options_and_values() -> None:
+    script = subprocess.run(
+        [sys.executable, "-m", "flowlog_core", "completion", "bash"],
+        capture_output=True,
+        check=True,
+        text=True,
+    ).stdout
+    asked = """
+        COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+        _shtab_flowlog; echo "${{COMPREPLY[@]}}"
+    """
+    for words, expected in (
+        ("flowlog agg", "aggregate"),
+        ("flowlog run --inter", "--interval"),
+        ("flowlog flows --output nd", "ndjson"),
+    ):
+        done = subprocess.run(
+            ["/bin/bash", "-c", script + asked.format(words=words)],
+            capture_output=True,
+            check=True,
+            text=True,
+            env={"PATH": os.environ["PATH"]},
+        )
+        assert done.stdout.split() == [expected], words
+
+
+def test_completion_without_shtab_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 2
+    assert capsys.readouterr().err == (
+        "flowlog completion needs shtab. Run: pip install 'flowlog-azure[cli]'\n"
+    )
