@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import requests
 from azure.core.credentials import AccessToken
 from stand_in import serving
 
@@ -40,6 +41,7 @@ KEY = "the-key-of-the-extension"
 # Source: learn.microsoft.com, "Azure built-in roles for Storage".
 READER, OWNER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+TABLE_SERVICE = "https://ststate.table.core.windows.net"
 QUEUES, TABLES = "974c5e8b-45b9-4653-ba55-5f855dd0fb88", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
 
 
@@ -175,8 +177,7 @@ class FakeAzure:
             "logs__queueServiceUri": "https://stlogs.queue.core.windows.net",
             "AzureWebJobsStorage__blobServiceUri": "https://ststate.blob.core.windows.net",
             "AzureWebJobsStorage__queueServiceUri": "https://ststate.queue.core.windows.net",
-            # Of the storage service only this address is asked.
-            "AzureWebJobsStorage__tableServiceUri": f"{self.address}/ststate-tables",
+            "AzureWebJobsStorage__tableServiceUri": TABLE_SERVICE,
             "PYTHON_THREADPOOL_THREAD_COUNT": "20",
         }
         for name in ("logs", "AzureWebJobsStorage"):
@@ -226,11 +227,25 @@ def running_azure() -> Iterator[FakeAzure]:
         yield azure
 
 
+class ToFake(requests.adapters.HTTPAdapter):
+    """Sends what is meant for the table service to the fake, without TLS."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> Any:
+        request.url = str(request.url).replace(TABLE_SERVICE, self._address)
+        return super().send(request, *args, **options)
+
+
 def look(azure: FakeAzure, **event_sources: str) -> list[tuple[str, Finding]]:
     """What an examination of the deployment finds."""
     cloud = Cloud(azure.address, "arm", "storage")
     deployment = Deployment(SUBSCRIPTION, GROUP, APP, event_sources or {"logs": LOGS_ID})
-    arm = Arm(cloud, azure, now=lambda: NOW)
+    session = requests.Session()
+    session.mount(TABLE_SERVICE, ToFake(f"{azure.address}/ststate-tables"))
+    arm = Arm(cloud, azure, session, now=lambda: NOW)
     return [(one.about, one.finding) for one in examine_azure(arm, deployment)]
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from azure.data.tables import TableServiceClient
+from azure.identity import ManagedIdentityCredential
 from azure.storage.blob import BlobServiceClient
+from azurefunctions.extensions.bindings.blob.utils import service_client_factory
 
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
@@ -516,7 +518,7 @@ def test_a_signature_may_stand_in_the_addresses_of_a_source() -> None:
 @pytest.mark.parametrize(
     ("text", "passed_on"),
     [
-        ("usedevelopmentstorage=TRUE;", "UseDevelopmentStorage=true"),
+        ("usedevelopmentstorage=true;", "UseDevelopmentStorage=true"),
         ("AccountName=acct;AccountKey=eA==;", "AccountName=acct;AccountKey=eA=="),
     ],
 )
@@ -572,3 +574,190 @@ def test_records_are_not_written_between_the_checkpoints() -> None:
     elsewhere = {"FLOWLOG_SINK": "table", "FLOWLOG_SINK_CONNECTION": "Sink", "Sink": KEYED}
     assert Settings.from_environment({**table, **elsewhere}).sink == "table"
     assert len(faults_of({**LOCAL, "FLOWLOG_TABLE": "Tables"})) == 1
+
+
+REFERENCE = "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"
+BLOBS, QUEUES = "https://logs.blob.core.windows.net", "https://logs.queue.core.windows.net"
+
+
+def faults_of_state(text: str) -> list[str]:
+    return faults_of({**LOCAL, "FLOWLOG_STATE": "S", "S": text})
+
+
+@pytest.mark.parametrize(
+    ("address", "wrong"),
+    [
+        (QUEUES, "the address of the queue service, not of the blob service. Write "),
+        ("https://logs.dfs.core.windows.net", "the address of the dfs service, not of the blob "),
+        (f"{BLOBS}/insights-logs", "an address with a container or path behind it. Write "),
+        (f"{BLOBS}:443/insights-logs", "an address with a container or path behind it. Write "),
+        ("https://127.0.0.1:10000/account/c", "an address with a container or path behind it. "),
+        (f"{BLOBS}#x", "an address with something behind a ? or #. Write "),
+        ("https://[logs", "not an address. Write "),
+    ],
+)
+def test_an_address_of_another_service_or_of_less_than_a_service_is_refused(
+    address: str, wrong: str
+) -> None:
+    state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    uris = {"FlowLogs__blobServiceUri": address, "FlowLogs__queueServiceUri": QUEUES}
+    (fault,) = faults_of({**state, **uris})
+    assert fault.startswith(f"FlowLogs__blobServiceUri: '{address}' is {wrong}")
+    in_string = f"AccountName=logs;AccountKey=eA==;BlobEndpoint={address}"
+    (fault,) = faults_of({**state, "FlowLogs": in_string})
+    assert fault.startswith(f"FlowLogs: BlobEndpoint is '{address}', {wrong}")
+
+
+def test_a_signature_behind_an_address_is_refused_and_not_shown() -> None:
+    state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    uris = {
+        "FlowLogs__blobServiceUri": f"{BLOBS}?sig={SECRET}",
+        "FlowLogs__queueServiceUri": QUEUES,
+    }
+    assert faults_of({**state, **uris}) == [
+        f"FlowLogs__blobServiceUri: '{BLOBS}' is an address with something behind a ? or #. Write "
+        "https://ACCOUNT.blob.core.windows.net"
+    ]
+
+
+@pytest.mark.parametrize(
+    "host", ["logs.blob.core.windows.net", "azurite:10000/logs", "127.0.0.1:10000/devstoreaccount1"]
+)
+def test_an_identity_over_http_is_refused_as_the_sdk_and_the_binding_refuse_it(host: str) -> None:
+    state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    uris = {"FlowLogs__blobServiceUri": f"http://{host}", "FlowLogs__queueServiceUri": QUEUES}
+    assert faults_of({**state, **uris}) == [
+        f"FlowLogs__blobServiceUri: 'http://{host}' uses http, over which the SDK sends no token "
+        "of an identity. Write https"
+    ]
+    with pytest.raises(ValueError, match="only supported with HTTPS"):
+        BlobServiceClient(f"http://{host}", credential=ManagedIdentityCredential())
+
+
+def test_an_unresolved_reference_is_named_as_such() -> None:
+    unresolved = (
+        "still a reference, which App Service could not resolve. Look at the setting in the portal "
+        "for the reason: the secret is missing, or the app's identity may not read it"
+    )
+    uris = {"FlowLogs__blobServiceUri": REFERENCE, "FlowLogs__queueServiceUri": QUEUES}
+    storage = {"AzureWebJobsStorage": REFERENCE, "FLOWLOG_QUEUE": REFERENCE}
+    assert faults_of({**storage, **uris}) == [
+        f"FLOWLOG_QUEUE: {unresolved}",
+        f"FlowLogs__blobServiceUri: {unresolved}",
+        f"AzureWebJobsStorage: {unresolved}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "UseDevelopmentStorage=True",
+            "S: the blob binding and the host read no other value than 'true'. Write "
+            "UseDevelopmentStorage=true",
+        ),
+        (
+            f'"{KEYED}"',
+            "S: the connection string is in quotation marks (its value is not shown here). "
+            "Remove them",
+        ),
+        (
+            KEYED.replace("=https", "=ftp"),
+            "S: DefaultEndpointsProtocol is 'ftp'. Write https",
+        ),
+        (
+            KEYED.replace("core.", "https://core."),
+            "S: EndpointSuffix is 'https://core.windows.net'. Write it without https://, as "
+            "core.windows.net",
+        ),
+        (
+            KEYED.replace(SECRET, "not!base64"),
+            "S: AccountKey is not base64 (it is not shown here). Copy the whole key again",
+        ),
+        (
+            KEYED.replace(SECRET, SECRET[:-1]),
+            "S: AccountKey is not base64 (it is not shown here). Copy the whole key again",
+        ),
+    ],
+)
+def test_a_connection_string_that_no_client_can_use_is_refused(text: str, fault: str) -> None:
+    assert faults_of_state(text) == [fault]
+
+
+AZURITE = "http://127.0.0.1:{}/devstoreaccount1"
+
+
+@pytest.mark.parametrize(
+    ("blob", "queue", "wrong"),
+    [
+        (10001, 10000, [("Blob", 10001, "queue", 10000), ("Queue", 10000, "blob", 10001)]),
+        (10001, 10001, [("Blob", 10001, "queue", 10000)]),
+        (10000, 10002, [("Queue", 10002, "table", 10001)]),
+        (10000, 10001, []),
+        (11000, 11001, []),
+        (10001, 11002, []),  # an Azurite of chosen ports
+    ],
+)
+def test_addresses_of_azurite_in_the_place_of_others_are_refused(
+    blob: int, queue: int, wrong: list[tuple[str, int, str, int]]
+) -> None:
+    ends = f"BlobEndpoint={AZURITE.format(blob)};QueueEndpoint={AZURITE.format(queue)}"
+    connection = f"AccountName=devstoreaccount1;AccountKey=eA==;{ends}"
+    polls = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "FlowLogs": connection}
+    expected = [
+        f"FlowLogs: {key}Endpoint is '{AZURITE.format(port)}', which is the port of Azurite's "
+        f"{there} service. Write {AZURITE.format(right)}"
+        for key, port, there, right in wrong
+    ]
+    if not expected:
+        Settings.from_environment(polls)
+    else:
+        assert faults_of(polls) == expected
+
+
+ACCOUNT = "AccountName=logs;AccountKey=eA==;EndpointSuffix=core.windows.net"
+ADDRESSES = {"__blobServiceUri": BLOBS, "__queueServiceUri": QUEUES}
+
+
+@pytest.mark.parametrize(
+    ("values", "opens"),
+    [
+        ({"": f"DefaultEndpointsProtocol=https;{ACCOUNT}"}, BLOBS),
+        ({"": f"DefaultEndpointsProtocol=https;{ACCOUNT};"}, BLOBS),
+        ({"": ACCOUNT}, BLOBS),
+        ({"": ACCOUNT.lower()}, BLOBS),
+        ({"": "UseDevelopmentStorage=true"}, AZURITE.format(10000)),
+        ({"": "usedevelopmentstorage=true;"}, AZURITE.format(10000)),
+        ({"": f"BlobEndpoint={BLOBS};QueueEndpoint={QUEUES};SharedAccessSignature=sv=1&sig=x"}, ""),
+        ({"": f"BlobEndpoint={BLOBS}/;QueueEndpoint={QUEUES}/;{ACCOUNT}"}, BLOBS),
+        (ADDRESSES, BLOBS),
+        ({**ADDRESSES, "__credential": "managedidentity"}, BLOBS),
+        ({**ADDRESSES, "__credential": "managedidentity", "__clientId": "x"}, BLOBS),
+        # Refused, since the binding refuses it.
+        ({"": f"DefaultEndpointsProtocol=https;;{ACCOUNT}"}, None),
+        ({"": f"{ACCOUNT}; "}, None),
+        ({"": f"DefaultEndpointsProtocol=https; {ACCOUNT}"}, None),
+        ({"": "UseDevelopmentStorage=True"}, None),
+        ({"": REFERENCE}, None),
+        ({"": ""}, None),
+        ({"": "", **ADDRESSES}, None),
+        ({**ADDRESSES, "__blobServiceUri": BLOBS.replace("https", "http")}, None),
+        ({"__accountName": "logs", "__queueServiceUri": QUEUES}, None),
+        ({}, None),
+    ],
+)
+def test_a_source_is_accepted_only_if_the_blob_binding_opens_it(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], opens: str | None
+) -> None:
+    """Held against the code of the package, which reads the environment by itself."""
+    environment = {f"FlowLogs{name}": value for name, value in values.items()}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    if opens is None:
+        with pytest.raises(ValueError):  # noqa: PT011 - each in words of its own
+            service_client_factory("FlowLogs")
+        assert faults_of({**state, **environment})
+    else:
+        assert service_client_factory("FlowLogs").url.startswith(opens or f"{BLOBS}/?")
+        Settings.from_environment({**state, **environment})

@@ -595,11 +595,16 @@ def test_an_account_is_found_by_its_name_where_the_azd_environment_is_not_there(
 
 
 def test_no_token_is_sent_in_clear(azure: FakeAzure) -> None:
-    azure.settings(AzureWebJobsStorage__tableServiceUri="http://ststate.example")
-    assert (
-        "unknown",
-        "Cannot see the last sweep: no token is sent to ststate.example over http",
-    ) in (whats(azure))
+    address = "http://ststate.table.core.windows.net"
+    azure.settings(AzureWebJobsStorage__tableServiceUri=address)
+    assert whats(azure)[0] == (
+        "fault",
+        f"App setting AzureWebJobsStorage__tableServiceUri: '{address}' uses http, over which the "
+        "SDK sends no token of an identity. Write https",
+    )
+    arm = Arm(CLOUDS["AzureCloud"], azure)
+    with pytest.raises(NotVisible, match=r"no token is sent to ststate\.table\."):
+        arm.get_entity(f"{address}/t", "a", "b")
 
 
 def test_without_a_login_it_says_how_to_log_in(

@@ -172,19 +172,14 @@ def host_has_its_settings(facts: Facts) -> Iterator[Finding]:
 
 
 def connections_are_encrypted(facts: Facts) -> Iterator[Finding]:
-    """The SDK sends no token over http, and accounts refuse http by default."""
+    """Accounts refuse http by default. Settings refuse it for an identity."""
     for connection in facts.connections:
-        if connection.is_emulator or not _uses_http(connection):
-            continue
-        if connection.connection_string is None:
-            what = f"{connection.name} uses http, over which the SDK sends no token"
-            setting = (
-                f"the addresses {connection.name}__blobServiceUri, __queueServiceUri and so on"
+        if not connection.is_emulator and _uses_http(connection):
+            yield Finding(
+                "fault",
+                f"{connection.name} uses http, which storage accounts refuse by default",
+                f"Write https in {connection.name}",
             )
-        else:
-            what = f"{connection.name} uses http, which storage accounts refuse by default"
-            setting = connection.name
-        yield Finding("fault", what, f"Write https in {setting}")
 
 
 def _uses_http(connection: Connection) -> bool:

@@ -6,12 +6,16 @@ Either the setting `X` is a connection string, or `X__blobServiceUri`, `X__queue
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
 from azure.core.utils import parse_connection_string
+
+from flowlog_core.config.addresses import AZURITE_PORTS, exchanged, unresolved, wrong_address
 
 Service = Literal["blob", "queue", "table"]
 
@@ -59,6 +63,9 @@ def parse_connection(
     `needed` maps each service that the connection must reach to what it is needed for.
     """
     text = environment.get(name, "")
+    if reference := unresolved(text):
+        faults.append(f"{name}: {reference}")
+        return Connection(name)
     if text.strip():
         return _parse_string(name, text, needed, faults)
     if not any(key.startswith(f"{name}__") for key in environment):
@@ -73,10 +80,19 @@ def parse_connection(
     for service, purpose in needed.items():
         setting = f"{name}__{service}ServiceUri"
         uri = environment.get(setting, "").strip().rstrip("/")
-        if uri and urlsplit(uri).scheme in ("http", "https") and urlsplit(uri).netloc:
-            uris[service] = uri
+        if reference := unresolved(uri):
+            faults.append(f"{setting}: {reference}")
+        elif uri and (wrong := wrong_address(uri, service)):
+            # Without what follows a ?, which may be a signature.
+            shown = uri.partition("?")[0]
+            faults.append(f"{setting}: '{shown}' is {wrong}. Write {_example(service)}")
+        elif uri.lower().startswith("http://"):
+            faults.append(
+                f"{setting}: '{uri}' uses http, over which the SDK sends no token of an identity. "
+                "Write https"
+            )
         elif uri:
-            faults.append(f"{setting}: '{uri}' is not an address. Write {_example(service)}")
+            uris[service] = uri
         else:
             faults.append(_missing(name, setting, service, purpose, environment))
     credential = environment.get(f"{name}__credential", "").strip()
@@ -114,7 +130,18 @@ def _parse_string(
             "white space"
         )
         return Connection(name)
+    if text[0] in "\"'":
+        faults.append(
+            f"{name}: the connection string is in quotation marks (its value is not shown here). "
+            "Remove them"
+        )
+        return Connection(name)
     if {key: value.lower() for key, value in parts.items()} == {"usedevelopmentstorage": "true"}:
+        if parts["usedevelopmentstorage"] != "true":
+            faults.append(
+                f"{name}: the blob binding and the host read no other value than 'true'. Write "
+                f"{_DEVELOPMENT}"
+            )
         return Connection(name, connection_string=_DEVELOPMENT)
     if not _STRING_KEYS & parts.keys():
         faults.append(
@@ -122,7 +149,37 @@ def _parse_string(
         )
         return Connection(name)
     faults += _lacking(name, parts, needed)
+    faults += (f"{name}: {fault}" for fault in _wrong_parts(parts, needed))
     return Connection(name, connection_string=text.rstrip(";"))
+
+
+def _wrong_parts(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Iterator[str]:
+    """What is wrong with values of a connection string; `parts` has its keys in lower case."""
+    protocol = parts.get("defaultendpointsprotocol", "https")
+    if protocol not in ("http", "https"):
+        yield f"DefaultEndpointsProtocol is '{protocol}'. Write https"
+    suffix = parts.get("endpointsuffix", "")
+    if "/" in suffix or ":" in suffix:
+        yield f"EndpointSuffix is '{suffix}'. Write it without https://, as core.windows.net"
+    try:
+        base64.b64decode(parts.get("accountkey", ""), validate=True)
+    except (binascii.Error, ValueError):
+        yield "AccountKey is not base64 (it is not shown here). Copy the whole key again"
+    account = parts.get("accountname", "")
+    for service in needed:
+        address = parts.get(f"{service}endpoint", "")
+        if address and (wrong := wrong_address(address, service, account, is_signed=True)):
+            shown = address.partition("?")[0]
+            key = f"{service.capitalize()}Endpoint"
+            yield f"{key} is '{shown}', {wrong}. Write {_example(service)}"
+    suffix = "endpoint"
+    ends = {key.removesuffix(suffix): url for key, url in parts.items() if key.endswith(suffix)}
+    for end, there in exchanged(ends).items():
+        shown = ends[end].partition("?")[0]
+        yield (
+            f"{end.capitalize()}Endpoint is '{shown}', which is the port of Azurite's {there} "
+            f"service. Write {_azurite(end)}"
+        )
 
 
 def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str]) -> list[str]:
@@ -133,7 +190,7 @@ def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str])
     signed = {
         service
         for service in ("blob", "queue")
-        if "sig=" in urlsplit(parts.get(f"{service}endpoint", "")).query
+        if "sig=" in parts.get(f"{service}endpoint", "").partition("?")[2]
     }
     if not opens_all and not signed.issuperset(needed):
         faults.append(
@@ -169,6 +226,14 @@ def _missing(
             f"the Python worker's blob binding cannot use it. Write {_example(service)}"
         )
     return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
+
+
+def _azurite(service: str) -> str:
+    return next(
+        f"http://127.0.0.1:{port}/devstoreaccount1"
+        for port, name in AZURITE_PORTS.items()
+        if name == service
+    )
 
 
 def _example(service: Service) -> str:

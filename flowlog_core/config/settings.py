@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from flowlog_core.config.addresses import unresolved
 from flowlog_core.config.connection_names import breaks_sections, read_instead, same_but_for_case
 from flowlog_core.config.connections import Connection, Service, parse_connection
 from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
@@ -133,6 +134,9 @@ def _service(sink: object) -> Service:
 
 def _read(row: Row, environment: Mapping[str, str], faults: list[str]) -> Any:
     text = environment.get(row.name, "").strip() or row.default
+    if reference := unresolved(text):
+        faults.append(f"{row.name}: {reference}")
+        return row.parse(row.default)
     try:
         return row.parse(text)
     except ValueError as error:
