@@ -58,44 +58,67 @@ def messages_of(
 
     Each message is made when the iterator reaches it, so they need not all fit into memory.
     """
+    compressed = _gzip_text if encoding == "gzip" else None
+    max_text_bytes = max_message_bytes // 4 * 3  # of which base64 makes a message
+    limit = f"queue message of {max_message_bytes} bytes"
+    bodies, too_large = bodies_of(entry, compressed, max_text_bytes, limit)
+    return (Message(name, b64encode_as_string(body)) for name, body in bodies), too_large
+
+
+class Body(NamedTuple):
+    """A message before what the sink puts around it."""
+
+    id: str
+    content: bytes
+
+
+def bodies_of(
+    entry: EntryRecords,
+    compressed: Callable[[bytes], bytes] | None,
+    max_body_bytes: int,
+    limit: str,
+) -> tuple[Iterator[Body], list[TooLarge]]:
+    """Return the bodies that carry an entry's records, and the records too large for any.
+
+    A body is the JSON, or what `compressed` makes of it; at most `max_body_bytes`, which `limit`
+    names. Each is made when the iterator reaches it.
+    """
     lines, indexes = entry.lines, entry.tuple_indexes
     if not len(lines):
         return iter(()), []
     envelope = _envelope(entry.position)
-    encode: Callable[[bytes], bytes] = _gzip_text if encoding == "gzip" else bytes
-    max_text_bytes = max_message_bytes // 4 * 3  # of which base64 makes a message
+    encode: Callable[[bytes], bytes] = compressed or bytes
 
     def encoded(run: range) -> tuple[str, bytes]:
-        """The id and the text of a message with these records, before its base64."""
+        """The id and the body of a message with these records."""
         carried = indexes[run.start : run.stop]
         name = entry.position.message_id(carried)
         start = envelope % (name.encode(), carried[0], len(run))
         return name, encode(b"".join((start, lines.joined(run), _END)))
 
-    def packed(run: range) -> Iterator[Message]:
-        name, text = encoded(run)
-        if len(run) > 1 and len(text) > max_text_bytes:
+    def packed(run: range) -> Iterator[Body]:
+        name, content = encoded(run)
+        if len(run) > 1 and len(content) > max_body_bytes:
             middle = len(run) // 2
             yield from packed(run[:middle])
             yield from packed(run[middle:])
         else:
-            yield Message(name, b64encode_as_string(text))
+            yield Body(name, content)
 
     max_around_bytes = len(envelope) + len(entry.position.entry_id) + _NUMBERS_BYTES + len(_END)
-    max_input_bytes = _MAX_GZIP_INPUT_BYTES if encoding == "gzip" else max_text_bytes
+    max_input_bytes = _MAX_GZIP_INPUT_BYTES if compressed else max_body_bytes
     # Compressed and in base64, nothing is twice as long: most records need no second look.
-    surely_fits = max_text_bytes // 2 - max_around_bytes
+    surely_fits = max_body_bytes // 2 - max_around_bytes
     too_large = [
         index
         for index, record in enumerate(lines)
         if _MAX_UTF8_BYTES * len(record) > surely_fits
-        and len(encoded(range(index, index + 1))[1]) > max_text_bytes
+        and len(encoded(range(index, index + 1))[1]) > max_body_bytes
     ]
     runs = _runs(lines.ends, too_large, max_input_bytes - max_around_bytes)
-    reason = f"the record fits no queue message of {max_message_bytes} bytes"
     return (
-        (message for run in runs for message in packed(run)),
-        [TooLarge(index, reason) for index in too_large],
+        (body for run in runs for body in packed(run)),
+        [TooLarge(index, f"the record fits no {limit}") for index in too_large],
     )
 
 
@@ -128,5 +151,10 @@ def _envelope(position: Position) -> bytes:
     return b'{"schema":"' + SCHEMA.encode() + b'","id":"%b","source":' + source + numbers
 
 
+def gzipped(content: bytes) -> bytes:
+    """The content as a gzip file."""
+    return compress(content, _GZIP_LEVEL, _GZIP_FORMAT)
+
+
 def _gzip_text(content: bytes) -> bytes:
-    return b64encode(compress(content, _GZIP_LEVEL, _GZIP_FORMAT))
+    return b64encode(gzipped(content))

@@ -16,13 +16,18 @@ MAX_SHARDS = 32
 rest allows for uneven shares."""
 
 
-def shard_of(blob: BlobRef, shards: int) -> int:
-    """The shard of the interface that logs to `blob`: from 0, below `shards`."""
+def interface_key(blob: BlobRef) -> str:
+    """What stands for the interface that logs to `blob`, in 16 hexadecimal digits."""
     parts = blob.account, blob.container, blob.log.resource_id, blob.log.mac
     # Azure treats names that differ only in letter case as equal, and writes them in either case. A
     # JSON array separates the four, whatever characters they contain.
     text = json.dumps([part.lower() for part in parts])
-    return int(digest(text, digest_bytes=8), 16) % shards
+    return digest(text, digest_bytes=8)
+
+
+def shard_of(blob: BlobRef, shards: int) -> int:
+    """The shard of the interface that logs to `blob`: from 0, below `shards`."""
+    return int(interface_key(blob), 16) % shards
 
 
 def suffixes(shards: int, mark: str) -> list[str]:
