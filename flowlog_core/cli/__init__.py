@@ -28,6 +28,7 @@ _COMMANDS = {
     "aggregate": "traffic over time, by any fields",
     "sql": "ask flow logs in SQL",
     "export": "write flow logs as Parquet",
+    "report": "write a page with charts: who talked to whom, what was denied, when",
     "parse": "the same as flows",
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
