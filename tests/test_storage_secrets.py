@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -124,5 +125,5 @@ def test_what_an_exception_holds_or_came_from_is_cleared_too() -> None:
 
 
 def test_the_log_of_the_command_line_leaves_the_sdks_requests_out() -> None:
-    log_to_stderr()
+    log_to_stderr(argparse.Namespace(quiet=False, verbose=True))
     assert not logging.getLogger("azure").isEnabledFor(logging.INFO)
