@@ -28,11 +28,11 @@ def service_of(
 class GrowingBlob:
     """The log of one interface. What writes it has clients of its own, to be told from ours."""
 
-    def __init__(self, service: Service, form: Format) -> None:
+    def __init__(self, service: Service, form: Format, number: int = 1) -> None:
         settings = service.settings
         self._service, self._form = service, form
         self._container = settings.vnet_container if form == "vnet4" else settings.nsg_container
-        self._interface, self._generator = interface_of(form), FlowLogGenerator(1)
+        self._interface, self._generator = interface_of(form, number), FlowLogGenerator(1)
         self._name = self._interface.blob_name(HOUR)
         self._clients = Clients(settings)
         blobs = self._clients.blobs(settings.sources[0])

@@ -19,9 +19,9 @@ SHAPES: tuple[tuple[Format, int], ...] = tuple(
 )
 
 
-def interface_of(form: Format) -> Interface:
+def interface_of(form: Format, number: int = 1) -> Interface:
     """An interface that logs in this format."""
-    return Interface.vnet() if form == "vnet4" else Interface.nsg()
+    return Interface.vnet(number) if form == "vnet4" else Interface.nsg(number)
 
 
 def entries_of(form: Format, tuples: int, total_tuples: int) -> list[bytes]:

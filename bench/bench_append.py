@@ -1,0 +1,139 @@
+"""What a small append costs, beside the same requests made by hand.
+
+    python -m bench.bench_append [appends]
+
+An event of 1, 30 and 100 tuples on Azurite, and in the same loop what such an event was before
+messages were compressed: seven requests (for fewer tuples five) by `http.client` over kept
+connections, with a signature made once and no promise kept. Medians, with the middle half of the
+values. Then events of several blobs at a time, beside what Azurite's one thread does meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from statistics import quantiles
+
+import orjson
+
+from bench.bench_latency import processor_s
+from bench.by_hand import ByHand
+from bench.growing import GrowingBlob, service_of
+from bench.measuring import entries_of, machine
+from flowlog_core.blob import Position
+from flowlog_core.demo.azurite import Azurite, running_azurite
+from flowlog_core.parsing.entry import normalize
+from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.message import messages_of
+from flowlog_core.testing.generate import Format
+from flowlog_core.testing.memory import some_blob
+
+FORM: Format = "nsg2"
+SIZES = (1, 30, 100)
+WARM_UP = 20
+APPENDS_A_BLOB = 50  # Azurite's reads grow with the blob, which is not what is measured
+AT_A_TIME = 16
+EVENTS_AT_A_TIME = 20
+
+
+def spread(values_s: list[float]) -> str:
+    """The median in milliseconds, and the middle half of the values."""
+    low, middle, high = (f"{value * 1e3:.1f}" for value in quantiles(values_s, n=4))
+    return f"{middle} ms ({low} to {high})"
+
+
+def median(values: list[float]) -> float:
+    """The middle value."""
+    return quantiles(values, n=2)[0]
+
+
+def messages_by_hand(tuples: int) -> list[bytes]:
+    """The uncompressed messages that so many tuples make."""
+    (raw,) = entries_of(FORM, tuples, tuples)
+    lines = normalize(orjson.loads(raw), "x.0.").lines
+    messages, _ = messages_of(EntryRecords(Position(some_blob(hour=0), offset=0), lines), "json")
+    return [message.text.encode() for message in messages]
+
+
+def small_appends(azurite: Azurite, tuples: int, appends: int) -> None:
+    """Print a row: an event, the requests by hand, and their ratios."""
+    service = service_of(azurite.connection_string)
+    blob = GrowingBlob(service, FORM)
+    texts = messages_by_hand(tuples)
+    hand = ByHand(azurite, f"byhand{tuples}")
+    ours_s: list[float] = []
+    ours_cpu_s: list[float] = []
+    hand_s: list[float] = []
+    hand_cpu_s: list[float] = []
+    for number in range(WARM_UP + appends):
+        if number % APPENDS_A_BLOB == 0:
+            blob.start_over()
+            blob.ingest()
+        before_bytes = blob.blob_bytes
+        blob.append(tuples)
+        marks = [(time.perf_counter(), time.process_time())]
+        blob.ingest()
+        marks.append((time.perf_counter(), time.process_time()))
+        hand.append(blob.client, before_bytes - 2, texts)
+        marks.append((time.perf_counter(), time.process_time()))
+        if number >= WARM_UP:
+            ours_s.append(marks[1][0] - marks[0][0])
+            ours_cpu_s.append(marks[1][1] - marks[0][1])
+            hand_s.append(marks[2][0] - marks[1][0])
+            hand_cpu_s.append(marks[2][1] - marks[1][1])
+    print(
+        f"| {tuples} | {spread(ours_cpu_s)} | {spread(hand_cpu_s)} "
+        f"| {median(ours_cpu_s) / median(hand_cpu_s):.2f} "
+        f"| {spread(ours_s)} | {spread(hand_s)} | {median(ours_s) / median(hand_s):.2f} |"
+    )
+    hand.close()
+    blob.close()
+    service.close()
+
+
+def at_a_time(azurite: Azurite) -> None:
+    """Print how many appends a second so many blobs at a time make, and who is busy meanwhile."""
+    service = service_of(azurite.connection_string)
+    blobs = [GrowingBlob(service, FORM, number) for number in range(AT_A_TIME)]
+    took_s = ours_s = theirs_s = 0.0
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        for number in range(1 + EVENTS_AT_A_TIME):
+            for blob in blobs:
+                blob.append(100)
+            before = time.perf_counter(), time.process_time(), processor_s(azurite.pid)
+            list(pool.map(GrowingBlob.ingest, blobs))
+            after = time.perf_counter(), time.process_time(), processor_s(azurite.pid)
+            if number:  # the first ones open connections
+                took_s += after[0] - before[0]
+                ours_s += after[1] - before[1]
+                theirs_s += after[2] - before[2]
+    events = AT_A_TIME * EVENTS_AT_A_TIME
+    print(
+        f"\n{AT_A_TIME} blobs at a time, 100 tuples an append: {events / took_s:.0f} appends a "
+        f"second. Meanwhile Flowlog's process took {ours_s / took_s:.0%} of a core and Azurite's, "
+        f"which answers in one thread, {theirs_s / took_s:.0%}."
+    )
+    for blob in blobs:
+        blob.close()
+    service.close()
+
+
+def main() -> None:
+    """Print all."""
+    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
+    print(f"## Small appends\n\n{machine()}; Azurite on the same machine\n")
+    print(
+        "| tuples | processor time of an event | of the requests by hand | ratio "
+        "| latency of an event | of the requests by hand | ratio |\n|--:|--:|--:|--:|--:|--:|--:|"
+    )
+    with running_azurite() as azurite:
+        for tuples in SIZES:
+            small_appends(azurite, tuples, appends)
+        at_a_time(azurite)
+
+
+if __name__ == "__main__":
+    main()
