@@ -39,7 +39,8 @@ SAMPLES = Path(__file__).resolve().parents[2] / "shared" / "samples"
 NSG_CONTAINER, VNET_CONTAINER = "golden-nsg", "golden-vnet"
 _HOUR = datetime(2026, 1, 1, 9, tzinfo=UTC)
 _FORMATS: tuple[Format, ...] = ("nsg1", "nsg2", "vnet4")
-_CHANGES_EACH_TIME = ("blob_etag", "blob_created", "blob_last_modified")  # by the emulator
+# By the emulator and its clock.
+_CHANGES_EACH_TIME = ("blob_etag", "blob_created", "blob_last_modified", "pending_since")
 
 
 def sample_blobs() -> dict[str, tuple[Interface, bytes]]:
