@@ -35,7 +35,7 @@ class ByHand:
             BlobResourceTypes(object=True, container=True),
             "rwac",
             until,
-            services="bq",  # type: ignore[arg-type]  # the SDK takes the letters, its types do not
+            services="bq",
         )
         of_tables = tables.generate_account_sas(
             AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY),

@@ -26,12 +26,14 @@ from flowlog_core.source.blobs import AzureBlobs
 from flowlog_core.source.listing import Listed, flow_logs_since
 from flowlog_core.source.reading import CHUNK_BYTES
 from flowlog_core.storage.timeouts import CONNECT_S, READ_S, RETRIES
+from flowlog_core.storage.transport import make_transport
 
 _EMULATOR = "devstoreaccount1"
 _EMULATOR_KEY = (  # published on Microsoft's page "Use the Azurite emulator"
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 _AZURE = "core.windows.net"
+_MAX_CONNECTIONS = 16
 _TAIL_BYTES = 2  # FORMAT: `]}`, which is written anew with every append
 _HINT = (
     " Sign in with az login, add a SAS to the address, or set AZURE_STORAGE_KEY; reading needs the "
@@ -91,10 +93,10 @@ def _client(address: Address, environment: Mapping[str, str]) -> BlobServiceClie
     return BlobServiceClient(
         address.service,
         credential=_credential(address, environment),
-        connection_timeout=CONNECT_S,
-        read_timeout=READ_S,
+        transport=make_transport(
+            connect_s=CONNECT_S, call_s=READ_S, max_connections=_MAX_CONNECTIONS
+        ),
         retry_total=RETRIES,
-        max_single_get_size=CHUNK_BYTES,
     )
 
 

@@ -45,18 +45,24 @@ def table_key(text: str) -> str:
 
     Keys that would be too long keep their beginning and end in a digest of the whole.
     """
-    key = "".join(_KEY_ESCAPES.get(c, c) if c < "\x7f" else _escaped(c) for c in text)
+    key = text.translate(_KEY_ESCAPES)
     if len(key) <= _KEY_CHARACTERS:
         return key
     return key[:_KEY_CHARACTERS] + digest(text, digest_bytes=12)
 
 
-def _escaped(character: str) -> str:
-    return f"!{ord(character):x}!"
+class _KeyEscapes(dict[int, str]):
+    """What each character of a key becomes, by its code; the table of `str.translate`."""
+
+    def __missing__(self, code: int) -> str:
+        return f"!{code:x}!"
 
 
-# Forbidden in keys: / \ # ? and control characters; % is kept out because URLs carry keys.
-_KEY_ESCAPES = {c: _escaped(c) for c in [*map(chr, range(0x20)), *"\\#?%!"]} | {"/": "|"}
+# Forbidden in keys: / \ # ? and control characters; % is kept out because URLs carry keys, and all
+# beyond ASCII is escaped too.
+_KEY_ESCAPES = _KeyEscapes(
+    {code: chr(code) for code in range(0x20, 0x7F) if chr(code) not in "\\#?%!"} | {ord("/"): "|"}
+)
 
 
 def seam_of(before_offset: bytes, seam_bytes: int = SEAM_BYTES) -> str:

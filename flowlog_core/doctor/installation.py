@@ -52,7 +52,7 @@ class Installation:
 
     def hear(self, response: PipelineResponse[Any, Any]) -> None:
         """Note the `Date` of an answer. Pass this as `raw_response_hook`."""
-        date = server_time(response)
+        date = server_time(response.http_response.headers)
         if date is not None:
             host = urlsplit(response.http_request.url).netloc
             self.ahead[host] = self.now() - date

@@ -8,22 +8,20 @@ answers (decision 0012). The format is from Microsoft's page "Performing entity 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
-import orjson
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
-from azure.data.tables import EntityProperty, TableClient
+from azure.data.tables import TableClient
 
 from flowlog_core.errors import may_pass
+from flowlog_core.storage.requests import TABLE_VERSIONS, entity_path, table_json
 
 _NO_CONTENT = b"204"
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
-_VERSIONS = {"x-ms-version": "2019-02-02", "DataServiceVersion": "3.0"}
 
 
 def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -38,7 +36,7 @@ def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
         "POST",
         f"{table.url}/$batch",
         headers={
-            **_VERSIONS,
+            **TABLE_VERSIONS,
             "MaxDataServiceVersion": "3.0;NetFx",
             "Accept": "application/json",
             "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
@@ -62,10 +60,9 @@ def _content(url: str, rows: Sequence[Mapping[str, Any]], boundary: bytes) -> by
     parts = [
         b"--batch_%b\r\nContent-Type: multipart/mixed; boundary=%b\r\n\r\n" % (boundary, boundary)
     ]
-    partition = f"{url}(PartitionKey='{_key(rows[0]['PartitionKey'])}',RowKey='"
     for number, row in enumerate(rows):
-        entity = orjson.dumps(dict(_properties(row)))
-        address = f"{partition}{_key(row['RowKey'])}')".encode()
+        entity = table_json(row)
+        address = f"{url}{entity_path(row['PartitionKey'], row['RowKey'])}".encode()
         parts.append(_PART % (boundary, number, address, len(entity), entity))
     parts.append(b"--%b--\r\n\r\n--batch_%b--\r\n" % (boundary, boundary))
     return b"".join(parts)
@@ -81,24 +78,10 @@ _PART = b"\r\n".join(
         b"PUT %b HTTP/1.1",
         b"Content-Type: application/json",
         b"Content-Length: %d",
-        *(f"{name}: {value}".encode() for name, value in _VERSIONS.items()),
+        *(f"{name}: {value}".encode() for name, value in TABLE_VERSIONS.items()),
         b"Accept: application/json",
         b"",
         b"%b",
         b"",
     )
 )
-
-
-def _properties(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """A row as JSON. Without a type annotation text is Edm.String and a number is Edm.Int32."""
-    for name, value in row.items():
-        if isinstance(value, EntityProperty):
-            yield name, str(value.value)
-            yield f"{name}@odata.type", value.edm_type
-        else:
-            yield name, value
-
-
-def _key(text: str) -> str:
-    return quote(text.replace("'", "''"), safe="")

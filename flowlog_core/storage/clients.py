@@ -15,7 +15,6 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
-from flowlog_core.source.reading import CHUNK_BYTES
 from flowlog_core.storage.timeouts import BACKOFF_S, CONNECT_S, READ_S, RETRIES
 from flowlog_core.storage.transport import make_transport
 
@@ -104,9 +103,6 @@ class Clients:
             "transport": self._transport,
             "retry_total": self._patience.retries,
         }
-        if service == "blob":
-            # One GET a chunk: without this the SDK would cut it up and ask several times.
-            options["max_single_get_size"] = CHUNK_BYTES
         if service != "table":  # whose client has a policy of its own
             options |= BACKOFF_S
         if connection.connection_string is not None:

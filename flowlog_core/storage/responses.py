@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from azure.core.pipeline import PipelineResponse
 
 _CODE_IN_BODY = re.compile(r'(?:"code":\s*"|<(?:\w+:)?code>)(\w+)', re.IGNORECASE)
 
@@ -23,10 +20,15 @@ def error_code(error: Exception) -> str:
     return found[1] if found else ""
 
 
-def server_time(response: PipelineResponse[Any, Any]) -> datetime | None:
-    """The `Date` of an answer, aware UTC in whole seconds. None if the header is missing.
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """The `Date` in the headers of an answer, aware UTC in whole seconds. None without one.
 
     Raises `ValueError` if the header is not a date.
     """
-    date = response.http_response.headers.get("Date")
-    return None if date is None else parsedate_to_datetime(date).astimezone(UTC)
+    date = headers.get("Date")
+    return None if date is None else http_date(date)
+
+
+def http_date(text: str) -> datetime:
+    """A date as HTTP writes it, aware UTC. Raises `ValueError` if it is none."""
+    return parsedate_to_datetime(text).astimezone(UTC)
