@@ -15,7 +15,8 @@ from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
-from flowlog_core.parsing.unparsed import MAX_UNPARSED_BYTES, element_by_brackets
+from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
+from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.source.reading import Chunk
@@ -145,14 +146,14 @@ def set_aside_unparsed(
     """
     data = bytearray(chunk.data)
     start, end = element_by_brackets(data)
-    while end is None and len(data) < MAX_UNPARSED_BYTES:
+    while end is None and len(data) < MAX_ENTRY_BYTES:
         more = next(following, None)
         if more is None:
             break
         data += more.data
         start, end = element_by_brackets(data)
     if end is None:  # in pieces, as a Framer would cut it, but never the blob's final brackets
-        whole = data[:MAX_UNPARSED_BYTES]
+        whole = data[:MAX_ENTRY_BYTES]
         end = len(whole.rstrip(b" \t\r\n,]}")) or len(whole)
         start = min(start, end - 1)
     before = claim.progress
@@ -228,29 +229,37 @@ class _DeadLetters:
     count: int = 0
     _held: list[DeadLetter] = field(default_factory=list)
     _held_bytes: int = 0
-    _run: list[Damaged] = field(default_factory=list)
-    """Neighbours, which become one dead letter."""
+    _run: Damaged | None = None
+    """What could not be read, up to now: the first of neighbours, which become one dead letter."""
     _run_position: Position | None = None
-    _run_raw: bytearray = field(default_factory=bytearray)
+    _run_count: int = 0
+    _run_end: int = 0
+    _run_more: bytearray = field(default_factory=bytearray)
+    """The bytes that follow those of the first."""
 
     def add_damaged(self, position: Position, item: Damaged, skipped: bytes) -> None:
         """Add what cannot be read; `skipped` are the bytes between it and the item before it."""
-        is_next = self._run and item.start - self._run[-1].end == len(skipped)
-        if not is_next or len(self._run_raw) + len(item.raw) > MAX_RUN_BYTES:
-            self._end_run()
-            self._run_position, skipped = position, b""
-            self.count += 1
-        self._run.append(item._replace(raw=b""))
-        self._run_raw += skipped + item.raw
+        if self._run is not None and item.start - self._run_end == len(skipped):
+            run_bytes = len(self._run.raw) + len(self._run_more)
+            if run_bytes + len(item.raw) <= MAX_RUN_BYTES:
+                self._run_count += 1
+                self._run_end = item.end
+                self._run_more += skipped + item.raw
+                return
+        self._end_run()
+        self._run, self._run_position = item, position
+        self._run_count, self._run_end = 1, item.end
+        self.count += 1
 
     def _end_run(self) -> None:
-        if not self._run or self._run_position is None:
+        if self._run is None or self._run_position is None:
             return
-        count, reason = len(self._run), self._run[0].reason
-        if count > 1:
-            reason = f"{count} neighbours could not be read; the first: {reason}"
-        self._hold([DeadLetter(self._run_position, reason, bytes(self._run_raw))])
-        self._run, self._run_raw = [], bytearray()
+        raw, reason = self._run.raw, self._run.reason
+        if self._run_count > 1:
+            reason = f"{self._run_count} neighbours could not be read; the first: {reason}"
+            raw += self._run_more
+        self._hold([DeadLetter(self._run_position, reason, raw)])
+        self._run, self._run_more = None, bytearray()
 
     def add(self, letters: list[DeadLetter]) -> None:
         self.count += len(letters)

@@ -254,8 +254,11 @@ ODD: dict[str, Callable[[], Odd]] = {
     "text-of-megabytes": lambda: forwarded(
         nsg(TUPLE).replace(b'"time"', b'"x":"' + b'\\"{[' * 1_000_000 + b'","time"')
     ),
-    "entry-of-50-megabytes": lambda: forwarded(
-        nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 50_000_000 + b'","time"')
+    "entry-of-8-megabytes": lambda: forwarded(
+        nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 8_000_000 + b'","time"')
+    ),
+    "entry-of-a-million-lists": lambda: forwarded(
+        nsg(TUPLE).replace(b'"time"', b'"x":[' + b"[]," * 1_000_000 + b'[]],"time"')
     ),
     # equal keys
     "key-twice": lambda: forwarded(
@@ -510,14 +513,14 @@ def test_never_completed(world: World) -> None:
 
 
 def test_larger_than_an_entry_may_be(world: World) -> None:
-    """Beyond 64 MiB it is kept in pieces, which together are all of it."""
-    large = nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 70_000_000 + b'","time"')
+    """Beyond 8 MiB it is kept in pieces, which together are all of it."""
+    large = nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 9_000_000 + b'","time"')
     world.ingest(HEAD + BEFORE.raw + b"," + large + b"," + AFTER.raw + TAIL)
     assert world.received() == tuples_of(BEFORE, AFTER)
     kept = world.set_aside()
     assert [len(raw) for _, _, raw in kept] == [
-        64 * 1024 * 1024 - 1,
-        len(large) - 64 * 1024 * 1024 + 1,
+        8 * 1024 * 1024 - 1,
+        len(large) - 8 * 1024 * 1024 + 1,
     ]
     assert b"".join(raw for _, _, raw in kept) == large
 
