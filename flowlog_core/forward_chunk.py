@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, seam_of
-from flowlog_core.checkpoints.claim import Claim
+from flowlog_core.checkpoints.claim import MAX_REFUSALS, Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
+from flowlog_core.errors import ItemRefused
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
 from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
@@ -62,7 +63,9 @@ def forward_chunk(
     then.
 
     Where a process has ended at this offset, each entry is committed before the next is parsed, so
-    that the offset comes to be at the entry that ends processes, if one does.
+    that the offset comes to be at the entry that ends processes, if one does. Likewise up to an
+    entry that a service refused for what it is: its neighbours are forwarded, and after
+    `MAX_REFUSALS` it becomes a dead letter.
     """
     start = Position(blob, claim.progress.generation)
     items = read(
@@ -72,9 +75,10 @@ def forward_chunk(
         is_end=chunk.is_last,
         final=final,
     )
-    max_items = 1 if claim.deaths else None
+    has_died = claim.deaths > 0
     is_last = False
     while not is_last:
+        max_items = 1 if has_died or claim.refusal else None
         part = _forward_part(items, start, chunk, framer, claim, pipeline, stopwatch, max_items)
         yield part
         is_last = part.is_last
@@ -92,6 +96,7 @@ def _forward_part(
 ) -> Part:
     outcome = Outcome(traffic=pipeline.new_traffic())
     newest: datetime | None = None
+    last: ParsedEntry | None = None
     is_last = False
     ends_at = pipeline.clock.monotonic() + MAX_PART_S
 
@@ -102,12 +107,13 @@ def _forward_part(
     letters = _DeadLetters(pipeline.dead_letters, keep_claim)
 
     def messages() -> Iterator[Any]:
-        nonlocal newest, is_last
+        nonlocal newest, last, is_last
         for count, item in enumerate(items, start=1):
             position = start.at(item.start)
             if isinstance(item, Damaged):
                 letters.add_damaged(position, item, framer.skipped)
             else:
+                last = item
                 records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
                 packed = pipeline.sink.pack(records)
                 if item.bad or packed.too_large:
@@ -126,7 +132,14 @@ def _forward_part(
             yield message
 
     with stopwatch.step("send"):
-        sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
+        try:
+            sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
+        except ItemRefused as refused:
+            if last is None or not claim.gives_up(refused):
+                raise
+            # It was refused before, so this part has no other entry.
+            outcome, newest, sent = Outcome(traffic=pipeline.new_traffic()), None, 0
+            letters.add([_refused(start.at(last.start), last.raw, refused)])
         letters.store()
     outcome.messages, outcome.dead_letters = sent, letters.count
     outcome.new_bytes = len(chunk.data) if is_last else 0
@@ -177,6 +190,14 @@ def set_aside_unparsed(
         pending_since=None,
         dead_letters=before.dead_letters + 1,
     )
+
+
+def _refused(position: Position, raw: bytes, refused: ItemRefused) -> DeadLetter:
+    reason = (
+        f"refused {MAX_REFUSALS} times, at least 10 minutes apart, for what it is; some of its "
+        f"records may have been forwarded: {refused}"
+    )
+    return DeadLetter(position, reason, raw)
 
 
 def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import in_order_of_position, records_in, tuple_of
 
-from flowlog_core.blob import BlobRef, Position
+from flowlog_core.blob import BlobRef, Position, entry_id_of
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import Archived, NotAllowed, Unavailable
+from flowlog_core.errors import Archived, ItemRefused, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.source.reading import CHUNK_BYTES, Slice
 from flowlog_core.testing.generate import (
@@ -320,6 +320,51 @@ def test_after_a_failure_the_same_messages_come_again_and_nothing_is_lost(
     world.ingest()
     assert world.sink.messages[0] == repeated
     assert world.received() == world.written()
+
+
+@dataclass
+class PickySink(MemorySink):
+    """Refuses the messages of some entries for what they are, after `delivers` of them."""
+
+    refuses: set[int] = field(default_factory=set)
+    """Offsets."""
+    delivers: int = 0
+
+    def send(self, messages: Iterable[Any]) -> int:
+        count = 0
+        for count, message in enumerate(messages, start=1):
+            entry_id = entry_id_of(message.id)
+            if int(entry_id.split(".")[2]) in self.refuses and count > self.delivers:
+                raise ItemRefused("413 RequestBodyTooLarge", entry_id)
+            self.messages.append(message)
+        return count
+
+
+def test_an_entry_that_is_refused_for_what_it_is_is_set_aside_and_its_neighbours_are_not() -> None:
+    """After three refusals, each ten minutes after the last one; what is before it comes once."""
+    sink = PickySink()
+    world = World(sink=sink)
+    world.append(*entries_of(1, ["nsg2", "vnet4", "nsg1", "nsg2"]))
+    starts = [12]
+    for entry in world.entries:
+        starts.append(starts[-1] + len(entry.raw) + 1)
+    sink.refuses = {starts[1], starts[3]}
+    refusals = 0
+    for _ in range(10):
+        try:
+            world.ingest()
+        except ItemRefused:
+            refusals += 1
+            world.clock.sleep(300)
+    assert refusals == 2 * 4  # each at 0, 5, 10 and 15 minutes; it is set aside at 20
+    first, _, third, _ = (list(entry.tuples) for entry in world.entries)
+    assert world.received() == [*first, *first, *third, *third]
+    assert world.checkpoint().failure is None
+    assert world.checkpoint().progress.offset == starts[-1] - 1
+    kept = sorted(world.letters.letters.values(), key=lambda letter: letter.position.offset)
+    assert [letter.raw for letter in kept] == [world.entries[1].raw, world.entries[3].raw]
+    assert all("413 RequestBodyTooLarge" in letter.reason for letter in kept)
+    assert world.checkpoint().progress.dead_letters == 2
 
 
 def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: World) -> None:
