@@ -20,7 +20,7 @@ from azure.storage.blob import ContainerClient, ContentSettings
 from pybase64 import b64encode_as_string
 
 from flowlog_core.blob import Position, hour_key
-from flowlog_core.checkpoints.checkpoint import path_segment
+from flowlog_core.checkpoints.checkpoint import table_key
 from flowlog_core.errors import ItemRefused, storage_errors
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
@@ -69,7 +69,7 @@ class DeadLetter:
     def name(self) -> str:
         """The name of its blob."""
         of = self.position.blob.log
-        return f"{hour_key(of.hour)}/{path_segment(of.mac)}/{self.id}.json"
+        return f"{hour_key(of.hour)}/{_segment(of.mac)}/{self.id}.json"
 
     @property
     def plain_name(self) -> str:
@@ -106,6 +106,14 @@ class DeadLetter:
                 for bad in self.tuples
             ]
         return orjson.dumps(item)
+
+
+def _segment(text: str) -> str:
+    """`text` as a segment of a blob's name: as in a key, and neither `.` nor `..`.
+
+    HTTP libraries take those two out of a path, after the request was signed.
+    """
+    return text.replace(".", "!2e!") if text in (".", "..") else table_key(text)
 
 
 def dead_letters_of(

@@ -53,15 +53,6 @@ def table_key(text: str) -> str:
     return key[:_KEY_CHARACTERS] + digest(text, digest_bytes=12)
 
 
-def path_segment(text: str) -> str:
-    """`text` as a segment of a blob's name, shortened and escaped as a key is.
-
-    `.` and `..` are escaped too: HTTP libraries and the service take them out of a path, the
-    former after the request was signed.
-    """
-    return "".join(map(_escaped, text)) if text in (".", "..") else table_key(text)
-
-
 def _escaped(character: str) -> str:
     return f"!{ord(character):x}!"
 
