@@ -279,6 +279,32 @@ def test_a_shrunken_blob_starts_again_from_nothing(world: World, content: bytes)
     assert world.received() == world.written()
 
 
+def test_a_blob_that_was_never_rewritten_gets_the_same_ids_again_from_an_empty_table(
+    world: World,
+) -> None:
+    """However it grew, and in whatever chunks it is read. One that was rewritten gets others."""
+    damaged = GeneratedEntry(b'{"time":tru}', ())
+    for entry in entries_of(1, ["nsg2", "vnet4", "nsg1", "vnet4"]):
+        world.append(entry, damaged)
+        world.ingest()
+    again = World(blobs=world.blobs)
+    ingest(BLOB, replace(again.pipeline(), chunk_bytes=500))
+    assert again.sink.messages == world.sink.messages
+    assert len({message.id for message in world.sink.messages}) == 4
+    assert again.letters == world.letters
+    assert len(world.letters.letters) == 4
+
+    world.sink.messages.clear()
+    world.entries = []
+    world.append(*entries_of(2, ["nsg1"]))
+    assert world.ingest().rewrites == 1
+    once_more = World(blobs=world.blobs)
+    once_more.ingest()
+    ids = [[record["id"] for record in records_in(one.sink.messages)] for one in (world, once_more)]
+    digest = Position(BLOB).blob_digest
+    assert ids == [[f"{digest}.{generation}.12.{n}" for n in range(5)] for generation in (1, 0)]
+
+
 def test_a_deleted_blob_is_done(world: World) -> None:
     world.append(*entries_of(1, ["nsg2"]))
     world.ingest()
