@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from statistics import correlation, linear_regression
 from typing import Any
 
@@ -81,7 +82,8 @@ def overhead() -> None:
             for item in framer.feed(blob):
                 if isinstance(item, Entry):
                     position = start.at(item.start)
-                    lines = normalize(item.value, f"{position.entry_id}.").lines
+                    prefix = f"{position.entry_id}."
+                    lines = item.use(partial(normalize, id_prefix=prefix)).lines
                     for _ in messages_of(EntryRecords(position, lines))[0]:
                         pass
 

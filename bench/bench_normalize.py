@@ -71,7 +71,7 @@ def measure(form: Format, tuples: int, blob_tuples: int) -> None:
         framer = Framer()
         for item in framer.feed(blob):
             if isinstance(item, Entry):
-                lines = normalize(item.value, PREFIX).lines
+                lines = item.use(lambda value: normalize(value, PREFIX)).lines
                 draw(EntryRecords(start.at(item.start), lines))
 
     works = (lambda: orjson.loads(blob), one_by_one, frame, normalize_all, pack, everything)

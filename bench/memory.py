@@ -1,11 +1,13 @@
 """How much memory a large backlog takes: it must not grow with the blob.
 
 Run from the repository's root: python -m bench.memory [--megabytes 1000] [--max-megabytes 200]
+                                            [--largest-entries]
 
-Measures, each in a process of its own, the peak resident memory (getrusage) of two things:
+Measures, each in a process of its own, the peak resident memory (getrusage) of three things:
 `ingest` of a blob that nobody has read yet, packed as queue messages that are then thrown away;
-and `flowlog parse -` of the same bytes. The blob is made as it is read, so that nobody holds it.
-Exit code 1 if one of them takes more than `--max-megabytes`.
+`flowlog parse -` of the same bytes; and 16 blobs at once with an entry each that is as large as an
+entry may be and as many JSON values as can be in it. The backlog is made as it is read, so that
+nobody holds it. Exit code 1 if one of them takes more than it may.
 """
 
 from __future__ import annotations
@@ -15,22 +17,26 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from threading import Barrier
 from time import perf_counter
 from typing import Any
 
 from flowlog_core.allocator import keep_freed_memory
 from flowlog_core.blob import BlobRef
+from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.ingest import ingest
+from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.reading import Slice
-from flowlog_core.testing.generate import FlowLogGenerator, Interface
+from flowlog_core.testing.generate import HEAD, TAIL, FlowLogGenerator, Interface
 from flowlog_core.testing.memory import (
     ManualClock,
+    MemoryBlobs,
     MemoryCheckpoints,
     MemoryDeadLetters,
     MemorySink,
@@ -40,6 +46,7 @@ from flowlog_core.testing.memory import (
 MEGABYTE = 1_000_000
 AT_ONCE = 16  # host.json, maxDegreeOfParallelism
 MAX_MEGABYTES_AT_ONCE = 400
+MAX_MEGABYTES_LARGEST_ENTRIES = 900
 
 
 def blob_of(megabytes: int) -> Iterator[bytes]:
@@ -101,6 +108,74 @@ def ingest_backlog(megabytes: int) -> str:
     return f"{outcome.records:,} records in {outcome.messages:,} messages"
 
 
+def largest_entry(category: str) -> bytes:
+    """`[],` takes 64 bytes of memory for three of the blob; no JSON value takes more."""
+    start = b'{"time":"t","category":"%b","flowLogVersion":4,"unknown":[[]' % category.encode()
+    tuples = b'"1767225564000,10.0.1.4,203.0.113.60,46013,443,6,O,B,NX,0,0,0,0"'
+    flows = b'{"aclID":"a","flowGroups":[{"rule":"r","flowTuples":[%b]}]}' % tuples
+    end = b'],"flowRecords":{"flows":[%b]}}' % flows
+    lists, spaces = divmod(MAX_ENTRY_BYTES - len(start) - len(end), len(b",[]"))
+    return start + b",[]" * lists + b" " * spaces + end
+
+
+class SinkAtOnce(MemorySink):
+    """Accepts no message before each of the blobs is at its send or upload, and keeps nothing."""
+
+    def __init__(self, all_here: Barrier) -> None:
+        super().__init__()
+        self._all_here = all_here
+
+    def send(self, messages: Iterable[Any]) -> int:
+        """See `Sink.send`."""
+        sent = 0
+        for _ in messages:
+            self._all_here.wait(timeout=600)
+            sent += 1
+        return sent
+
+
+class DeadLettersAtOnce(MemoryDeadLetters):
+    """The same for dead letters."""
+
+    def __init__(self, all_here: Barrier) -> None:
+        super().__init__()
+        self._all_here = all_here
+        self.stored_bytes: list[int] = []
+
+    def put(self, letters: Iterable[DeadLetter]) -> None:
+        """See `DeadLetterStore.put`."""
+        for letter in letters:
+            content = letter.to_json()
+            self._all_here.wait(timeout=600)
+            self.stored_bytes.append(len(content))
+
+
+def ingest_largest_entries(_: int) -> str:
+    """As many blobs at once as the host gives to one process, each with one entry.
+
+    Half of the entries are forwarded, half of unknown format.
+    """
+    keep_freed_memory()
+    all_here, clock, half = Barrier(AT_ONCE), ManualClock(), AT_ONCE // 2
+    sink, letters = SinkAtOnce(all_here), DeadLettersAtOnce(all_here)
+    contents = [
+        HEAD + largest_entry(category) + TAIL for category in ("FlowLogFlowEvent", "unknown")
+    ]
+
+    def ingest_one(content: bytes) -> tuple[int, int]:
+        blobs = MemoryBlobs(clock)
+        blobs.put(some_blob(), content)
+        pipeline = Pipeline(blobs, MemoryCheckpoints(clock), sink, letters, 180, clock)
+        outcome = ingest(some_blob(), pipeline, final=True)
+        return outcome.records, outcome.dead_letters
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        counts = [*pool.map(ingest_one, contents * half)]
+    if counts != [(1, 0), (0, 1)] * half or min(letters.stored_bytes) < MAX_ENTRY_BYTES:
+        raise SystemExit("the entries were not forwarded: the figures would mean nothing")
+    return f"each an entry of {MAX_ENTRY_BYTES:,} bytes"
+
+
 def write_backlog(megabytes: int) -> None:
     for piece in blob_of(megabytes):
         sys.stdout.buffer.write(piece)
@@ -140,25 +215,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory for a large backlog.")
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--max-megabytes", type=int, default=200)
-    parser.add_argument("--child", choices=("ingest", "many", "write"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--largest-entries", action="store_true", help="these too; takes two minutes"
+    )
+    children = ("ingest", "many", "largest", "write")
+    parser.add_argument("--child", choices=children, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child == "write":
         write_backlog(options.megabytes)
         return
     if options.child:
-        told = {"ingest": ingest_backlog, "many": ingest_many}[options.child](options.megabytes)
+        run = {"ingest": ingest_backlog, "many": ingest_many, "largest": ingest_largest_entries}
+        told = run[options.child](options.megabytes)
         print(own_peak_megabytes(), told)
         return
     print(f"peak memory for a backlog of {options.megabytes} MB, in MB")
     too_much = False
-    for name, measure in (
-        ("ingest", measure_ingest),
-        (f"{AT_ONCE} at once", partial(measure_ingest, what="many")),
-        ("flowlog parse -", measure_parse),
-    ):
+    works: list[tuple[str, int, Callable[[int], tuple[float, str]]]] = [
+        ("ingest", options.max_megabytes, measure_ingest),
+        (f"{AT_ONCE} at once", MAX_MEGABYTES_AT_ONCE, partial(measure_ingest, what="many")),
+        ("flowlog parse -", options.max_megabytes, measure_parse),
+    ]
+    if options.largest_entries:
+        many_values = partial(measure_ingest, what="largest")
+        works.append(("largest entries", MAX_MEGABYTES_LARGEST_ENTRIES, many_values))
+    for name, max_megabytes, measure in works:
         start = perf_counter()
         peak, told = measure(options.megabytes)
-        max_megabytes = MAX_MEGABYTES_AT_ONCE if "at once" in name else options.max_megabytes
         too_much |= peak > max_megabytes
         print(f"  {name:<16} {peak:4.0f}   {told}, {perf_counter() - start:.0f} s", flush=True)
     sys.exit(1 if too_much else 0)

@@ -143,6 +143,11 @@ class Position:
         return f"{name}.{digest(','.join(map(str, tuple_indexes)), digest_bytes=4)}"
 
 
+def entry_id_of(item_id: str) -> str:
+    """The id of the entry that a record, a message or a dead letter is of, from its own id."""
+    return ".".join(item_id.split(".")[:3])
+
+
 @lru_cache(maxsize=4096)
 def _blob_digest(account: str, container: str, name: str) -> str:
     # A JSON array separates the three, whatever characters they contain.

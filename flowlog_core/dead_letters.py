@@ -2,11 +2,13 @@
 
     2024-08-19T18Z/6045BDEC2532/<digest>.<generation>.<offset>[.<tuple index>].json
 
-Name and content depend on the position alone, so a repeat replaces the same blob.
+Name and content depend on the position alone, so a repeat replaces the same blob. Where the service
+refuses a name, the part between hour and digest is left out.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,12 +21,14 @@ from pybase64 import b64encode_as_string
 
 from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoints.checkpoint import table_key
-from flowlog_core.errors import storage_errors
+from flowlog_core.errors import ItemRefused, storage_errors
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.storage.create_on_demand import create_if_missing
 from flowlog_core.storage.timeouts import time_limit
+
+log = logging.getLogger(__name__)
 
 SCHEMA = "flowlog-dead-letter/1"
 MAX_ITEMS_PER_ENTRY = 16
@@ -64,8 +68,13 @@ class DeadLetter:
     @property
     def name(self) -> str:
         """The name of its blob."""
-        log = self.position.blob.log
-        return f"{hour_key(log.hour)}/{table_key(log.mac)}/{self.id}.json"
+        of = self.position.blob.log
+        return f"{hour_key(of.hour)}/{_segment(of.mac)}/{self.id}.json"
+
+    @property
+    def plain_name(self) -> str:
+        """Without any part of the log's name, for a service that refuses `name`."""
+        return f"{hour_key(self.position.blob.log.hour)}/{self.id}.json"
 
     def to_json(self) -> bytes:
         """The content of its blob.
@@ -97,6 +106,14 @@ class DeadLetter:
                 for bad in self.tuples
             ]
         return orjson.dumps(item)
+
+
+def _segment(text: str) -> str:
+    """`text` as a segment of a blob's name: as in a key, and neither `.` nor `..`.
+
+    HTTP libraries take those two out of a path, after the request was signed.
+    """
+    return text.replace(".", "!2e!") if text in (".", "..") else table_key(text)
 
 
 def dead_letters_of(
@@ -158,10 +175,17 @@ class BlobDeadLetters:
 
     def _put_one(self, letter: DeadLetter) -> None:
         content = letter.to_json()
-        with storage_errors(f"storing dead letter {letter.name}"), time_limit():
+        try:
+            self._upload(letter.name, content, letter.position.entry_id)
+        except ItemRefused as refused:
+            log.warning("%s; it is stored as %s", refused, letter.plain_name)
+            self._upload(letter.plain_name, content)
+
+    def _upload(self, name: str, content: bytes, item_of: str = "") -> None:
+        with storage_errors(f"storing dead letter {name}", item_of), time_limit():
             create_if_missing(
                 lambda: self._container.upload_blob(
-                    letter.name,
+                    name,
                     content,
                     overwrite=True,
                     content_settings=ContentSettings(content_type="application/json"),

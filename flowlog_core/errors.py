@@ -20,6 +20,7 @@
         |-- NotAllowed           no       401, 403: a role or a firewall rule is missing
         |-- Archived             no       409 BlobArchived: it must be rehydrated to be read
         `-- Refused              no       any other answer: a fault in the request or in Flowlog
+            `-- ItemRefused               the answer blames one item for its size, name or key
 
 `storage_errors()` is the one place that maps exceptions of storage calls to these. An unknown
 answer is never taken for success: it becomes `Refused` and stops the work before an offset moves.
@@ -141,6 +142,34 @@ class Refused(StorageError):
     """Any other answer: a fault in the request or in Flowlog."""
 
 
+class ItemRefused(Refused):
+    """The service blames one item for its size, its name or its key. `entry_id`: of which entry."""
+
+    def __init__(self, text: str, entry_id: str) -> None:
+        self.entry_id = entry_id
+        super().__init__(text)
+
+
+ITEM_REFUSED_CODES = {
+    "EntityTooLarge": "Table Storage error codes",
+    "KeyValueTooLarge": "TableErrorCode Struct (Azure.Data.Tables)",
+    "OutOfRangeInput": "Table Storage error codes",  # a key or value that no entity may have
+    "PropertyValueTooLarge": "Table Storage error codes",
+    "MessageTooLarge": "Queue service error codes",
+    "InvalidResourceName": "Common REST API error codes",
+    "RequestBodyTooLarge": "Common REST API error codes",
+}
+"""Codes that blame the item of the call, and the page of Microsoft's that lists each.
+
+An item that is refused with one of these again and again is set aside, so nothing that a wrong
+setting, role or release can cause may be here: all logs would become dead letters. That excludes
+401, 403 and 404 whatever their code, `InvalidInput`, `InvalidHeaderValue`, and the `PropertyName…`
+codes, since the names of properties are Flowlog's own.
+"""
+
+_STATUSES_OF_A_REFUSED_ITEM = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
 # Status 409 has many meanings; an error code that is not here is `Refused`. Source: Microsoft's
 # pages "Blob service error codes", "Queue service error codes" and "Table service error codes".
 _BY_CODE_OF_409: dict[str, type[StorageError]] = {
@@ -194,6 +223,11 @@ def _kind_of(error: AzureError) -> type[StorageError]:
     return Refused
 
 
+def _blames_the_item(error: AzureError) -> bool:
+    status = getattr(error, "status_code", None)
+    return status in _STATUSES_OF_A_REFUSED_ITEM and error_code(error) in ITEM_REFUSED_CODES
+
+
 def _in_one_line(error: AzureError) -> str:
     """Status, error code and the first line of the message."""
     status = getattr(error, "status_code", None)
@@ -204,10 +238,12 @@ def _in_one_line(error: AzureError) -> str:
 
 
 @contextmanager
-def storage_errors(doing: str) -> Iterator[None]:
+def storage_errors(doing: str, item_of: str = "") -> Iterator[None]:
     """Run storage calls and raise their exceptions as `StorageError`, with the cause attached.
 
-    `doing` names the call in the message, for example "reading blob x of container y". Put only
+    `doing` names the call in the message, for example "reading blob x of container y". Where the
+    call stores an item of an entry, `item_of` is that entry's id: only then can it raise
+    `ItemRefused`. Put only
     storage calls inside: any exception that is not the SDK's own is treated as a truncated answer.
     The SDK's parsers fail on those in many ways (AttributeError, ValueError, ParseError), and its
     batch parser lets exceptions of `requests` through. Signatures of URLs are removed from the
@@ -219,7 +255,10 @@ def storage_errors(doing: str) -> Iterator[None]:
         raise
     except AzureError as error:
         redact(error)
-        raise _kind_of(error)(f"{doing}: {_in_one_line(error)}") from error
+        kind, text = _kind_of(error), f"{doing}: {_in_one_line(error)}"
+        if item_of and kind is Refused and _blames_the_item(error):
+            raise ItemRefused(text, item_of) from error
+        raise kind(text) from error
     except Exception as error:
         redact(error)
         told = f"{doing}: the answer cannot be read: {type(error).__name__}: {error}"

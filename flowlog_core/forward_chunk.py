@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, seam_of
-from flowlog_core.checkpoints.claim import Claim
+from flowlog_core.checkpoints.claim import MAX_REFUSALS, Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
+from flowlog_core.errors import ItemRefused
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
-from flowlog_core.parsing.unparsed import MAX_UNPARSED_BYTES, element_by_brackets
+from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
+from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.source.reading import Chunk
@@ -61,7 +63,9 @@ def forward_chunk(
     then.
 
     Where a process has ended at this offset, each entry is committed before the next is parsed, so
-    that the offset comes to be at the entry that ends processes, if one does.
+    that the offset comes to be at the entry that ends processes, if one does. Likewise up to an
+    entry that a service refused for what it is: its neighbours are forwarded, and after
+    `MAX_REFUSALS` it becomes a dead letter.
     """
     start = Position(blob, claim.progress.generation)
     items = read(
@@ -71,9 +75,10 @@ def forward_chunk(
         is_end=chunk.is_last,
         final=final,
     )
-    max_items = 1 if claim.deaths else None
+    has_died = claim.deaths > 0
     is_last = False
     while not is_last:
+        max_items = 1 if has_died or claim.refusal else None
         part = _forward_part(items, start, chunk, framer, claim, pipeline, stopwatch, max_items)
         yield part
         is_last = part.is_last
@@ -91,6 +96,7 @@ def _forward_part(
 ) -> Part:
     outcome = Outcome(traffic=pipeline.new_traffic())
     newest: datetime | None = None
+    last: ParsedEntry | None = None
     is_last = False
     ends_at = pipeline.clock.monotonic() + MAX_PART_S
 
@@ -101,12 +107,13 @@ def _forward_part(
     letters = _DeadLetters(pipeline.dead_letters, keep_claim)
 
     def messages() -> Iterator[Any]:
-        nonlocal newest, is_last
+        nonlocal newest, last, is_last
         for count, item in enumerate(items, start=1):
             position = start.at(item.start)
             if isinstance(item, Damaged):
                 letters.add_damaged(position, item, framer.skipped)
             else:
+                last = item
                 records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
                 packed = pipeline.sink.pack(records)
                 if item.bad or packed.too_large:
@@ -125,7 +132,14 @@ def _forward_part(
             yield message
 
     with stopwatch.step("send"):
-        sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
+        try:
+            sent = pipeline.sink.send(claimed(stopwatch.each("normalize", messages())))
+        except ItemRefused as refused:
+            if last is None or not claim.gives_up(refused):
+                raise
+            # It was refused before, so this part has no other entry.
+            outcome, newest, sent = Outcome(traffic=pipeline.new_traffic()), None, 0
+            letters.add([_refused(start.at(last.start), last.raw, refused)])
         letters.store()
     outcome.messages, outcome.dead_letters = sent, letters.count
     outcome.new_bytes = len(chunk.data) if is_last else 0
@@ -145,14 +159,14 @@ def set_aside_unparsed(
     """
     data = bytearray(chunk.data)
     start, end = element_by_brackets(data)
-    while end is None and len(data) < MAX_UNPARSED_BYTES:
+    while end is None and len(data) < MAX_ENTRY_BYTES:
         more = next(following, None)
         if more is None:
             break
         data += more.data
         start, end = element_by_brackets(data)
     if end is None:  # in pieces, as a Framer would cut it, but never the blob's final brackets
-        whole = data[:MAX_UNPARSED_BYTES]
+        whole = data[:MAX_ENTRY_BYTES]
         end = len(whole.rstrip(b" \t\r\n,]}")) or len(whole)
         start = min(start, end - 1)
     before = claim.progress
@@ -176,6 +190,14 @@ def set_aside_unparsed(
         pending_since=None,
         dead_letters=before.dead_letters + 1,
     )
+
+
+def _refused(position: Position, raw: bytes, refused: ItemRefused) -> DeadLetter:
+    reason = (
+        f"refused {MAX_REFUSALS} times, at least 10 minutes apart, for what it is; some of its "
+        f"records may have been forwarded: {refused}"
+    )
+    return DeadLetter(position, reason, raw)
 
 
 def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:
@@ -228,29 +250,37 @@ class _DeadLetters:
     count: int = 0
     _held: list[DeadLetter] = field(default_factory=list)
     _held_bytes: int = 0
-    _run: list[Damaged] = field(default_factory=list)
-    """Neighbours, which become one dead letter."""
+    _run: Damaged | None = None
+    """What could not be read, up to now: the first of neighbours, which become one dead letter."""
     _run_position: Position | None = None
-    _run_raw: bytearray = field(default_factory=bytearray)
+    _run_count: int = 0
+    _run_end: int = 0
+    _run_more: bytearray = field(default_factory=bytearray)
+    """The bytes that follow those of the first."""
 
     def add_damaged(self, position: Position, item: Damaged, skipped: bytes) -> None:
         """Add what cannot be read; `skipped` are the bytes between it and the item before it."""
-        is_next = self._run and item.start - self._run[-1].end == len(skipped)
-        if not is_next or len(self._run_raw) + len(item.raw) > MAX_RUN_BYTES:
-            self._end_run()
-            self._run_position, skipped = position, b""
-            self.count += 1
-        self._run.append(item._replace(raw=b""))
-        self._run_raw += skipped + item.raw
+        if self._run is not None and item.start - self._run_end == len(skipped):
+            run_bytes = len(self._run.raw) + len(self._run_more)
+            if run_bytes + len(item.raw) <= MAX_RUN_BYTES:
+                self._run_count += 1
+                self._run_end = item.end
+                self._run_more += skipped + item.raw
+                return
+        self._end_run()
+        self._run, self._run_position = item, position
+        self._run_count, self._run_end = 1, item.end
+        self.count += 1
 
     def _end_run(self) -> None:
-        if not self._run or self._run_position is None:
+        if self._run is None or self._run_position is None:
             return
-        count, reason = len(self._run), self._run[0].reason
-        if count > 1:
-            reason = f"{count} neighbours could not be read; the first: {reason}"
-        self._hold([DeadLetter(self._run_position, reason, bytes(self._run_raw))])
-        self._run, self._run_raw = [], bytearray()
+        raw, reason = self._run.raw, self._run.reason
+        if self._run_count > 1:
+            reason = f"{self._run_count} neighbours could not be read; the first: {reason}"
+            raw += self._run_more
+        self._hold([DeadLetter(self._run_position, reason, raw)])
+        self._run, self._run_more = None, bytearray()
 
     def add(self, letters: list[DeadLetter]) -> None:
         self.count += len(letters)

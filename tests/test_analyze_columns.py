@@ -19,6 +19,7 @@ from flowlog_core.analyze.problems import Problem
 from flowlog_core.parsing import Damaged, Framer, read
 from flowlog_core.parsing.entry import Normalized, normalize
 from flowlog_core.parsing.record import FIELDS
+from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
@@ -161,3 +162,15 @@ def test_what_is_usual_never_goes_the_ordinary_way(
     value = entry(log_format, 7, 300)
     rows, problems = by_columns(b'{"records":[' + _json(value) + b"]}")
     assert (len(rows), problems) == (300, [])
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_an_entry_too_large_to_keep_is_read_like_the_others(version: int) -> None:
+    """Whether or not it can be read; a bad tuple in it is told of as well."""
+    large = entry("vnet4", 2, 6)
+    large["flowLogVersion"], large["unknown"] = version, "x" * MAX_KEPT_BYTES
+    next(groups_of(large))[0] = "bad"
+    data = b",".join(map(_json, [entry("vnet4", 1, 6), large, entry("vnet4", 3, 6)]))
+    rows, problems = by_columns(data)
+    assert (rows, problems) == by_records(data)
+    assert (len(rows), len(problems)) == ({4: 17, 5: 12}[version], 1)

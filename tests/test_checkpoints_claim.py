@@ -14,18 +14,20 @@ from flowlog_core.checkpoints.checkpoint import (
     CheckpointKey,
     Failure,
     Progress,
+    Refusal,
     checkpoint_key,
 )
 from flowlog_core.checkpoints.claim import TAKEN_OVER, Claim, take_or_ring
 from flowlog_core.errors import (
     ClaimLost,
     Contention,
+    ItemRefused,
     NotAllowed,
     NotFound,
     Refused,
     Unavailable,
 )
-from flowlog_core.testing.memory import ManualClock, MemoryCheckpoints, some_blob
+from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryCheckpoints, some_blob
 
 KEY = checkpoint_key(some_blob())
 OWNED_FOR_S = 180.0
@@ -292,6 +294,71 @@ def test_a_failure_says_whether_the_item_itself_was_refused(
     at = store.get(KEY).server_time
     taken(store, "a").abandon(error)
     assert store.stored().failure == Failure(1, at, str(error), is_refused)
+
+
+def test_refusals_of_an_entry_count_if_they_are_ten_minutes_apart(store: Store) -> None:
+    """And whatever else fails between them. The third is one too many."""
+    refused = ItemRefused("too large", "ab.0.100")
+    counts = []
+    for minutes in (0, 5, 4, 2, 9, 1):
+        store.clock.sleep(60 * minutes)
+        claim = taken(store, "a")
+        gives_up = claim.gives_up(refused)
+        claim.abandon(refused)
+        assert claim.gives_up(refused) == gives_up  # however often it is asked
+        failure = store.stored().failure
+        assert failure is not None
+        assert failure.is_refused
+        assert failure.refusal is not None
+        counts.append((failure.refusal.count, gives_up))
+        taken(store, "b").abandon(Unavailable("busy"))
+    assert counts == [(1, False), (1, False), (1, False), (2, False), (2, False), (3, True)]
+
+
+def test_refusals_survive_a_worker_that_ends(store: Store) -> None:
+    refused = ItemRefused("too large", "ab.0.100")
+    taken(store, "a").abandon(refused)
+    taken(store, "b")
+    store.clock.sleep(OWNED_FOR_S + 1)
+    assert taken(store, "c").refusal == Refusal("ab.0.100", 1, EPOCH + timedelta(seconds=1000))
+
+
+@pytest.mark.parametrize("error", [Refused("400"), NotAllowed("403"), Unavailable("503")])
+def test_no_other_error_is_a_refusal_of_an_entry(store: Store, error: Exception) -> None:
+    for _ in range(5):
+        taken(store, "a").abandon(error)
+        store.clock.sleep(1000)
+    assert taken(store, "a").refusal is None
+
+
+def test_a_refusal_counts_as_long_as_its_entry_is_ahead(store: Store) -> None:
+    refused = ItemRefused("too large", "ab.0.100")
+    taken(store, "a").abandon(refused)
+    claim = taken(store, "a")
+    claim.commit(replace(SOME, offset=100))
+    assert claim.refusal is not None
+    claim.commit(replace(SOME, offset=101))
+    assert claim.refusal is None
+    claim.abandon(Unavailable("busy"))
+    failure = store.stored().failure
+    assert failure is not None
+    assert failure.refusal is None
+
+
+def test_the_entry_refused_last_is_the_one_that_counts(store: Store) -> None:
+    for name in ("ab.0.100", "ab.0.12"):
+        taken(store, "a").abandon(ItemRefused("too large", name))
+        store.clock.sleep(1000)
+    refusal = taken(store, "a").refusal
+    assert refusal is not None
+    assert (refusal.entry_id, refusal.count) == ("ab.0.12", 1)
+
+
+def test_a_refusal_in_an_earlier_generation_is_none_of_this_one(store: Store) -> None:
+    taken(store, "a").abandon(ItemRefused("too large", "ab.0.100"))
+    claim = taken(store, "a")
+    claim.commit(Progress(generation=1))
+    assert claim.refusal is None
 
 
 def test_abandoning_after_a_commit_with_a_lost_answer_never_moves_the_offset_back(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tracemalloc
 from base64 import b64decode
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.blob import Position
@@ -18,6 +21,7 @@ from flowlog_core.dead_letters import (
     DeadLetter,
     dead_letters_of,
 )
+from flowlog_core.errors import Refused
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
 from flowlog_core.parsing.record import Lines
@@ -147,6 +151,54 @@ def test_a_mac_that_is_no_mac_cannot_lead_a_name_astray() -> None:
     assert letter.name == f"2026-01-01T00Z/..!5c!x!3f!!23!/{letter.id}.json"
 
 
+@pytest.mark.parametrize(
+    ("mac", "segment"),
+    [(".", "!2e!"), ("..", "!2e!!2e!"), ("...", "..."), ("a.", "a."), ("m" * 480, "m" * 480)],
+)
+def test_no_segment_of_a_name_is_one_that_a_path_loses(mac: str, segment: str) -> None:
+    letter = DeadLetter(Position(some_blob(mac=mac)), "reason", b"")
+    assert letter.name == f"2026-01-01T00Z/{segment}/{letter.id}.json"
+
+
+def test_a_name_is_never_longer_than_a_blobs_may_be() -> None:
+    """1,024 characters: Microsoft's "Naming and referencing containers, blobs, and metadata"."""
+    letter = DeadLetter(Position(some_blob(mac="\U0001f600" * 200), 10**9, 10**12), "", b"", 10**6)
+    assert len(letter.name) < 700
+
+
+def test_a_letter_whose_name_is_refused_is_stored_under_a_plain_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It never keeps its blob from going on. Any other refusal does."""
+    letter, stored, code = DeadLetter(POSITION, "why", b"raw"), {}, "InvalidResourceName"
+
+    class Strict:
+        """A container that refuses names with more than one folder."""
+
+        def upload_blob(self, name: str, content: bytes, **_: object) -> None:
+            if name.count("/") > 1:
+                answer: Any = SimpleNamespace(status_code=400, reason="")
+                error = HttpResponseError("no", response=answer)
+                error.error_code = code  # type: ignore[attr-defined]
+                raise error
+            stored[name] = content
+
+        def create_container(self) -> None:
+            raise AssertionError
+
+    parallel = Parallel(2)
+    store = BlobDeadLetters(Strict(), parallel)  # type: ignore[arg-type]
+    store.put([letter])
+    assert stored == {f"2026-01-01T00Z/{ID}.json": letter.to_json()}
+    assert letter.plain_name in caplog.text
+    stored.clear()
+    code = "InvalidInput"
+    with pytest.raises(Refused):
+        store.put([letter])
+    assert stored == {}
+    parallel.close()
+
+
 def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     connection_string: str, unique: Callable[[str], str]
 ) -> None:
@@ -157,6 +209,7 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     store = BlobDeadLetters(container, parallel)
     letters = [
         *letters_of(b"tuple 0 tuple 1 tuple 2", bad(3)),
+        *(DeadLetter(Position(some_blob(mac=mac)), "x", b"x") for mac in (".", "..", "m" * 500)),
         DeadLetter(POSITION.at(1), "x", b"\xff"),
     ]
     for _ in range(2):

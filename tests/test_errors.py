@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -20,13 +21,18 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from azure.data.tables import TableErrorCode
+from azure.storage.blob import StorageErrorCode as BlobErrorCode
+from azure.storage.queue import StorageErrorCode as QueueErrorCode
 from requests.exceptions import ChunkedEncodingError
 
 from flowlog_core import errors
 from flowlog_core.errors import (
+    ITEM_REFUSED_CODES,
     Archived,
     Conflict,
     FlowlogError,
+    ItemRefused,
     NotAllowed,
     NotFound,
     OutOfRange,
@@ -41,8 +47,8 @@ def answer(status: int) -> Any:
     return SimpleNamespace(status_code=status, reason="reason", headers={}, internal_response=None)
 
 
-def coded(code: str) -> HttpResponseError:
-    error = http(409, ResourceExistsError)
+def coded(code: str, status: int = 409) -> HttpResponseError:
+    error = http(status, ResourceExistsError if status == 409 else HttpResponseError)
     error.error_code = code  # type: ignore[attr-defined]  # as the blob client sets it
     return error
 
@@ -127,6 +133,51 @@ def test_our_own_errors_and_the_end_of_the_process_pass_through() -> None:
         with pytest.raises(type(error)) as caught, storage_errors("doing it"):
             raise error
         assert caught.value is error
+
+
+@pytest.mark.parametrize("code", ITEM_REFUSED_CODES)
+def test_codes_that_blame_the_item_do_so_only_in_calls_that_store_one(code: str) -> None:
+    for status in (400, 413):
+        with pytest.raises(ItemRefused) as caught, storage_errors("storing it", "0a.3.12"):
+            raise coded(code, status)
+        assert caught.value.entry_id == "0a.3.12"
+        assert str(caught.value) == f"storing it: {status} {code} said the service"
+        assert type(mapped(coded(code, status))) is Refused
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        *((coded(code, 401), NotAllowed) for code in ITEM_REFUSED_CODES),
+        *((coded(code, 403), NotAllowed) for code in ITEM_REFUSED_CODES),
+        (coded("InvalidResourceName", 404), NotFound),
+        (coded("InvalidResourceName", 409), Refused),
+        (coded("RequestBodyTooLarge", 503), Unavailable),
+        (coded("InvalidInput", 400), Refused),
+        (coded("InvalidHeaderValue", 400), Refused),
+        (coded("InvalidAuthenticationInfo", 400), Refused),
+        (coded("PropertyNameInvalid", 400), Refused),
+        (coded("TooManyProperties", 400), Refused),
+        (http(400), Refused),
+        (http(413), Refused),
+    ],
+    ids=str,
+)
+def test_nothing_else_blames_the_item(error: AzureError, kind: type[StorageError]) -> None:
+    with pytest.raises(kind) as caught, storage_errors("storing it", "0a.3.12"):
+        raise error
+    assert type(caught.value) is kind
+
+
+def test_codes_that_blame_the_item_are_codes_of_the_service() -> None:
+    """As Microsoft's SDK for Python lists them, and in one case only that for .NET.
+
+    None is one that a setting or a role brings about.
+    """
+    sdk: tuple[type[Enum], ...] = (TableErrorCode, BlobErrorCode, QueueErrorCode)
+    known = {code.value for codes in sdk for code in codes}
+    assert set(ITEM_REFUSED_CODES) - known == {"KeyValueTooLarge"}
+    assert [code for code in ITEM_REFUSED_CODES if re.search("Auth|Permission|Header", code)] == []
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

@@ -21,10 +21,13 @@ import orjson
 import pytest
 from support import records_in, tuple_of
 
-from flowlog_core.blob import BlobRef
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
 from flowlog_core.ingest import Outcome, ingest
+from flowlog_core.parsing import Lines
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.sinks import EntryRecords
+from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.reading import Slice
 from flowlog_core.testing.generate import (
     HEAD,
@@ -254,8 +257,11 @@ ODD: dict[str, Callable[[], Odd]] = {
     "text-of-megabytes": lambda: forwarded(
         nsg(TUPLE).replace(b'"time"', b'"x":"' + b'\\"{[' * 1_000_000 + b'","time"')
     ),
-    "entry-of-50-megabytes": lambda: forwarded(
-        nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 50_000_000 + b'","time"')
+    "entry-of-8-megabytes": lambda: forwarded(
+        nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 8_000_000 + b'","time"')
+    ),
+    "entry-of-a-million-lists": lambda: forwarded(
+        nsg(TUPLE).replace(b'"time"', b'"x":[' + b"[]," * 1_000_000 + b'[]],"time"')
     ),
     # equal keys
     "key-twice": lambda: forwarded(
@@ -510,16 +516,51 @@ def test_never_completed(world: World) -> None:
 
 
 def test_larger_than_an_entry_may_be(world: World) -> None:
-    """Beyond 64 MiB it is kept in pieces, which together are all of it."""
-    large = nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 70_000_000 + b'","time"')
+    """Beyond 8 MiB it is kept in pieces, which together are all of it."""
+    large = nsg(TUPLE).replace(b'"time"', b'"x":"' + b"x" * 9_000_000 + b'","time"')
     world.ingest(HEAD + BEFORE.raw + b"," + large + b"," + AFTER.raw + TAIL)
     assert world.received() == tuples_of(BEFORE, AFTER)
     kept = world.set_aside()
     assert [len(raw) for _, _, raw in kept] == [
-        64 * 1024 * 1024 - 1,
-        len(large) - 64 * 1024 * 1024 + 1,
+        8 * 1024 * 1024 - 1,
+        len(large) - 8 * 1024 * 1024 + 1,
     ]
     assert b"".join(raw for _, _, raw in kept) == large
+
+
+# --- Names
+
+
+@pytest.mark.parametrize(
+    "mac",
+    [
+        pytest.param(".", id="dot"),
+        pytest.param("..", id="dot-dot"),
+        pytest.param("m" * 500, id="500-characters"),
+        pytest.param("\U0001f600" * 200, id="emoji"),
+        pytest.param("'\\?#%\x01", id="forbidden-characters"),
+    ],
+)
+def test_a_name_that_no_key_or_path_can_hold(mac: str, world: World) -> None:
+    """Its records are forwarded and its damage is set aside, under names that a service takes."""
+    blob = some_blob(mac=mac)
+    world.blobs.put(blob, HEAD + BEFORE.raw + b',{"time":tru},' + AFTER.raw + TAIL)
+    pipeline = Pipeline(world.blobs, world.checkpoints, world.sink, world.letters, 180, world.clock)
+    assert ingest(blob, pipeline).dead_letters == 1
+    assert world.received() == tuples_of(BEFORE, AFTER)
+    (name,) = world.letters.letters
+    segments = name.split("/")
+    assert len(segments) == 3
+    assert {".", ".."}.isdisjoint(segments)
+    assert len(name) <= 1024
+    records = records_in(world.sink.messages)
+    entry = EntryRecords(Position(blob, 0, 12), Lines.of(orjson.dumps(r).decode() for r in records))
+    unused: Any = None
+    for batch in TableSink(unused, unused, "|07").pack(entry).messages:
+        for row in batch.rows:
+            for key in (row["PartitionKey"], row["RowKey"]):
+                assert len(key) <= 512
+                assert re.search(r"[/\\#?\x00-\x1f\x7f-\uffff]", key) is None
 
 
 # --- Blobs that do not only grow

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import in_order_of_position, records_in, tuple_of
 
-from flowlog_core.blob import BlobRef, Position
+from flowlog_core.blob import BlobRef, Position, entry_id_of
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import Archived, NotAllowed, Unavailable
+from flowlog_core.errors import Archived, ItemRefused, NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.source.reading import CHUNK_BYTES, Slice
 from flowlog_core.testing.generate import (
@@ -279,6 +279,32 @@ def test_a_shrunken_blob_starts_again_from_nothing(world: World, content: bytes)
     assert world.received() == world.written()
 
 
+def test_a_blob_that_was_never_rewritten_gets_the_same_ids_again_from_an_empty_table(
+    world: World,
+) -> None:
+    """However it grew, and in whatever chunks it is read. One that was rewritten gets others."""
+    damaged = GeneratedEntry(b'{"time":tru}', ())
+    for entry in entries_of(1, ["nsg2", "vnet4", "nsg1", "vnet4"]):
+        world.append(entry, damaged)
+        world.ingest()
+    again = World(blobs=world.blobs)
+    ingest(BLOB, replace(again.pipeline(), chunk_bytes=500))
+    assert again.sink.messages == world.sink.messages
+    assert len({message.id for message in world.sink.messages}) == 4
+    assert again.letters == world.letters
+    assert len(world.letters.letters) == 4
+
+    world.sink.messages.clear()
+    world.entries = []
+    world.append(*entries_of(2, ["nsg1"]))
+    assert world.ingest().rewrites == 1
+    once_more = World(blobs=world.blobs)
+    once_more.ingest()
+    ids = [[record["id"] for record in records_in(one.sink.messages)] for one in (world, once_more)]
+    digest = Position(BLOB).blob_digest
+    assert ids == [[f"{digest}.{generation}.12.{n}" for n in range(5)] for generation in (1, 0)]
+
+
 def test_a_deleted_blob_is_done(world: World) -> None:
     world.append(*entries_of(1, ["nsg2"]))
     world.ingest()
@@ -320,6 +346,51 @@ def test_after_a_failure_the_same_messages_come_again_and_nothing_is_lost(
     world.ingest()
     assert world.sink.messages[0] == repeated
     assert world.received() == world.written()
+
+
+@dataclass
+class PickySink(MemorySink):
+    """Refuses the messages of some entries for what they are, after `delivers` of them."""
+
+    refuses: set[int] = field(default_factory=set)
+    """Offsets."""
+    delivers: int = 0
+
+    def send(self, messages: Iterable[Any]) -> int:
+        count = 0
+        for count, message in enumerate(messages, start=1):
+            entry_id = entry_id_of(message.id)
+            if int(entry_id.split(".")[2]) in self.refuses and count > self.delivers:
+                raise ItemRefused("413 RequestBodyTooLarge", entry_id)
+            self.messages.append(message)
+        return count
+
+
+def test_an_entry_that_is_refused_for_what_it_is_is_set_aside_and_its_neighbours_are_not() -> None:
+    """After three refusals, each ten minutes after the last one; what is before it comes once."""
+    sink = PickySink()
+    world = World(sink=sink)
+    world.append(*entries_of(1, ["nsg2", "vnet4", "nsg1", "nsg2"]))
+    starts = [12]
+    for entry in world.entries:
+        starts.append(starts[-1] + len(entry.raw) + 1)
+    sink.refuses = {starts[1], starts[3]}
+    refusals = 0
+    for _ in range(10):
+        try:
+            world.ingest()
+        except ItemRefused:
+            refusals += 1
+            world.clock.sleep(300)
+    assert refusals == 2 * 4  # each at 0, 5, 10 and 15 minutes; it is set aside at 20
+    first, _, third, _ = (list(entry.tuples) for entry in world.entries)
+    assert world.received() == [*first, *first, *third, *third]
+    assert world.checkpoint().failure is None
+    assert world.checkpoint().progress.offset == starts[-1] - 1
+    kept = sorted(world.letters.letters.values(), key=lambda letter: letter.position.offset)
+    assert [letter.raw for letter in kept] == [world.entries[1].raw, world.entries[3].raw]
+    assert all("413 RequestBodyTooLarge" in letter.reason for letter in kept)
+    assert world.checkpoint().progress.dead_letters == 2
 
 
 def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: World) -> None:

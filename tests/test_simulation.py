@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,8 +28,10 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
     assert rare == {}
     assert report.counts.keys() == {
         "answers: Conflict",
+        "answers: ItemRefused",
         "answers: NotFound",
         "answers: OutOfRange",
+        "answers: Refused",
         "blobs taken over",
         "blobs taken over from the dead at once",
         "claims left behind by a failed call",
@@ -37,6 +40,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "events failed too often",
         "events that came back for a claim",
         "failed calls of ingest",
+        "faults: bad release",
         "faults: blind retry",
         "faults: blob rewritten or deleted",
         "faults: crash",
@@ -50,6 +54,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "faults: time-out, effect later",
         "faults: unavailable",
         "ids used again after a rewriting",
+        "refused entries set aside",
         "remembered releases that did not hold",
         "remembered releases that held",
         "repeats",
@@ -58,7 +63,9 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "storage calls",
         "sweeps out of time",
         "sweeps that ended a pass",
+        "taken after a refusal",
         "taken by the last sweep",
+        "taken during a bad release",
         "taken on the way",
     }
 
@@ -82,6 +89,12 @@ def test_a_seeded_fault_is_found(mutant: Mutant) -> None:
     assert found is not None
     # Not that the fault itself fell over: it must have been noticed by what it did.
     assert found != "ingest raises what storage raised"
+
+
+def test_the_documentation_lists_every_seeded_fault() -> None:
+    text = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z-]+)` \| (.*) \|$", text, re.MULTILINE)
+    assert rows == [(mutant.name, mutant.what) for mutant in MUTANTS.values()]
 
 
 def test_a_seeded_fault_leaves_nothing_behind() -> None:

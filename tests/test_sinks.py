@@ -140,6 +140,33 @@ def test_rows_of_other_accounts_generations_and_offsets_stay_apart(
     assert len({row["id"] for row in rows_of(table)}) == 8
 
 
+@pytest.mark.parametrize("mac", ["002248000001", "m" * 400, "m" * 500, "\u00e9" * 500])
+def test_no_key_is_too_long_and_those_that_fit_are_as_they_were(
+    table: Any, parallel: Parallel, mac: str
+) -> None:
+    """A key may have 1 KiB, which is 512 characters in UTF-16; the service takes it then."""
+    blob = some_blob(mac=mac)
+    packed = TableSink(table, parallel, "|07").pack(entry_records(generated("nsg2", 1), blob=blob))
+    ((row,),) = [batch.rows for batch in packed.messages]
+    digest = Position(blob).blob_digest
+    rest = f"|000000000012|0000000|{digest}.0"
+    key = row["RowKey"]
+    assert key.endswith(rest)
+    if len(mac + rest) <= 512 and mac.isascii():
+        assert key == mac + rest
+    else:
+        assert len(key) == 512
+        other = some_blob(mac=f"{mac}x")
+        packed_other = TableSink(table, parallel).pack(
+            entry_records(generated("nsg2", 1), blob=other)
+        )
+        ((row_of_other,),) = [batch.rows for batch in packed_other.messages]
+        assert row_of_other["RowKey"].split("|")[0] != key.split("|")[0]
+    assert len(row["PartitionKey"]) <= 512
+    table.create_table()
+    table.upsert_entity({"PartitionKey": row["PartitionKey"], "RowKey": key})
+
+
 def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parallel) -> None:
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 33_000)

@@ -13,7 +13,7 @@ import pytest
 from support import records_in, tuple_of
 
 from flowlog_core.blob import BlobRef, LogBlob, Position
-from flowlog_core.checkpoints.checkpoint import Failure, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Failure, Refusal, checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
@@ -284,6 +284,8 @@ def test_a_failing_blob_waits_at_most_ten_minutes_and_a_refused_one_six_hours() 
     ):
         waits = [try_again_at(Failure(n, NOW, "", is_refused)) - NOW for n in attempts]
         assert waits == [timedelta(minutes=m) for m in minutes]
+    refusal = Refusal("0a.0.12", 1, NOW)  # soon the entry is set aside, and the rest goes on
+    assert try_again_at(Failure(9, NOW, "", True, refusal)) - NOW == timedelta(minutes=10)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from flowlog_core.analyze.schema import SCHEMA, schema_of
 from flowlog_core.analyze.tuple_lines import NotPlain, read_lines
 from flowlog_core.parsing.entry import (
     EntryFormat,
+    Normalized,
     UnreadableEntry,
     format_of,
     normalize,
@@ -52,7 +54,8 @@ class BlockEntry(NamedTuple):
     id_prefix: str
     entry: Entry
     groups: list[TupleGroup] | None
-    """None if one of them is malformed as a whole: that is for the ordinary way to explain."""
+    """None for what goes the ordinary way: an entry in which a group is malformed as a whole, and
+    one that is too large for its object to be kept."""
 
 
 @dataclass
@@ -79,24 +82,45 @@ def blocks(items: Iterable[tuple[str, Entry | Damaged]]) -> Iterator[Block]:
         if isinstance(item, Damaged):
             block.problems.append(Problem.of_part(item))
             continue
-        bad: list[BadTuple] = []
-        try:
-            entry_format = format_of(item.value)
-            groups = [TupleGroup(*one) for one in walk(item.value, entry_format, bad)]
-        except (UnreadableEntry, BadField) as error:
-            block.problems.append(_damaged(item, str(error)))
+        walked = item.use(_walked if item.value is not None else _format_alone)
+        if isinstance(walked, str):
+            block.problems.append(_damaged(item, walked))
             continue
-        tuples = sum(len(group.texts) for group in groups)
+        entry_format, groups, tuples = walked
         if block.entries and (
             entry_format is not block.entry_format or block.tuples + tuples > MAX_TUPLES_A_BLOCK
         ):
             yield block
             block = Block()
         block.entry_format = entry_format
-        block.entries.append(BlockEntry(id_prefix, item, None if bad else groups))
+        block.entries.append(BlockEntry(id_prefix, item, groups))
         block.tuples += tuples
     if block.entries or block.problems:
         yield block
+
+
+_Walked = tuple[EntryFormat, list[TupleGroup] | None, int]
+"""An entry's format, its groups as in `BlockEntry`, and how many tuples they count for."""
+
+
+def _walked(value: dict[str, Any]) -> _Walked | str:
+    """Or what makes the entry unreadable."""
+    bad: list[BadTuple] = []
+    try:
+        entry_format = format_of(value)
+        groups = [TupleGroup(*one) for one in walk(value, entry_format, bad)]
+    except (UnreadableEntry, BadField) as error:
+        return str(error)
+    tuples = sum(len(group.texts) for group in groups)
+    return entry_format, None if bad else groups, tuples
+
+
+def _format_alone(value: dict[str, Any]) -> _Walked | str:
+    """Or what makes the entry unreadable. The entry fills a block."""
+    try:
+        return format_of(value), None, MAX_TUPLES_A_BLOCK
+    except UnreadableEntry as error:
+        return str(error)
 
 
 def _damaged(item: Entry, reason: str) -> Problem:
@@ -199,13 +223,21 @@ def _ids(owners: list[str], groups: list[TupleGroup], lengths: np.ndarray[Any, A
 
 def _ordinary(one: BlockEntry, names: tuple[str, ...], problems: list[Problem]) -> pa.Table:
     """One entry's rows by way of its records."""
-    try:
-        lines, bad = normalize(one.entry.value, one.id_prefix)
-    except UnreadableEntry as error:
-        problems.append(_damaged(one.entry, error.reason))
+    normalized = one.entry.use(partial(_normalized, one.id_prefix))
+    if isinstance(normalized, str):
+        problems.append(_damaged(one.entry, normalized))
         return schema_of(names).empty_table()
+    lines, bad = normalized
     problems += (Problem.of_tuple(one.entry.start, each) for each in bad)
     return table_of(map(orjson.loads, lines), names)
+
+
+def _normalized(id_prefix: str, value: dict[str, Any]) -> Normalized | str:
+    """Or what makes the entry unreadable."""
+    try:
+        return normalize(value, id_prefix)
+    except UnreadableEntry as error:
+        return error.reason
 
 
 def table_of(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> pa.Table:

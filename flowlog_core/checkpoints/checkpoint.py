@@ -17,7 +17,9 @@ from flowlog_core.parsing.pending import BEFORE_BYTES
 SEAM_BYTES = BEFORE_BYTES
 """How many bytes before the offset are kept as a digest, to detect a rewritten blob."""
 
-_KEY_CHARACTERS = 480  # Azure allows 1 KiB a key, 512 UTF-16 units; the rest is for the digest
+MAX_KEY_CHARACTERS = 512
+"""Azure allows 1 KiB a key, in UTF-16 ("Understanding the Table service data model")."""
+_KEY_CHARACTERS = 480  # the rest is for the digest
 
 
 class CheckpointKey(NamedTuple):
@@ -120,6 +122,11 @@ class Refusal:
     at: datetime
     """Time of the last one that was counted, by the storage service's clock."""
 
+    def is_ahead_of(self, progress: Progress) -> bool:
+        """Whether the entry is one of those that `progress` has still to pass."""
+        _, generation, offset = self.entry_id.split(".")
+        return int(generation) == progress.generation and int(offset) >= progress.offset
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -132,9 +139,9 @@ class Failure:
     error: str
     """What the last one raised, in one line."""
     is_refused: bool = False
-    """Whether the service refused the item for what it is: it will hardly take it soon."""
+    """Whether the service refused the last request: it will hardly take it soon."""
     refusal: Refusal | None = None
-    """The entry that a service refused for what it is, if one was."""
+    """The entry that a service refused for what it is, if one was and is not passed yet."""
 
 
 @dataclass(frozen=True, slots=True)

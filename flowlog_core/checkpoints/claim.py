@@ -37,6 +37,7 @@ from flowlog_core.checkpoints.checkpoint import (
     CheckpointStore,
     Failure,
     Progress,
+    Refusal,
 )
 from flowlog_core.checkpoints.released import Released, Seen
 from flowlog_core.clock import Clock
@@ -45,6 +46,7 @@ from flowlog_core.errors import (
     ClaimLost,
     Conflict,
     Contention,
+    ItemRefused,
     NotFound,
     Refused,
     Unavailable,
@@ -57,6 +59,10 @@ _DATE_RESOLUTION_S = 1.0
 _MAX_ERROR_CHARACTERS = 1000
 _ONE_ATTEMPT = timedelta(minutes=1)
 """Tries that follow each other sooner are one attempt: the host repeats a failed call at once."""
+MAX_REFUSALS = 3
+"""After so many, the entry that a service refuses for what it is becomes a dead letter."""
+_REFUSALS_APART = timedelta(minutes=10)
+"""Those that follow each other sooner are one: a wrong release may be taken back meanwhile."""
 TAKEN_OVER = "the worker that held the claim ended, or stood still, before it released the claim"
 """The error of a takeover."""
 _EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
@@ -121,6 +127,18 @@ class Claim:
     def deaths(self) -> int:
         """How many processes have ended at this offset, each while it owned the blob."""
         return self._checkpoint.deaths
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """The entry ahead that a service refused for what it is; None if there is none."""
+        failure = self._checkpoint.failure
+        refusal = failure.refusal if failure is not None else None
+        return refusal if refusal is not None and refusal.is_ahead_of(self.progress) else None
+
+    def gives_up(self, refused: ItemRefused) -> bool:
+        """Whether this refusal of an entry is one too many, so that the entry is set aside."""
+        counted = _counted(self.refusal, refused, self.now())
+        return counted.count >= MAX_REFUSALS
 
     @property
     def conflicts(self) -> int:
@@ -193,7 +211,10 @@ class Claim:
         at = self._seen.answer.server_time
         text = (str(error) or type(error).__name__)[:_MAX_ERROR_CHARACTERS]
         counted = _one_more(self._checkpoint.failure, at, text)
-        return replace(counted, is_refused=isinstance(error, Refused))
+        refusal = self.refusal
+        if isinstance(error, ItemRefused):
+            refusal = _counted(refusal, error, at)
+        return replace(counted, is_refused=isinstance(error, Refused), refusal=refusal)
 
     def _let_go(self, change: Callable[[Checkpoint], Checkpoint]) -> bool:
         """Change and release in one write, unless somebody rang since the last look: False."""
@@ -331,7 +352,16 @@ def _one_more(before: Failure | None, at: datetime, error: str) -> Failure:
     attempts = 1 if before is None else before.attempts
     if before is not None and at - before.at >= _ONE_ATTEMPT:
         attempts += 1
-    return Failure(attempts, at, error)
+    return Failure(attempts, at, error, refusal=before.refusal if before else None)
+
+
+def _counted(before: Refusal | None, refused: ItemRefused, at: datetime) -> Refusal:
+    """With this refusal too, unless it follows the last one of the entry too soon."""
+    if before is None or before.entry_id != refused.entry_id:
+        return Refusal(refused.entry_id, 1, at)
+    if at - before.at < _REFUSALS_APART:
+        return before
+    return Refusal(refused.entry_id, before.count + 1, at)
 
 
 def _until(seen: Seen, clock: Clock, owned_for_s: float) -> datetime:

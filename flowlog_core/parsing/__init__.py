@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flowlog_core.parsing.entry import UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
@@ -59,10 +60,14 @@ def read(
         if isinstance(item, Damaged):
             yield item
             continue
-        start, end, raw, value = item
-        try:
-            lines, bad = normalize(value, f"{entry_id(start)}.")
-        except UnreadableEntry as error:
-            yield Damaged(start, end, raw, error.reason)
-        else:
-            yield ParsedEntry(start, end, raw, lines, bad)
+        yield item.use(partial(_parsed, item.start, item.end, item.raw, f"{entry_id(item.start)}."))
+
+
+def _parsed(
+    start: int, end: int, raw: bytes, id_prefix: str, value: dict[str, Any]
+) -> ParsedEntry | Damaged:
+    try:
+        lines, bad = normalize(value, id_prefix)
+    except UnreadableEntry as error:
+        return Damaged(start, end, raw, error.reason)
+    return ParsedEntry(start, end, raw, lines, bad)

@@ -10,7 +10,7 @@ of a `]}` at the end of the bytes read so far closes nothing until something fol
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,11 +19,14 @@ from flowlog_core.parsing.pending import PendingBytes
 from flowlog_core.parsing.recovery import (
     ENTRY_START,
     ENTRY_START_BYTES,
+    MAX_ENTRY_BYTES,
+    MAX_KEPT_BYTES,
     Closed,
     DamageScan,
     NextEntry,
+    T,
     find_head,
-    parse_object,
+    use_object,
 )
 
 _OPEN_BRACE = ord("{")
@@ -39,7 +42,12 @@ class Entry(NamedTuple):
     start: int
     end: int
     raw: bytes
-    value: dict[str, Any]
+    value: dict[str, Any] | None
+    """None if it is of more than `MAX_KEPT_BYTES`."""
+
+    def use(self, use: Callable[[dict[str, Any]], T]) -> T:
+        """What `use` returns for the object. See `use_object` for what it must not do."""
+        return use_object(self.raw, use) if self.value is None else use(self.value)
 
 
 class Damaged(NamedTuple):
@@ -81,7 +89,7 @@ class Framer:
     separators are, or very many."""
 
     def __init__(
-        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = 64 * 1024 * 1024
+        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = MAX_ENTRY_BYTES
     ) -> None:
         if max_entry_bytes < 1:
             raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
@@ -164,11 +172,11 @@ class Framer:
         if end := data.rfind(b"}", 0, stop) + 1:
             raw = pending.first(end)
             try:
-                value = parse_object(raw)
+                value, may_be_head = use_object(raw, _kept(raw))
             except orjson.JSONDecodeError:  # damage, or an entry's beginning within it
                 pass
             else:
-                if "records" not in value:  # or a head may be at hand
+                if not may_be_head:
                     return self._entry(raw, value)
         self._guessed_to = pending.position + stop
         return None
@@ -185,7 +193,7 @@ class Framer:
         if isinstance(found, Closed):
             raw = pending.first(found.end)
             try:
-                return self._entry(raw, parse_object(raw))
+                return self._entry(raw, use_object(raw, _kept(raw))[0])
             except orjson.JSONDecodeError as error:
                 if not pending.may_be_tail(found.end):
                     return self._damaged_to_open_entry(scan, found.end, f"not valid JSON: {error}")
@@ -200,7 +208,7 @@ class Framer:
             return self._damaged(tail[0] if tail else len(data), reason)
         return None
 
-    def _entry(self, raw: bytes, value: dict[str, Any]) -> Entry:
+    def _entry(self, raw: bytes, value: dict[str, Any] | None) -> Entry:
         start = self._pending.position
         self._yielded(len(raw))
         return Entry(start, self.offset, raw, value)
@@ -227,6 +235,12 @@ class Framer:
         self.skipped, self._skipped = self._skipped, b""
         pending.drop(count)
         self.offset, self.before = pending.position, pending.before
+
+
+def _kept(raw: bytes) -> Callable[[dict[str, Any]], tuple[dict[str, Any] | None, bool]]:
+    """What is kept of an object: itself, unless it is large; and whether it may be a head."""
+    is_large = len(raw) > MAX_KEPT_BYTES
+    return lambda value: (None if is_large else value, "records" in value)
 
 
 def _cut(oversize: bytes) -> int:

@@ -10,10 +10,21 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import orjson
+
+T = TypeVar("T")
+
+MAX_ENTRY_BYTES = 8 * 1024 * 1024
+"""Of what is longer, pieces of this size are set aside unparsed. Azure writes entries of 32 KB."""
+
+MAX_KEPT_BYTES = 256 * 1024
+"""A parsed object takes up to 25 times the memory of its bytes. So of those with more bytes than
+this, one at a time is parsed in the process, and none is kept."""
 
 ENTRY_START_BYTES = 128
 """No match of `ENTRY_START` is longer than this."""
@@ -54,12 +65,26 @@ def find_head(buffer: bytearray, max_bytes: int) -> int | None:
     return head.end() if head else None
 
 
-def parse_object(raw: bytes | bytearray) -> dict[str, Any]:
-    """The object that `raw`, which begins with `{`, holds.
+_large_object = Lock()
+"""Held while an object of more than `MAX_KEPT_BYTES` is in memory."""
 
-    Raises `orjson.JSONDecodeError` where it is anything but one valid object, also for invalid
+
+def use_object(raw: bytes | bytearray, use: Callable[[dict[str, Any]], T]) -> T:
+    """What `use` returns for the object that `raw`, which begins with `{`, holds.
+
+    Of an object of more than `MAX_KEPT_BYTES`, `use` may keep and return single strings and
+    numbers only, and may not raise: both would keep the object. It may not call this function.
+
+    Raises `orjson.JSONDecodeError` where `raw` is anything but one valid object, also for invalid
     UTF-8, lone surrogates, NaN and more than 1024 levels; MemoryError where memory is short.
     """
+    if len(raw) <= MAX_KEPT_BYTES:
+        return use(_parsed(raw))
+    with _large_object:
+        return use(_parsed(raw))
+
+
+def _parsed(raw: bytes | bytearray) -> dict[str, Any]:
     try:
         value: dict[str, Any] = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -88,7 +113,7 @@ class DamageScan:
 
     What is found depends on the bytes alone, not on the pieces in which they arrive: the object
     that closes first decides, and no format in use has an entry inside an entry. Brackets of the
-    element itself are merely counted, so that its depth costs no memory; `parse_object` judges
+    element itself are merely counted, so that its depth costs no memory; `use_object` judges
     what they enclose.
     """
 
@@ -160,7 +185,10 @@ def _is_entry(buffer: bytearray, start: int, end: int) -> bool:
     if not ENTRY_START.match(buffer, start, end):
         return False
     try:
-        value = parse_object(buffer[start:end])
+        return use_object(buffer[start:end], _looks_like_an_entry)
     except orjson.JSONDecodeError:
         return False
+
+
+def _looks_like_an_entry(value: dict[str, Any]) -> bool:
     return "category" in value and ("properties" in value or "flowRecords" in value)

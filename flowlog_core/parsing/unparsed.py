@@ -6,9 +6,6 @@ import re
 
 from flowlog_core.parsing.recovery import find_head
 
-MAX_UNPARSED_BYTES = 8 * 1024 * 1024
-"""An element that is longer is taken in pieces of this size. Azure writes entries of 32 KB."""
-
 _BEFORE = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n,\]}]*+")
 _BACKSLASH = ord("\\")
 _TOKEN = re.compile(rb'["{}\[\]]|\\["\\]?')

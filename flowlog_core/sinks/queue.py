@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from azure.storage.queue import QueueClient
 
+from flowlog_core.blob import entry_id_of
 from flowlog_core.errors import storage_errors
 from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import EntryRecords, Packed
@@ -32,7 +33,7 @@ class QueueSink:
 
     def _send_one(self, message: Message) -> None:
         doing = f"sending message {message.id} to queue {self._queue.queue_name}"
-        with storage_errors(doing), time_limit():
+        with storage_errors(doing, entry_id_of(message.id)), time_limit():
             create_if_missing(
                 lambda: self._queue.send_message(message.text, time_to_live=_NEVER_EXPIRES_S),
                 self._queue.create_queue,

@@ -15,8 +15,8 @@ import orjson
 from azure.core.exceptions import IncompleteReadError
 from azure.data.tables import EdmType, EntityProperty, TableClient, UpdateMode
 
-from flowlog_core.blob import hour_key
-from flowlog_core.checkpoints.checkpoint import table_key
+from flowlog_core.blob import digest, entry_id_of, hour_key
+from flowlog_core.checkpoints.checkpoint import MAX_KEY_CHARACTERS, table_key
 from flowlog_core.errors import storage_errors
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.record import COUNTERS, Lines
@@ -63,7 +63,7 @@ class TableSink:
 
     def _send_one(self, batch: Batch) -> None:
         doing = f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
-        with storage_errors(doing), time_limit():
+        with storage_errors(doing, entry_id_of(batch.first_id)), time_limit():
             if upsert(self._table, batch.rows):
                 return
             answers = create_if_missing(
@@ -96,7 +96,9 @@ def _batches(entry: EntryRecords, shard_suffix: str, left_out: set[int]) -> Iter
     position = entry.position
     log = position.blob.log
     partition = table_key(f"{log.resource_id.strip('/')}|{hour_key(log.hour)}") + shard_suffix
-    mac, suffix = table_key(log.mac), f"{position.blob_digest}.{position.generation}"
+    suffix = f"{position.blob_digest}.{position.generation}"
+    rest_characters = len(f"|{position.offset:012d}|{0:07d}|{suffix}")
+    mac = _mac_key(log.mac, MAX_KEY_CHARACTERS - rest_characters)
     rows: list[dict[str, Any]] = []
     size = 0
     for index, (line, tuple_index) in enumerate(zip(entry.lines, entry.tuple_indexes, strict=True)):
@@ -117,6 +119,15 @@ def _batches(entry: EntryRecords, shard_suffix: str, left_out: set[int]) -> Iter
         size += row_bytes
     if rows:
         yield Batch(rows[0]["id"], rows)
+
+
+def _mac_key(mac: str, max_characters: int) -> str:
+    """The MAC as a part of a key. If it is too long, a digest replaces its end."""
+    key = table_key(mac)
+    if len(key) <= max_characters:
+        return key
+    whole = digest(mac, digest_bytes=12)
+    return key[: max_characters - len(whole)] + whole
 
 
 def _utf16_units(text: str) -> int:

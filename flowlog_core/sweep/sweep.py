@@ -394,9 +394,11 @@ def _is_owed(checkpoint: Checkpoint, blob: BlobRef, since: datetime, now: dateti
 def try_again_at(failure: Failure) -> datetime:
     """When the sweep tries a failing blob again: after a minute, doubled with each attempt.
 
-    It waits at most 10 minutes, so that everything is forwarded soon after an outage ends, and 6
-    hours at most if the service refused the item for what it is. Events are tried at once.
+    It waits at most 10 minutes, so that everything is forwarded soon after an outage ends, and an
+    entry that the service refuses for what it is can soon be set aside. It waits 6 hours at most if
+    the service refused the request and blamed no item. Events are tried at once.
     """
-    max_s = MAX_BACKOFF_OF_REFUSED_S if failure.is_refused else MAX_BACKOFF_S
+    is_for_hours = failure.is_refused and failure.refusal is None
+    max_s = MAX_BACKOFF_OF_REFUSED_S if is_for_hours else MAX_BACKOFF_S
     wait_s = min(_FIRST_BACKOFF_S * 2 ** min(failure.attempts - 1, 20), max_s)
     return failure.at + timedelta(seconds=wait_s)

@@ -80,7 +80,7 @@ def check(document: FuzzDocument, seed: int, new_framer: type[Framer] = Framer) 
             f"the untouched entry at {start} is not found",
         )
         if isinstance(found, Entry):
-            lines = normalize(found.value, _ID_PREFIX).lines
+            lines = found.use(lambda value: normalize(value, _ID_PREFIX)).lines
             _hold(lines == _EXPECTED[index], f"the entry at {start} is read differently")
     records = sum(_hold_entry(rng, item) for item in items if isinstance(item, Entry))
     entries = sum(isinstance(item, Entry) for item in items)
@@ -143,13 +143,14 @@ def _hold_structure(gap: bytes, *, is_start: bool) -> None:
 
 def _hold_entry(rng: random.Random, entry: Entry) -> int:
     """Every tuple is a record or bad, once, in order; every record is in one message, as it is."""
+    value = orjson.loads(entry.raw)
     try:
-        normalized = normalize(entry.value, _ID_PREFIX)
+        normalized = normalize(value, _ID_PREFIX)
     except UnreadableEntry as error:
         _hold(bool(error.reason), "no reason is given")
         return 0
     records = [orjson.loads(line) for line in normalized.lines]
-    _hold_reference(entry.value, normalized, records)
+    _hold_reference(value, normalized, records)
     _hold_indexes(normalized, records)
     for record in records:
         _hold(tuple(record) == FIELDS, "a record has other fields")

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from greenlet import GreenletExit
 
-from flowlog_core.errors import FlowlogError, Unavailable
+from flowlog_core.errors import FlowlogError, Refused, Unavailable
 from flowlog_core.testing.memory import MemoryBlobs, MemoryCheckpoints, MemoryDeadLetters
 from simulation.clock import Timeline, Weather
 from simulation.judge import Attempt, Judge, Violated, true_time
@@ -40,6 +40,8 @@ class World:
     owned_for_s: float
     sends_in_flight: int
     note: Callable[[str, str], None]
+    is_release_bad: bool = False
+    """The sink refuses every request, and blames none of the items in them."""
     """Writes to the trace: who, and what."""
 
 
@@ -110,6 +112,7 @@ class Line:
                 self._travel()
                 answer = (second or effect)()
         except FlowlogError as error:
+            attempt.met_trouble |= isinstance(error, Refused)
             world.counts[f"answers: {type(error).__name__}"] += 1
             world.note(attempt.owner, f"    {type(error).__name__}")
             self._travel()

@@ -57,6 +57,8 @@ class Weather:
     """The blob gets other or less content, or is deleted and comes back."""
     torn: float = 0
     """An entry is committed in two halves."""
+    refused: float = 0
+    """An entry is one that the sink refuses for what it is, time and again."""
     # At an event.
     lost: float = 0
     doubled: float = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -11,7 +12,7 @@ from greenlet import getcurrent
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
-from flowlog_core.errors import NotFound, StillClaimed, Unavailable
+from flowlog_core.errors import NotFound, Refused, StillClaimed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.events import MAX_DELIVERIES, REDELIVERED_AFTER_S
 from flowlog_core.sweep.cursor import Container
@@ -44,6 +45,10 @@ class Schedule:
         # Of its own randomness, so that the schedules of a blob trigger do not depend on it.
         self.by_queue = Random(-1 - seed).random() < _BY_QUEUE
         """Whether events come from the event queue: they name a version, and come back later."""
+        apart = Random(-2 - seed)  # likewise
+        refused = 0.15 if apart.random() < 0.06 else 0
+        self.has_bad_release = apart.random() < 0.03
+        """Whether the sink refuses every request from some time on, until after the events."""
         self.timeline = Timeline()
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -53,12 +58,18 @@ class Schedule:
         blobs, checkpoints = MemoryBlobs(clock), MemoryCheckpoints(clock)
         refs = [some_blob(hour) for hour in range(rng.choice((1, 1, 1, 2)))]
         self.logs = {
-            ref: SimulatedLog(ref, blobs, rng, number * _NUMBERS_OF_A_BLOB)
+            ref: SimulatedLog(
+                ref,
+                blobs,
+                rng,
+                number * _NUMBERS_OF_A_BLOB,
+                is_refused=lambda: apart.random() < refused,
+            )
             for number, ref in enumerate(refs)
         }
         self.world = World(
             rng,
-            some_weather(rng),
+            replace(some_weather(rng), refused=refused),
             self.timeline,
             checkpoints,
             blobs,
@@ -85,18 +96,46 @@ class Schedule:
         try:
             self._plan()
             self._plan_sweeps()
+            if self.has_bad_release:
+                self.timeline.after(self.rng.random() * 60, self._release_badly)
             self._until_quiet()
             behind = self._behind()
             self.world.judge.quiet(behind, events_return=self.by_queue)
+            if self.world.is_release_bad:
+                self._sweep_for_an_hour()
+                self.world.is_release_bad = False
+                behind = self._behind()
             # Longer than any claim, and than the longest wait of a blob that failed.
             self.timeline.clock.sleep(10 * self.world.owned_for_s + 7 * 3600)
             self.world.weather = CALM
             self.world.judge.swept(behind, self._sweep("taken by the last sweep"))
             self._until_quiet()
+            self._pass_the_refused()
             self.world.judge.end()
         finally:
             for worker in self._all:
                 worker.discard()
+
+    def _release_badly(self) -> None:
+        self.world.is_release_bad = True
+        self.counts["faults: bad release"] += 1
+        self.world.judge.excuses["a bad release"] += 1
+        self.world.note("sink", "a bad release: every request is refused")
+
+    def _sweep_for_an_hour(self) -> None:
+        for _ in range(6):
+            self.timeline.clock.sleep(10 * self.world.owned_for_s + 660)
+            self._sweep("taken during a bad release")
+            self._until_quiet()
+
+    def _pass_the_refused(self) -> None:
+        """Sweep on until nothing is behind: each entry that is refused is tried for 20 minutes."""
+        for _ in range(3 * sum(len(log.refused) for log in self.logs.values())):
+            if not self._behind():
+                return
+            self.timeline.clock.sleep(660)
+            self._sweep("taken after a refusal")
+            self._until_quiet()
 
     def _until_quiet(self) -> None:
         self.timeline.run(until=lambda: self.violated is not None)
@@ -172,7 +211,7 @@ class Schedule:
             self._judge_leaving(worker, failed=False)
             if self._is_one_machine and outcome is not None and outcome.how == "handed_over":
                 self._judge(self.world.judge.handed_over, worker.attempt)
-        elif isinstance(failed, Unavailable) and worker.attempt.met_trouble:
+        elif isinstance(failed, Unavailable | Refused) and worker.attempt.met_trouble:
             self.counts["failed calls of ingest"] += 1
             self._judge_leaving(worker, failed=True)
             self._again(worker.event, self._until_retry_s())

@@ -17,7 +17,7 @@ from flowlog_core.consume import decode
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.sinks.message import Message
 from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints
-from simulation.log import ItemKey, SimulatedLog
+from simulation.log import REFUSED, ItemKey, SimulatedLog
 
 
 @dataclass(eq=False)
@@ -48,6 +48,9 @@ class Attempt:
 _GONE = {"an event was lost", "an event failed too often", "a sweep's worker ended"}
 """What leaves no event behind. Events that met a sweep's claim on their first delivery were left to
 it, and it has no event of its own that would return: the next sweep goes on."""
+
+
+_MAX_REFUSALS, _APART_S = 3, 598  # ten minutes, in answers that have whole seconds
 
 
 class Violated(Exception):
@@ -145,10 +148,26 @@ class Judge:
                 )
             elif new.owner == by.owner:
                 self._attempts[old.owner].was_taken_over = True
+        self._refusals_counted(old, new, now)
         if new.rings > old.rings:
             self._counts["rings"] += 1
         else:
             _require(new.rings == old.rings, "a ring is never forgotten", old, "->", new)
+
+    def _refusals_counted(self, old: Checkpoint, new: Checkpoint, now: datetime) -> None:
+        before = old.failure.refusal if old.failure else None
+        after = new.failure.refusal if new.failure else None
+        if after is None or after == before:
+            return
+        is_same = before is not None and before.entry_id == after.entry_id
+        _require(
+            after.count == (before.count + 1 if before and is_same else 1)
+            and (not (before and is_same) or (now - before.at).total_seconds() > _APART_S),
+            "refusals count if they are ten minutes apart",
+            before,
+            "->",
+            after,
+        )
 
     def may_send(self, by: Attempt, now: datetime) -> None:
         """`by` begins to send a message."""
@@ -165,6 +184,11 @@ class Judge:
         )
 
     # At the sink and the dead letters.
+
+    def is_refused(self, message: Message) -> bool:
+        """Whether the sink refuses the message for what it is."""
+        log = self._of_digest[message.id.split(".")[0]]
+        return bool(log.refused) and decode(message.text).records[0]["src_ip"].startswith(REFUSED)
 
     def delivered(self, message: Message, by: Attempt, *, is_blind_retry: bool = False) -> None:
         """A message has reached the sink; the SDK itself may send it again."""
@@ -201,9 +225,24 @@ class Judge:
                 message.id,
             )
 
-    def set_aside(self, letter: DeadLetter) -> None:
+    def set_aside(self, letter: DeadLetter, now: datetime) -> None:
         """A dead letter was kept."""
         log, position = self._of_digest[letter.position.blob_digest], letter.position
+        if letter.raw in log.refused:
+            self._counts["refused entries set aside"] += 1
+            stored = self._checkpoints.get(checkpoint_key(log.blob)).checkpoint
+            refusal = stored.failure.refusal if stored and stored.failure else None
+            # After a crash the letter may come again, when its entry is passed.
+            _require(
+                refusal is not None
+                and refusal.entry_id == position.entry_id
+                and refusal.count >= _MAX_REFUSALS - 1
+                and (now - refusal.at).total_seconds() > _APART_S,
+                "what is refused is set aside at its third refusal",
+                letter.id,
+                "stored is",
+                refusal,
+            )
         if letter.tuple_index is not None:
             self._take(log, letter.id, letter.raw)
             return

@@ -7,7 +7,7 @@ made of, even if the blob has changed since.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -21,6 +21,8 @@ _ENTRY = (
     b'{"Version":1,"flows":[{"rule":"r","flows":[{"mac":"m","flowTuples":[%b]}]}]},"n":%d}'
 )
 _MAX_TUPLES = 4
+REFUSED = "11."
+"""How the source addresses of tuples begin that the sink refuses for what they are."""
 
 ItemKey = tuple[int, int | None]
 """A position: the entry's byte offset, and the tuple's index, or None for the whole entry."""
@@ -40,13 +42,23 @@ class WrittenEntry:
 class SimulatedLog:
     """One log blob: commits versions of it, and records their contents."""
 
-    def __init__(self, blob: BlobRef, blobs: MemoryBlobs, rng: Random, first_number: int) -> None:
+    def __init__(
+        self,
+        blob: BlobRef,
+        blobs: MemoryBlobs,
+        rng: Random,
+        first_number: int,
+        is_refused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self.blob = blob
+        self.refused: set[bytes] = set()
+        """All entries ever that the sink refuses for what they are."""
         self.rewrites = 0
         """How many versions did not continue the previous one."""
         self.ever: dict[ItemKey, set[str | bytes]] = defaultdict(set)
         """All that was ever committed at a position: addresses of tuples, or unreadable bytes."""
         self._blobs, self._rng, self._number = blobs, rng, first_number
+        self._is_refused = is_refused
         self._entries: list[WrittenEntry] = []
         self._torn: WrittenEntry | None = None
         self._exists = False
@@ -132,6 +144,8 @@ class SimulatedLog:
         if kind < 0.08:
             raw = b'{"category":"Other","n":%d}' % self._number
             return WrittenEntry(raw, unreadable={None: raw})
+        if self._is_refused():
+            return self._refused_entry()
         addresses: dict[int, str] = {}
         unreadable: dict[int | None, bytes] = {}
         tuples: list[bytes] = []
@@ -149,6 +163,16 @@ class SimulatedLog:
         # unnoticed, unless the blob was deleted first.
         raw = _ENTRY % (_quoted(tuples), self._number)
         return WrittenEntry(raw, addresses, unreadable)
+
+    def _refused_entry(self) -> WrittenEntry:
+        tuples = []
+        for index in range(_MAX_TUPLES):
+            self._number += 1
+            address = f"{REFUSED}{self._number >> 8 & 255}.{self._number & 255}.{index}"
+            tuples.append(b"1767225600,%b,10.0.0.1,1,2,T,I,A" % address.encode())
+        raw = _ENTRY % (_quoted(tuples), self._number)
+        self.refused.add(raw)
+        return WrittenEntry(raw, unreadable={None: raw})
 
 
 def _quoted(texts: Sequence[bytes]) -> bytes:

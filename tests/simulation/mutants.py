@@ -10,17 +10,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 from unittest.mock import patch
 
-from flowlog_core import ingest
+from flowlog_core import errors, ingest
+from flowlog_core import forward_chunk as chunks
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints import checkpoint, claim
-from flowlog_core.checkpoints.checkpoint import Checkpoint, CheckpointKey, CheckpointStore, Progress
+from flowlog_core.checkpoints.checkpoint import (
+    Checkpoint,
+    CheckpointKey,
+    CheckpointStore,
+    Failure,
+    Progress,
+)
 from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.checkpoints.released import Released
 from flowlog_core.clock import Clock, Stopwatch
+from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import (
     BlobDeleted,
     BlobRewritten,
@@ -32,7 +41,7 @@ from flowlog_core.errors import (
 )
 from flowlog_core.forward_chunk import Part, forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
-from flowlog_core.parsing.framing import Framer
+from flowlog_core.parsing.framing import Damaged, Framer
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source import listing
 from flowlog_core.source import reading as appended
@@ -478,6 +487,93 @@ def _send_errors_swallowed() -> list[Replacement]:
     return [(ingest, "forward_chunk", forward)]
 
 
+def _any_refusal_sets_aside() -> list[Replacement]:
+    return [(errors, "_blames_the_item", lambda error: True)]  # noqa: ARG005
+
+
+def _refused_for_ever() -> list[Replacement]:
+    return [(Claim, "gives_up", lambda mine, refused: False)]  # noqa: ARG005
+
+
+def _refusals_at_once() -> list[Replacement]:
+    return [(claim, "_REFUSALS_APART", timedelta(0))]
+
+
+def _refusals_forgotten() -> list[Replacement]:
+    real = claim._one_more
+
+    def one_more(before: Failure | None, at: datetime, error: str) -> Failure:
+        return replace(real(before, at, error), refusal=None)
+
+    def refusal(mine: Claim) -> None:
+        del mine
+
+    return [(claim, "_one_more", one_more), (Claim, "refusal", property(refusal))]
+
+
+def _refused_with_its_part() -> list[Replacement]:
+    real: Any = chunks._forward_part
+
+    def forward_part(*arguments: Any) -> Part:
+        part: Part = real(*arguments[:-1], None)
+        return part
+
+    return [(chunks, "_forward_part", forward_part)]
+
+
+def _merged_across_an_entry() -> list[Replacement]:
+    real = chunks._DeadLetters.add_damaged
+
+    def add_damaged(mine: Any, position: Position, item: Damaged, skipped: bytes) -> None:
+        mine._run_end = item.start - len(skipped)
+        real(mine, position, item, skipped)
+
+    def add(mine: Any, letters: list[DeadLetter]) -> None:
+        mine.count += len(letters)
+        mine._hold(letters)
+
+    cls = chunks._DeadLetters
+    return [(cls, "add_damaged", add_damaged), (cls, "add", add)]
+
+
+def _first_neighbour_alone_kept() -> list[Replacement]:
+    real = chunks._DeadLetters.add_damaged
+
+    def add_damaged(mine: Any, *rest: Any) -> None:
+        real(mine, *rest)
+        mine._run_more.clear()
+
+    return [(chunks._DeadLetters, "add_damaged", add_damaged)]
+
+
+def _neighbours_never_stored() -> list[Replacement]:
+    return [(chunks._DeadLetters, "store", chunks._DeadLetters._store_held)]
+
+
+def _part_commits_what_it_did_not_send() -> list[Replacement]:
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, mine: Claim, *rest: Any, **options: Any
+    ) -> Iterator[Part]:
+        ahead = deepcopy(framer)
+        for _ in [*ahead.feed(chunk.data), *(ahead.end() if chunk.is_last else ())]:
+            pass
+        for part in forward_chunk(blob, chunk, framer, mine, *rest, **options):
+            seam = checkpoint.seam_of(ahead.before)
+            yield part._replace(progress=replace(part.progress, offset=ahead.offset, seam=seam))
+
+    return [(ingest, "forward_chunk", forward)]
+
+
+def _part_commits_the_blobs_version() -> list[Replacement]:
+    real = chunks._progress
+
+    def progress(*arguments: Any, is_end: bool) -> Progress:
+        del is_end
+        return real(*arguments, is_end=arguments[2].is_last)
+
+    return [(chunks, "_progress", progress)]
+
+
 def _growth_taken_for_the_end() -> list[Replacement]:
     real = ingest._forward_what_is_new
 
@@ -588,6 +684,16 @@ MUTANTS = _table(
     (_version_unpinned, "chunks of one read come from different versions of the blob"),
     (_ids_of_their_time, "a message gets a new id each time it is packed"),
     (_send_errors_swallowed, "what the sink rejected counts as sent"),
+    (_any_refusal_sets_aside, "an entry is set aside after any refusal, whatever its code"),
+    (_refused_for_ever, "an entry that is refused for what it is is never set aside"),
+    (_refusals_at_once, "refusals of an entry count however soon they follow each other"),
+    (_refusals_forgotten, "each refusal of an entry counts as the first"),
+    (_refused_with_its_part, "the last entry of a part is set aside for one that is refused"),
+    (_merged_across_an_entry, "a dead letter is of neighbours between which an entry was read"),
+    (_first_neighbour_alone_kept, "a dead letter of neighbours holds the first of them"),
+    (_neighbours_never_stored, "neighbours that wait for more of their kind are never stored"),
+    (_part_commits_what_it_did_not_send, "a part of a chunk commits the offset behind the chunk"),
+    (_part_commits_the_blobs_version, "a part of a chunk says that the blob was read to its end"),
     (_growth_taken_for_the_end, "a worker that finds more to read releases the claim"),
     (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
     (_markers_ignored, "a listing ends with its first page, although that has a marker"),

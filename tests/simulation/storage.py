@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
-from flowlog_core.blob import BlobRef
+from azure.core.exceptions import HttpResponseError
+
+from flowlog_core.blob import BlobRef, entry_id_of
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import OutOfRange
+from flowlog_core.errors import OutOfRange, storage_errors
 from flowlog_core.sinks import EntryRecords, Packed
-from flowlog_core.sinks.message import messages_of
+from flowlog_core.sinks.message import Message, messages_of
 from flowlog_core.source.reading import Slice
 from simulation.calls import Line
 from simulation.judge import Violated
@@ -134,11 +137,27 @@ class SimulatedSink:
     def _send_one(self, under_way: list[Any]) -> None:
         message = under_way.pop(self._line.world.rng.randrange(len(under_way)))
         judge, attempt = self._line.world.judge, self._line.attempt
+
+        def deliver(*, is_blind_retry: bool = False) -> None:
+            self._refuse(message)
+            judge.delivered(message, attempt, is_blind_retry=is_blind_retry)
+
         self._line.call(
-            f"send {_position(message.id)}",
-            lambda: judge.delivered(message, attempt),
-            second=lambda: judge.delivered(message, attempt, is_blind_retry=True),
+            f"send {_position(message.id)}", deliver, second=partial(deliver, is_blind_retry=True)
         )
+
+    def _refuse(self, message: Message) -> None:
+        """Raise what the service answers, as the real sinks do, if it does not take the message."""
+        world = self._line.world
+        code = "InvalidHeaderValue" if world.is_release_bad else ""
+        if not code and world.judge.is_refused(message):
+            code = "RequestBodyTooLarge"
+        if code:
+            with storage_errors("sending", entry_id_of(message.id)):
+                answer: Any = SimpleNamespace(status_code=400, reason="")
+                error: Any = HttpResponseError(code, response=answer)
+                error.error_code = code
+                raise error
 
 
 class SimulatedDeadLetters:
@@ -154,7 +173,7 @@ class SimulatedDeadLetters:
 
     def _put(self, letter: DeadLetter) -> None:
         self._line.world.letters.put([letter])
-        self._line.world.judge.set_aside(letter)
+        self._line.world.judge.set_aside(letter, self._line.now)
 
 
 def _position(item_id: str) -> str:
