@@ -122,7 +122,8 @@ def test_both_containers_have_a_function_beside_the_timers(
 def test_an_event_queue_has_one_function_for_all_sources(
     start: Callable[[dict[str, str]], Worker],
 ) -> None:
-    sources = {"FLOWLOG_SOURCES": "FlowLogs,west", "west": SETTINGS["FlowLogs"]}
+    west = "https://made-up.blob.core.windows.net"
+    sources = {"FLOWLOG_SOURCES": "FlowLogs,west", "west__blobServiceUri": west}
     chosen = {"FLOWLOG_TRIGGER_SOURCE": "EventQueue", "FLOWLOG_EVENT_QUEUE": "mine"}
     assert indexed(start(SETTINGS | sources | chosen)) == TIMERS | {
         "events": [
