@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowlog_core.allocator import keep_freed_memory
-from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.cursors import TableCursors
 from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
@@ -99,15 +99,16 @@ class Service:
             self._sum_up_traffic()
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
-        """Ingest the blob `name`. Returns None, and logs one line, if it is not a flow log.
+        """Ingest a blob that the blob trigger names.
 
-        Raises the same errors as `ingest`.
+        None if it is no flow log of this app, since Event Grid's events are not held against the
+        function's path: it is counted, and named in the log once. Raises as `ingest` does.
         """
-        parsed = LogBlob.parse(name)
-        if parsed is None:
-            log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
-            return None
-        return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
+        blob = self._events.flow_log(self.accounts[connection], container, name)
+        if isinstance(blob, BlobRef):
+            return ingest(blob, self.pipeline)
+        self._ignored.add(blob)
+        return None
 
     def ingest_event(self, message: bytes, dequeue_count: int) -> Outcome | None:
         """Ingest the blob of an event message, delivered so many times, this time included.

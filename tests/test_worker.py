@@ -18,6 +18,7 @@ from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import PYTHONS, Worker, running_worker
 
+from flowlog_core.demo.azurite import ACCOUNT
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import LogWriter, NetworkWatcherWriter
 
@@ -322,7 +323,9 @@ def test_a_blob_of_another_name_is_a_success_and_says_so(
     worker = start(account.environment).load()
     assert worker.now("invoke", **event(worker, account, Interface.nsg(), "a/readme.txt"))["ok"]
     assert worker.messages("flowlog_core.") == [
-        f"skipped {account.nsg}/a/readme.txt: not the name of a PT1H.json flow log"
+        "Events arrive of blobs that are not named like a flow log, such as "
+        f"{ACCOUNT}/{account.nsg}/a/readme.txt. They are ignored. Set a filter (subject ends with "
+        "PT1H.json) in the event subscription."
     ]
 
 
