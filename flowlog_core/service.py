@@ -146,9 +146,18 @@ class Service:
             pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
         )
 
-    def catch_up(self, stop: threading.Event) -> SweepReport:
-        """Forward everything that is behind, whatever its age; `stop` ends it early."""
-        options = SweepOptions(self._containers(), 0, untouched_for_s=0, max_s=math.inf)
+    def catch_up(self, stop: threading.Event, *, waits_after_failures: bool = True) -> SweepReport:
+        """Forward everything that is behind, whatever its age; `stop` ends it early.
+
+        A blob that failed waits, as in a sweep, if `waits_after_failures`.
+        """
+        options = SweepOptions(
+            self._containers(),
+            0,
+            untouched_for_s=0,
+            waits_after_failures=waits_after_failures,
+            max_s=math.inf,
+        )
         return self._sweep(options, stop).look_at_all()
 
     def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
