@@ -298,11 +298,12 @@ def test_run_names_blobs_that_are_no_flow_logs(local: Local) -> None:
         local.container.upload_blob(name, b"{}")
     code, _, err = flowlog("run", "--once", environment=local.environment)
     (named,) = [line for line in err.splitlines() if "not named like" in line]
+    where = f"{ACCOUNT}/{local.container.container_name}"
     assert named.endswith(
         " WARNING 2 blobs are not named like a flow log and not forwarded, for example "
-        f"{ACCOUNT}/{local.container.container_name}/copies/{local.writer.blob.blob_name}. Azure "
-        "writes NSG flow logs to the container insights-logs-networksecuritygroupflowevent and "
-        "VNet flow logs to insights-logs-flowlogflowevent, none of them into a folder of another: check "
+        f"{where}/copies/{local.writer.blob.blob_name}. Azure writes NSG flow logs to the "
+        "container insights-logs-networksecuritygroupflowevent and VNet flow logs to "
+        "insights-logs-flowlogflowevent, none of them into a folder of another: check "
         "FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER"
     )
     assert (code, " 1 forwarded, " in err.splitlines()[-1]) == (0, True)
