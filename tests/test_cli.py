@@ -268,6 +268,21 @@ def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:
     assert lines[-1]["message"].startswith("1 blobs looked at, 1 behind, 1 forwarded, ")
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_name_of_a_blob_forges_no_line_of_the_log(local: Local, form: str) -> None:
+    local.append()
+    name = local.writer.blob.blob_name
+    forged = name.replace("macAddress=", "macAddress=\x9b2J\n2026-01-01 INFO ")
+    local.container.upload_blob(forged, b"{}")
+    local.container.upload_blob("a\u2028\u202e\n2026-01-01 INFO forged", b"{}")
+    _, _, err = flowlog("run", "--once", "--log", form, environment=local.environment)
+    (named,) = [line for line in err.splitlines() if "named like" in line]
+    assert named.startswith("{" if form == "json" else "20")
+    assert "2 blobs are not named like a flow log" in named
+    assert not [line for line in err.splitlines() if not line.isprintable()]
+    assert not [line for line in err.splitlines() if line.startswith("2026-01-01 INFO")]
+
+
 def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     local.append()
     nowhere = {"FLOWLOG_SINK": "table", "FLOWLOG_TABLE": "xx"}

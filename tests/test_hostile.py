@@ -669,5 +669,7 @@ def test_the_table_names_every_test_and_no_other() -> None:
     text = (ROOT / "docs" / "hostile-input.md").read_text(encoding="utf-8")
     rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")]
     named = [name for row in rows for name in re.findall(r"`(test_[^`]+)`", row[-2])]
+    for file, name in (one for row in rows for one in re.findall(r"`(tests/.*?)::(\w+)`", row[-2])):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
     mine = "test_the_table_names_every_test_and_no_other"
     assert sorted(named) == sorted(names_of_tests() - {mine})
