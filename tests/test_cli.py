@@ -36,7 +36,7 @@ from flowlog_core.service import Service
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
-ACCOUNT = "devstoreaccount1"
+ACCOUNT, VNET = "devstoreaccount1", "FLOWLOG_VNET_CONTAINER"
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
 COMMANDS = [
     *("flows", "find", "ips", "top", "aggregate", "sql", "export"),
@@ -266,6 +266,21 @@ def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:
     assert (forwarded["entries"], forwarded["records"], forwarded["messages"]) == (1, 6, 1)
     assert forwarded["message"].startswith("forwarded devstoreaccount1/")
     assert lines[-1]["message"].startswith("1 blobs looked at, 1 behind, 1 forwarded, ")
+
+
+def test_run_says_that_a_container_does_not_exist_where_no_flow_log_is_found(local: Local) -> None:
+    """A wrong name looks like an account in which nothing is new."""
+    nowhere = {"FLOWLOG_NSG_CONTAINER": "no-such-container"}
+    code, _, err = flowlog("run", "--once", environment={**local.environment, **nowhere})
+    (named, _) = err.splitlines()
+    missing = (f"{ACCOUNT}/no-such-container", f"{ACCOUNT}/{local.environment[VNET]}")
+    assert named.partition(" WARNING ")[2] == (
+        f"No flow log was found. The containers do not exist: {', '.join(missing)}. Azure writes "
+        "NSG flow logs to the container insights-logs-networksecuritygroupflowevent and VNet flow "
+        "logs to insights-logs-flowlogflowevent, none of them into a folder of another: check "
+        "FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER"
+    )
+    assert code == 0
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -30,7 +30,12 @@ from flowlog_core.cli.environment import (
 )
 from flowlog_core.cli.options import duration_argument
 from flowlog_core.config.checks import Facts, extras_are_installed
-from flowlog_core.doctor.behind import WHERE_FLOW_LOGS_ARE, failed_and_next, not_flow_logs
+from flowlog_core.doctor.behind import (
+    WHERE_FLOW_LOGS_ARE,
+    failed_and_next,
+    no_containers,
+    not_flow_logs,
+)
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
@@ -149,6 +154,8 @@ def _log_found(found: SweepReport, total: SweepReport) -> None:
     if found.not_flow_logs and not total.not_flow_logs:
         others = not_flow_logs(found.not_flow_logs, found.not_flow_logs_example)
         log.warning("%s. %s", others, WHERE_FLOW_LOGS_ARE)
+    if found.missing and not found.looked_at and found.missing != total.missing:
+        log.warning("%s. %s", no_containers(found.missing), WHERE_FLOW_LOGS_ARE)
     if found.behind:
         log.info("%s", found)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowlog_core.checkpoints.checkpoint import Failure
 from flowlog_core.config.table import TABLE
 from flowlog_core.sweep.sweep import try_again_at
@@ -27,3 +29,9 @@ def not_flow_logs(count: int, example: str) -> str:
     """That blobs are not named like a flow log, with the name of one."""
     blobs = "1 blob is" if count == 1 else f"{count} blobs are"
     return f"{blobs} not named like a flow log and not forwarded, for example {example}"
+
+
+def no_containers(missing: Sequence[str]) -> str:
+    """That nothing is forwarded because containers do not exist."""
+    there = "container does" if len(missing) == 1 else "containers do"
+    return f"No flow log was found. The {there} not exist: {', '.join(missing)}"

@@ -11,7 +11,14 @@ from flowlog_core.source.listing import Others
 _ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
 _AS_FOUND_LAST = (
     *("looked_at", "left_to_others", "archived", "archived_example"),
-    *("not_flow_logs", "not_flow_logs_example", "backing_off", "still_behind", "is_whole"),
+    *(
+        "not_flow_logs",
+        "not_flow_logs_example",
+        "backing_off",
+        "still_behind",
+        "missing",
+        "is_whole",
+    ),
 )
 MAX_NAMED = 20
 """How many blobs that are still behind a report names."""
@@ -37,6 +44,8 @@ class SweepReport:
     not_flow_logs: int = 0
     """Blobs, of those listed, that are not named like a flow log."""
     not_flow_logs_example: str = ""
+    missing: list[str] = field(default_factory=list)
+    """Containers that do not exist, as ACCOUNT/CONTAINER."""
     still_behind: list[BlobRef] = field(default_factory=list)
     """The first of those that failed or are not due again yet, at most `MAX_NAMED`."""
     entries: int = 0

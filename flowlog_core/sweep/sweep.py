@@ -243,6 +243,7 @@ class Sweep:
                 if self._must_end():
                     return cursor
         except NotFound:
+            self._report.missing.append("/".join(container))
             log.debug("%s/%s does not exist yet", *container)
         except ClaimLost:
             raise
