@@ -30,6 +30,10 @@ _NAME = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+# Controls of C0 and C1, ends of lines, and what turns the direction of text: no name of Azure's has
+# them, and in a line of the log they could pass for another line. Sources: ECMA-48; UAX #9.
+_IN_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
 
 @dataclass(frozen=True, slots=True)
 class LogBlob:
@@ -49,7 +53,7 @@ class LogBlob:
     def parse(cls, name: str) -> LogBlob | None:
         """Read a blob name (without its container). Returns None if it is not a flow log's."""
         match = _NAME.fullmatch(name)
-        if match is None:
+        if match is None or _IN_NO_NAME.search(name):
             return None
         year, month, day, hour_of_day = map(int, match.group("year", "month", "day", "hour"))
         try:

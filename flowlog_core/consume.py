@@ -69,10 +69,10 @@ def decode(content: str | bytes) -> Batch:
         raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
     if len(records) != message.get("count"):
         raise ValueError(
-            f"message {name}: {message.get('count')} records announced, {len(records)} found"
+            f"message {name!r}: {message.get('count')!r} records announced, {len(records)} found"
         )
     if not all(isinstance(record, dict) for record in records):
-        raise ValueError(f"message {name}: a record is not an object")
+        raise ValueError(f"message {name!r}: a record is not an object")
     return Batch(name, source, records)
 
 

@@ -43,6 +43,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from flowlog_core.observe.printable import printable
 from flowlog_core.storage.responses import error_code
 from flowlog_core.storage.secrets import redact
 
@@ -234,7 +235,7 @@ def _in_one_line(error: AzureError) -> str:
     message = str(error).strip().splitlines()
     told = [str(part) for part in (status, error_code(error)) if part]
     told += message[:1] or [type(error).__name__]
-    return " ".join(told)
+    return printable(" ".join(told))
 
 
 @contextmanager

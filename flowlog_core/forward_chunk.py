@@ -14,6 +14,7 @@ from flowlog_core.checkpoints.claim import MAX_REFUSALS, Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
 from flowlog_core.errors import ItemRefused
+from flowlog_core.observe.printable import printable
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
 from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
@@ -303,7 +304,10 @@ class _DeadLetters:
         self.dead_letter_store.put(self._each_under_the_claim())
         for letter in self._held:
             log.warning(
-                "dead letter %s of %s: %s", letter.name, letter.position.blob, letter.reason
+                "dead letter %s of %s: %s",
+                letter.name,
+                letter.position.blob,
+                printable(letter.reason),
             )
         self._held, self._held_bytes = [], 0
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flowlog_core.allocator import keep_freed_memory
-from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.cursors import TableCursors
 from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
@@ -99,15 +99,16 @@ class Service:
             self._sum_up_traffic()
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
-        """Ingest the blob `name`. Returns None, and logs one line, if it is not a flow log.
+        """Ingest a blob that the blob trigger names.
 
-        Raises the same errors as `ingest`.
+        None if it is no flow log of this app, since Event Grid's events are not held against the
+        function's path: it is counted, and named in the log once. Raises as `ingest` does.
         """
-        parsed = LogBlob.parse(name)
-        if parsed is None:
-            log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
-            return None
-        return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
+        blob = self._events.flow_log(self.accounts[connection], container, name)
+        if isinstance(blob, BlobRef):
+            return ingest(blob, self.pipeline)
+        self._ignored.add(blob)
+        return None
 
     def ingest_event(self, message: bytes, dequeue_count: int) -> Outcome | None:
         """Ingest the blob of an event message, delivered so many times, this time included.
@@ -145,9 +146,18 @@ class Service:
             pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
         )
 
-    def catch_up(self, stop: threading.Event) -> SweepReport:
-        """Forward everything that is behind, whatever its age; `stop` ends it early."""
-        options = SweepOptions(self._containers(), 0, untouched_for_s=0, max_s=math.inf)
+    def catch_up(self, stop: threading.Event, *, waits_after_failures: bool = True) -> SweepReport:
+        """Forward everything that is behind, whatever its age; `stop` ends it early.
+
+        A blob that failed waits, as in a sweep, if `waits_after_failures`.
+        """
+        options = SweepOptions(
+            self._containers(),
+            0,
+            untouched_for_s=0,
+            waits_after_failures=waits_after_failures,
+            max_s=math.inf,
+        )
         return self._sweep(options, stop).look_at_all()
 
     def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:

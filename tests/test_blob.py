@@ -70,6 +70,14 @@ def test_a_resource_named_like_a_date_part_is_not_taken_for_the_date() -> None:
         f"resourceId={NSG_ID}/y=0000/m=01/d=01/h=12/m=00/macAddress=000D3AF87856/PT1H.json",
         f"resourceId={NSG_ID}/y=201８/m=11/d=13/h=12/m=00/macAddress=000D3AF87856/PT1H.json",
         f"reſourceId={NSG_ID}{TAIL}",
+        # Each could pass for another line of a log, or turn it around.
+        f"resourceId={NSG_ID}{TAIL}".replace("000D3A", "00\n2026-01-01 ERROR forged"),
+        f"resourceId={NSG_ID}{TAIL}".replace("000D3A", "\x85"),
+        f"resourceId={NSG_ID}\r{TAIL}",
+        f"resourceId={NSG_ID}\u2028{TAIL}",
+        f"resourceId={NSG_ID}\x1b[2J{TAIL}",
+        f"resourceId={NSG_ID}\x9b2J{TAIL}",
+        f"resourceId={NSG_ID}\u202e{TAIL}",
     ],
 )
 def test_any_other_name_is_none(name: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from flowlog_core.service import Service
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
+ACCOUNT, VNET = "devstoreaccount1", "FLOWLOG_VNET_CONTAINER"
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
 COMMANDS = [
     *("flows", "find", "ips", "top", "aggregate", "sql", "export"),
@@ -241,7 +243,7 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     code, out, err = flowlog("run", "--once", "--settings", str(values))
     assert (code, out) == (0, "")
     assert err.splitlines()[-1].startswith(
-        "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, 0 left for later after failures, "
+        "1 blobs looked at, 1 behind, 1 forwarded, 0 failed, 0 left for later after failures, "
         "0 left to other workers, 0 archived: 1 entries, 6 records, 0 dead letters, "
     )
     local.container.upload_blob("readme.txt", b"not a flow log")
@@ -263,7 +265,37 @@ def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:
     (forwarded,) = [line for line in lines if line.get("how") == "forwarded"]
     assert (forwarded["entries"], forwarded["records"], forwarded["messages"]) == (1, 6, 1)
     assert forwarded["message"].startswith("forwarded devstoreaccount1/")
-    assert lines[-1]["message"].startswith("1 blobs looked at, 0 behind, 1 forwarded, ")
+    assert lines[-1]["message"].startswith("1 blobs looked at, 1 behind, 1 forwarded, ")
+
+
+def test_run_says_that_a_container_does_not_exist_where_no_flow_log_is_found(local: Local) -> None:
+    """A wrong name looks like an account in which nothing is new."""
+    nowhere = {"FLOWLOG_NSG_CONTAINER": "no-such-container"}
+    code, _, err = flowlog("run", "--once", environment={**local.environment, **nowhere})
+    (named, _) = err.splitlines()
+    missing = (f"{ACCOUNT}/no-such-container", f"{ACCOUNT}/{local.environment[VNET]}")
+    assert named.partition(" WARNING ")[2] == (
+        f"No flow log was found. The containers do not exist: {', '.join(missing)}. Azure writes "
+        "NSG flow logs to the container insights-logs-networksecuritygroupflowevent and VNet flow "
+        "logs to insights-logs-flowlogflowevent, none of them into a folder of another: check "
+        "FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER"
+    )
+    assert code == 0
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_name_of_a_blob_forges_no_line_of_the_log(local: Local, form: str) -> None:
+    local.append()
+    name = local.writer.blob.blob_name
+    forged = name.replace("macAddress=", "macAddress=\x9b2J\n2026-01-01 INFO ")
+    local.container.upload_blob(forged, b"{}")
+    local.container.upload_blob("a\u2028\u202e\n2026-01-01 INFO forged", b"{}")
+    _, _, err = flowlog("run", "--once", "--log", form, environment=local.environment)
+    (named,) = [line for line in err.splitlines() if "named like" in line]
+    assert named.startswith("{" if form == "json" else "20")
+    assert "2 blobs are not named like a flow log" in named
+    assert not [line for line in err.splitlines() if not line.isprintable()]
+    assert not [line for line in err.splitlines() if line.startswith("2026-01-01 INFO")]
 
 
 def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
@@ -276,6 +308,35 @@ def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     code, _, err = flowlog("run", "--once", environment=local.environment)
     assert code == 1
     assert "1 behind, 0 forwarded, 1 failed, " in err.splitlines()[-1]
+    (named,) = [line for line in err.splitlines() if " still behind: " in line]
+    assert re.search(
+        rf"WARNING still behind: {ACCOUNT}/\S+ failed once, last at \S+ \S+ UTC: sending "
+        r".* refused .*\. Next try of the sweep: 20\S+ \S+ UTC$",
+        named,
+    )
+    repaired = local.environment["AzureWebJobsStorage"]
+    # A person's own command does not wait for that next try.
+    code, _, err = flowlog("run", "--once", environment={**local.environment, "Sink": repaired})
+    assert (code, " 1 behind, 1 forwarded, 0 failed, 0 left" in err.splitlines()[-1]) == (0, True)
+
+
+def test_run_names_blobs_that_are_no_flow_logs(local: Local) -> None:
+    """Such as those of NSG events, which Azure names like flow logs but without an interface."""
+    local.append()
+    events = local.writer.blob.blob_name.partition("macAddress=")[0] + "PT1H.json"
+    for name in (f"copies/{local.writer.blob.blob_name}", events):
+        local.container.upload_blob(name, b"{}")
+    code, _, err = flowlog("run", "--once", environment=local.environment)
+    (named,) = [line for line in err.splitlines() if "not named like" in line]
+    where = f"{ACCOUNT}/{local.container.container_name}"
+    assert named.endswith(
+        " WARNING 2 blobs are not named like a flow log and not forwarded, for example "
+        f"{where}/copies/{local.writer.blob.blob_name}. Azure writes NSG flow logs to the "
+        "container insights-logs-networksecuritygroupflowevent and VNet flow logs to "
+        "insights-logs-flowlogflowevent, none of them into a folder of another: check "
+        "FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER"
+    )
+    assert (code, " 1 forwarded, " in err.splitlines()[-1]) == (0, True)
 
 
 def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) -> None:
@@ -385,7 +446,7 @@ def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
     service.close()
     code, _, err = flowlog("run", "--once", "--interval", "500ms", environment=local.environment)
     lines = err.splitlines()
-    assert (code, lines[-1][:52]) == (0, "1 blobs looked at, 0 behind, 1 forwarded, 0 failed, ")
+    assert (code, lines[-1][:52]) == (0, "1 blobs looked at, 1 behind, 1 forwarded, 0 failed, ")
     assert sum(" INFO handed_over devstoreaccount1/" in line for line in lines) <= 14
 
 

@@ -104,7 +104,8 @@ def test_the_app_refuses_a_source_whose_settings_the_host_does_not_read() -> Non
 
 
 def test_the_app_refuses_sources_that_are_one_to_the_host() -> None:
-    assert faults("west,WEST", west=DEVELOPMENT, WEST=DEVELOPMENT) == (
+    other = "AccountName=other;AccountKey=eA==;EndpointSuffix=core.windows.net"
+    assert faults("west,WEST", west=DEVELOPMENT, WEST=other) == (
         "FLOWLOG_SOURCES: 'west' and 'WEST' are one name to the Functions host, which ignores case "
         "and refuses the functions of both. Give each a name of its own",
     )
@@ -119,3 +120,41 @@ def test_the_app_refuses_a_name_that_breaks_the_identity_form_alone(name: str) -
     )
     strings = {"AzureWebJobsStorage": DEVELOPMENT, "FLOWLOG_SOURCES": name, name: DEVELOPMENT}
     assert [source.name for source in Settings.from_environment(strings).sources] == [name]
+
+
+NAMED = "AccountName={};AccountKey=eA==;EndpointSuffix=core.windows.net"
+SIGNED = "BlobEndpoint={};QueueEndpoint=https://logs.queue.example;SharedAccessSignature=sig=x"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "account"),
+    [
+        (NAMED.format("logs"), NAMED.format("LOGS"), "logs"),
+        (NAMED.format("logs"), "https://Logs.blob.core.windows.net", "logs"),
+        (NAMED.format("logs"), SIGNED.format("https://logs.blob.core.windows.net/"), "logs"),
+        (
+            NAMED.format("logs"),
+            f"BlobEndpoint=https://flows.example;{NAMED.format('logs')}",
+            "logs",
+        ),
+        (SIGNED.format("https://flows.example"), "https://flows.example/", "flows.example"),
+        (DEVELOPMENT, "https://127.0.0.1:11000/devstoreaccount1", "devstoreaccount1"),
+        (NAMED.format("logs"), NAMED.format("logs2"), None),
+        (NAMED.format("logs"), "https://logs2.blob.core.windows.net", None),
+        (DEVELOPMENT, "https://127.0.0.1:10000/another", None),
+    ],
+)
+def test_the_app_refuses_an_account_that_is_named_twice(
+    first: str, second: str, account: str | None
+) -> None:
+    """The second would be read through the client of the first, or be forwarded twice."""
+    settings = {"east": first, "west__queueServiceUri": "https://logs.queue.example"}
+    settings["west__blobServiceUri" if second.startswith("https") else "west"] = second
+    if account is not None:
+        assert faults("east,west", **settings) == (
+            f"FLOWLOG_SOURCES: 'east' and 'west' are the same account, {account}, and Flowlog "
+            "tells accounts apart by their names. Remove one of them",
+        )
+    else:
+        sources = {"AzureWebJobsStorage": DEVELOPMENT, "FLOWLOG_SOURCES": "east,west"}
+        assert len(Settings.from_environment(sources | settings).sources) == 2

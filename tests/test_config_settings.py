@@ -284,10 +284,11 @@ def test_without_a_blob_trigger_a_source_needs_no_queue(source: str) -> None:
         "AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"],
         "FLOWLOG_TRIGGER_SOURCE": source,
         "FLOWLOG_SOURCES": "east, West, west, Storage",
-    } | identities("east", "West", "west", "Storage")
+    } | identities("east", "West", "Storage")
+    environment["west__blobServiceUri"] = "https://west2.blob.example"
     settings = Settings.from_environment(environment)
     assert [dict(each.uris) for each in settings.sources] == [
-        {"blob": f"https://{name}.blob.example"} for name in ("east", "West", "west", "Storage")
+        {"blob": f"https://{name}.blob.example"} for name in ("east", "West", "west2", "Storage")
     ]
     assert len(faults_of(environment | {"FLOWLOG_TRIGGER_SOURCE": "EventGrid"})) >= 4
 
@@ -375,8 +376,8 @@ def test_polling_with_an_identity_is_refused_outside_azurite() -> None:
         "role for data permits. Write EventGrid"
     ]
     on_azurite = {
-        "west__blobServiceUri": "https://127.0.0.1:10000/devstoreaccount1",
-        "west__queueServiceUri": "https://127.0.0.1:10001/devstoreaccount1",
+        "west__blobServiceUri": "https://127.0.0.1:10000/west",
+        "west__queueServiceUri": "https://127.0.0.1:10001/west",
     }
     for others in (on_azurite, {"FLOWLOG_TRIGGER_SOURCE": "EventGrid"}):
         assert Settings.from_environment({**polling, **west, **others}).sources[1].uris

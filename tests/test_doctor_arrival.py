@@ -70,8 +70,28 @@ def test_a_log_that_fails_is_named_with_its_error(installation: AzuriteInstallat
     assert finding.level == "fault"
     assert re.fullmatch(
         rf"Forwarding {ACCOUNT}/{installation.nsg}/{name} failed once, last at .* UTC: sending "
-        r".* refused \(libcurl error 7\)\W*",
+        r".* refused \(libcurl error 7\)\W*\. Next try of the sweep: 20\S+ \S+ UTC",
         finding.what,
+    )
+    assert finding.to_do == (
+        "Correct what the error names. The sweep then forwards the blob by itself, and `flowlog "
+        "run --once` at once"
+    )
+
+
+def test_blobs_that_are_no_flow_logs_are_counted_and_named(
+    installation: AzuriteInstallation,
+) -> None:
+    name = installation.log().blob.blob_name
+    container = installation.blobs.get_container_client(installation.nsg)
+    container.upload_blob(f"copies/{name}", b"{}")
+    assert arrived(installation.open())[0] == Finding(
+        "warning",
+        f"Container {installation.nsg} of account {ACCOUNT}: 1 blob is not named like a flow log "
+        f"and not forwarded, for example copies/{name}",
+        "Azure writes NSG flow logs to the container insights-logs-networksecuritygroupflowevent "
+        "and VNet flow logs to insights-logs-flowlogflowevent, none of them into a folder of "
+        "another: check FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER",
     )
 
 

@@ -230,7 +230,7 @@ ODD: dict[str, Callable[[], Odd]] = {
     "list": lambda: whole(b'[1,{"a":2},[3]'),
     # an object of no known format
     "empty-object": lambda: whole(b"{}"),
-    "no-category": lambda: whole(nsg(TUPLE).replace(b'"category"', b'"Category"')),
+    "no-category": lambda: whole(nsg(TUPLE).replace(b'"category"', b'"categories"')),
     "unknown-category": lambda: whole(nsg(TUPLE).replace(b"FlowEvent", b"FlowEvents")),
     "unknown-version": lambda: whole(nsg(TUPLE).replace(b'n":2', b'n":3')),
     "version-as-text": lambda: whole(nsg(TUPLE).replace(b'n":2', b'n":"2"')),
@@ -248,6 +248,9 @@ ODD: dict[str, Callable[[], Odd]] = {
     "no-flows": lambda: forwarded(re.sub(rb'"flows":\[.*\]', b'"flows":[]', nsg(TUPLE)), 0),
     "no-tuples": lambda: forwarded(nsg(), 0),
     "unknown-keys": lambda: forwarded(nsg(TUPLE).replace(b'"time"', b'"new":[{"a":1}],"time"')),
+    "keys-in-another-case": lambda: forwarded(
+        re.sub(rb'"\w+":', lambda key: key[0].swapcase(), nsg(TUPLE))
+    ),
     "escaped-text": lambda: forwarded(nsg(TUPLE).replace(b",T,", b"\\u002c\\u0054\\u002C")),
     "escaped-keys": lambda: forwarded(nsg(TUPLE).replace(b"flowTuples", b"flow\\u0054uples")),
     "surrogate-pair": lambda: forwarded(with_mac(b'"\\ud83d\\ude00"')),
@@ -707,5 +710,7 @@ def test_the_table_names_every_test_and_no_other() -> None:
     text = (ROOT / "docs" / "hostile-input.md").read_text(encoding="utf-8")
     rows = [row.split("|") for row in text.splitlines() if row.startswith("| ")]
     named = [name for row in rows for name in re.findall(r"`(test_[^`]+)`", row[-2])]
+    for file, name in (one for row in rows for one in re.findall(r"`(tests/.*?)::(\w+)`", row[-2])):
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
     mine = "test_the_table_names_every_test_and_no_other"
     assert sorted(named) == sorted(names_of_tests() - {mine})

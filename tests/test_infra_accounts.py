@@ -66,7 +66,8 @@ def test_a_list_is_read(text: str, accounts: tuple[LogAccount, ...]) -> None:
         ),
         (
             f"a={STORAGE}/logse,b={STORAGE.lower()}/logse",
-            "'a' and 'b' are the same account, logse: every record would be sent twice.",
+            "'a' and 'b' are the same account, logse, and Flowlog tells accounts apart by "
+            "their names.",
         ),
         (
             f"x={STORAGE}/logse/blobServices/default",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -386,6 +387,31 @@ def test_a_malformed_group_takes_one_index_and_the_others_pass() -> None:
         BadTuple(6, '{"rule":"r"}', "flows is not a list: None"),
     ]
     assert [orjson.loads(line)["id"] for line in result.lines] == [PREFIX + "3"]
+
+
+def with_keys(value: Any, written: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {written(key): with_keys(one, written) for key, one in value.items()}
+    return [with_keys(one, written) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "azures",
+    [nsg(1, GOOD[1]), nsg(2, GOOD[2], macAddress="000D3AF87857"), vnet(GOOD[4])],
+    ids=["nsg1", "nsg2", "vnet4"],
+)
+@pytest.mark.parametrize("written", [str.lower, str.upper, str.swapcase, str.title])
+def test_known_keys_may_be_in_any_letter_case(azures: Json, written: Callable[[str], str]) -> None:
+    """`flowLogResourceId` would otherwise be a null in each record, which nobody notices."""
+    others = with_keys(azures, written)
+    normalized = normalize(azures, PREFIX)
+    assert_is_reference(others)
+    assert one_record(azures)["resource_id"] in (NSG_ID, LOG_ID)
+    assert normalize(others, PREFIX) == normalized
+    # Where both are there, the keys as Azure writes them count.
+    wrong = with_keys({**azures, "flowLogResourceID": "/wrong", "resourceId": "/wrong"}, written)
+    for both in ({**wrong, **azures}, {**azures, **wrong}):
+        assert normalize(both, PREFIX) == normalized
 
 
 def test_no_flows_are_no_records() -> None:

@@ -6,14 +6,15 @@ import json
 import logging
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
@@ -29,6 +30,7 @@ from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import ACCOUNT
 from flowlog_core.errors import NotAllowed, Unavailable
 from flowlog_core.ingest import Outcome
+from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.service import Service
 from flowlog_core.sinks.shards import shard_of
@@ -332,13 +334,46 @@ def test_what_cannot_be_read_is_in_the_container_of_dead_letters(account: Accoun
     assert sorted(item["raw"] for item in items) == ["not,a,tuple", '{"broken":tru}']
 
 
-def test_other_blobs_are_skipped_with_one_clear_line(
+class CountingIgnored(MetricsObserver):
+    """Counts ignored events by their reason."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: Counter[str] = Counter()
+
+    def event_ignored(self, reason: str) -> None:
+        self.reasons[reason] += 1
+
+
+def test_what_a_trigger_names_must_be_a_flow_log_in_a_container_of_flow_logs(
     account: Account, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A subscription without the right filter sends the events of every blob to a function."""
     caplog.set_level(logging.INFO, "flowlog_core")
-    assert account.services[0].ingest_named("FlowLogs", account.nsg, "readme.txt") is None
+    interface = Interface.nsg()
+    name, backups = interface.blob_name(HOUR), f"{account.nsg}-backups"
+    for container in (account.nsg, backups):
+        client = account.blobs.get_container_client(container)
+        with suppress(ResourceExistsError):
+            client.create_container()
+        client.upload_blob(f"copies/{name}" if container == account.nsg else name, b"[]")
+    metrics = CountingIgnored()
+    with closing(Service(Settings.from_environment(account.environment), metrics=metrics)) as app:
+        assert app.ingest_named("FlowLogs", account.nsg, f"copies/{name}") is None
+        assert app.ingest_named("FlowLogs", account.nsg, "readme.txt") is None
+        assert app.ingest_named("FlowLogs", backups, name) is None
+        assert app.ingest_named("FlowLogs", backups, name) is None
+    assert metrics.reasons == {"not_a_flow_log": 2, "other_container": 2}
+    assert account.received() == []
     assert caplog.messages == [
-        f"skipped {account.nsg}/readme.txt: not the name of a PT1H.json flow log"
+        "Events arrive of blobs that are not named like a flow log, such as "
+        + f"{ACCOUNT}/{account.nsg}/copies/{name}"[:200]
+        + ". They are ignored. Set a filter "
+        "(subject ends with PT1H.json) in the event subscription.",
+        f"Events arrive of the container {ACCOUNT}/{backups}, which neither FLOWLOG_NSG_CONTAINER "
+        "nor FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
+        "/blobServices/default/containers/CONTAINER/) in the event subscription, or correct the "
+        "setting.",
     ]
 
 

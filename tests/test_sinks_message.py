@@ -247,15 +247,15 @@ def test_messages_of_the_first_version_are_read(content: bytes) -> None:
         ('{"schema":"flowlog/2"}', "not a Flowlog message of schema 'flowlog/1'"),
         (
             '{"schema":"flowlog/1","id":"m","source":{},"count":2,"records":[{}]}',
-            "message m: 2 records announced, 1 found",
+            "message 'm': 2 records announced, 1 found",
         ),
         (
             '{"schema":"flowlog/1","id":"m","source":{},"records":[{}]}',
-            "message m: None records announced, 1 found",
+            "message 'm': None records announced, 1 found",
         ),
         (
             '{"schema":"flowlog/1","id":"m","source":{},"count":1,"records":[5]}',
-            "message m: a record is not an object",
+            "message 'm': a record is not an object",
         ),
         *[
             (

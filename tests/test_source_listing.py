@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowlog_core.blob import BlobRef, LogBlob
-from flowlog_core.source.listing import flow_logs_since
+from flowlog_core.source.listing import Others, flow_logs_since
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import MemoryBlobs, by_code_point, hierarchical
 
@@ -67,6 +67,24 @@ def test_a_listing_is_every_flow_log_of_the_hours_in_order_of_name(
     assert names_from(source, since, done) == sorted(
         blob.name for blob in blobs if blob.log.hour >= since and blob.name > done
     )
+
+
+@given(BLOBS, st.integers(1, 50), st.booleans(), st.data())
+def test_blobs_of_other_names_are_counted_once_each(
+    blobs: set[BlobRef], blobs_a_page: int, is_odd: bool, data: st.DataObject
+) -> None:
+    """Whichever of its folders are listed twice, first whole and then by their folders."""
+    source = container_of(blobs, blobs_a_page)
+    if is_odd:
+        shuffled(data, source)
+    names = [blob.name.rpartition("/")[0] for blob in blobs]  # beside the logs, and above
+    some = st.sampled_from([*names, *(f"copies/{name}" for name in names), "readme.txt", "a/b"])
+    source.others = data.draw(st.sets(some))
+    counted = Others()
+    for step in flow_logs_since(source, "account", "logs", datetime(1, 1, 1, tzinfo=UTC)):
+        counted = counted.plus(step.others)
+    assert counted.blobs == len(source.others)
+    assert not counted.blobs or counted.example in source.others
 
 
 @given(BLOBS, HOURS, st.integers(1, 9), st.data())

@@ -505,6 +505,47 @@ def test_a_look_at_all_needs_no_memory_and_leaves_nothing_out(world: World) -> N
     assert world.cursors.get(LOGS).cursor is None
 
 
+def test_a_persons_own_command_does_not_wait_for_what_failed(world: World) -> None:
+    """It names what stays behind, and its numbers are those of what it did."""
+    good, bad = blob_at(1), blob_at(2)
+    world.append(good)
+    world.append(bad)
+    world.refuse(bad)
+
+    def look(*, waits: bool) -> SweepReport:
+        parallel = Parallel(1)
+        options = SweepOptions([LOGS], 0, untouched_for_s=0, waits_after_failures=waits)
+        try:
+            return Sweep(
+                world.blobs, world.pipeline, world.cursors, options, parallel
+            ).look_at_all()
+        finally:
+            parallel.close()
+
+    total = SweepReport()
+    first = look(waits=False)
+    assert (first.behind, first.forwarded, first.failed) == (2, 1, 1)
+    assert first.still_behind == [bad]
+    total += first
+    second = look(waits=True)
+    assert (second.behind, second.backing_off) == (0, 1)
+    assert second.still_behind == [bad]
+    total += second
+    assert (total.behind, total.forwarded, total.failed, total.backing_off) == (2, 1, 1, 1)
+    assert total.still_behind == [bad]
+    world.refuse()
+    repaired = look(waits=False)
+    assert (repaired.behind, repaired.forwarded, repaired.still_behind) == (1, 1, [])
+
+
+def test_blobs_of_other_names_are_counted_and_one_is_named(world: World) -> None:
+    world.append(blob_at(1))
+    world.blobs.others = {"copies/x.json", "readme.txt"}
+    report = world.sweep()
+    assert (report.looked_at, report.not_flow_logs) == (1, 2)
+    assert report.not_flow_logs_example in ("account/logs/copies/x.json", "account/logs/readme.txt")
+
+
 def test_when_the_last_whole_pass_ended_is_known_until_the_next_has_ended(world: World) -> None:
     def last_whole() -> datetime | None:
         cursor = world.cursors.get(LOGS).cursor

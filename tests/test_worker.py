@@ -18,6 +18,7 @@ from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import PYTHONS, Worker, running_worker
 
+from flowlog_core.demo.azurite import ACCOUNT
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.network_watcher import LogWriter, NetworkWatcherWriter
 
@@ -122,7 +123,8 @@ def test_both_containers_have_a_function_beside_the_timers(
 def test_an_event_queue_has_one_function_for_all_sources(
     start: Callable[[dict[str, str]], Worker],
 ) -> None:
-    sources = {"FLOWLOG_SOURCES": "FlowLogs,west", "west": SETTINGS["FlowLogs"]}
+    west = "https://made-up.blob.core.windows.net"
+    sources = {"FLOWLOG_SOURCES": "FlowLogs,west", "west__blobServiceUri": west}
     chosen = {"FLOWLOG_TRIGGER_SOURCE": "EventQueue", "FLOWLOG_EVENT_QUEUE": "mine"}
     assert indexed(start(SETTINGS | sources | chosen)) == TIMERS | {
         "events": [
@@ -321,7 +323,9 @@ def test_a_blob_of_another_name_is_a_success_and_says_so(
     worker = start(account.environment).load()
     assert worker.now("invoke", **event(worker, account, Interface.nsg(), "a/readme.txt"))["ok"]
     assert worker.messages("flowlog_core.") == [
-        f"skipped {account.nsg}/a/readme.txt: not the name of a PT1H.json flow log"
+        "Events arrive of blobs that are not named like a flow log, such as "
+        f"{ACCOUNT}/{account.nsg}/a/readme.txt. They are ignored. Set a filter (subject ends with "
+        "PT1H.json) in the event subscription."
     ]
 
 

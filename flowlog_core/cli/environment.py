@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flowlog_core.cli.output import harmless_json
+from flowlog_core.cli.terminal import printable
 from flowlog_core.config.settings import Settings
 from flowlog_core.errors import SettingsError
 
@@ -53,6 +55,17 @@ def _values(file: Path) -> dict[str, str]:
     return {str(name): str(value) for name, value in content["Values"].items()}
 
 
+class TextLines(logging.Formatter):
+    """Time, level and message in one line, whatever the message quotes."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as its base has it
+        """The line, to which the base class adds a traceback in lines of its own."""
+        return printable(super().formatMessage(record))
+
+
 class JsonLines(logging.Formatter):
     """One JSON object per line: time, level, logger, message, then the record's fields."""
 
@@ -67,7 +80,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False, default=str)
+        return harmless_json(json.dumps(told, ensure_ascii=False, default=str))
 
 
 def log_to_stderr(options: argparse.Namespace, *, as_json: bool = False) -> None:
@@ -79,7 +92,6 @@ def log_to_stderr(options: argparse.Namespace, *, as_json: bool = False) -> None
     if options.quiet or options.verbose:
         level = logging.WARNING if options.quiet else logging.DEBUG
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    handler.setFormatter(JsonLines() if as_json else text)
+    handler.setFormatter(JsonLines() if as_json else TextLines())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("flowlog_core").setLevel(level)

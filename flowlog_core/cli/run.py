@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from flowlog_core.blob import BlobRef
+from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.cli.environment import (
     add_settings_argument,
     environment_of,
@@ -29,13 +30,19 @@ from flowlog_core.cli.environment import (
 )
 from flowlog_core.cli.options import duration_argument
 from flowlog_core.config.checks import Facts, extras_are_installed
+from flowlog_core.doctor.behind import (
+    WHERE_FLOW_LOGS_ARE,
+    failed_and_next,
+    no_containers,
+    not_flow_logs,
+)
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
-from flowlog_core.sweep.report import SweepReport
+from flowlog_core.sweep.report import MAX_NAMED, SweepReport
 
 log = logging.getLogger(__name__)
 
@@ -94,20 +101,22 @@ def run(options: argparse.Namespace) -> int:
     service.pipeline = replace(service.pipeline, observer=observers)
     total = SweepReport()
     found: SweepReport | None = SweepReport()
+    is_first = True
     try:
         while not stop.is_set():
-            found = _look(service, stop)
+            # Whoever started this may just have repaired what failed.
+            found = _look(service, stop, waits_after_failures=not is_first)
+            is_first = False
             heartbeat.beat()
             if found is not None:
-                if found.archived and found.archived != total.archived:
-                    log.warning("%s", found.archived_warning)
+                _log_found(found, total)
                 total += found
-                if found.behind:
-                    log.info("%s", found)
             if options.once and (found is None or not found.forwarded + found.left_to_others):
                 break
             if not options.once or (found and not found.forwarded):
                 stop.wait(options.interval_s)  # what others have may take a while
+        if found is not None:
+            _name_still_behind(service, found)
     finally:
         logging.getLogger().removeHandler(explain)
         service.close()
@@ -115,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         log.info("%s", total)
     elif not options.quiet:
         print(total, file=sys.stderr)
-    return 1 if options.once and (found is None or total.failed + total.backing_off) else 0
+    return 1 if options.once and (found is None or found.failed + found.backing_off) else 0
 
 
 class Heartbeat:
@@ -138,10 +147,39 @@ class Heartbeat:
         self.beat()
 
 
-def _look(service: Service, stop: threading.Event) -> SweepReport | None:
+def _log_found(found: SweepReport, total: SweepReport) -> None:
+    """Log what a look found, and what it cannot forward unless the looks before found it too."""
+    if found.archived and found.archived != total.archived:
+        log.warning("%s", found.archived_warning)
+    if found.not_flow_logs and not total.not_flow_logs:
+        others = not_flow_logs(found.not_flow_logs, found.not_flow_logs_example)
+        log.warning("%s. %s", others, WHERE_FLOW_LOGS_ARE)
+    if found.missing and not found.looked_at and found.missing != total.missing:
+        log.warning("%s. %s", no_containers(found.missing), WHERE_FLOW_LOGS_ARE)
+    if found.behind:
+        log.info("%s", found)
+
+
+def _name_still_behind(service: Service, found: SweepReport) -> None:
+    """Log each blob that is still behind, with its error and its next try."""
+    for blob in found.still_behind:
+        try:
+            stored = service.pipeline.checkpoints.get(checkpoint_key(blob)).checkpoint
+        except FlowlogError:
+            continue  # the log has said so already
+        if stored is not None and stored.failure is not None:
+            log.warning("still behind: %s: %s", blob, failed_and_next(stored.failure))
+    more = found.failed + found.backing_off - len(found.still_behind)
+    if len(found.still_behind) == MAX_NAMED and more:
+        log.warning("still behind: %d more", more)
+
+
+def _look(
+    service: Service, stop: threading.Event, *, waits_after_failures: bool
+) -> SweepReport | None:
     """One look at everything; None, and why in the log, where not even that could be had."""
     try:
-        return service.catch_up(stop)
+        return service.catch_up(stop, waits_after_failures=waits_after_failures)
     except FlowlogError as error:
         log.warning("cannot look for what is behind: %s", error)
         return None

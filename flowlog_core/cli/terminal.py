@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
+from flowlog_core.observe.printable import printable as printable  # noqa: PLC0414 - for all commands
+
 _EVERY_S = 0.2
 _REST_OF_LINE = "\x1b[K"  # ECMA-48, "erase in line"
 
@@ -26,13 +28,6 @@ def is_coloured(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 def columns_of(out: TextIO) -> int | None:
     """How wide a terminal is; None for anything else, where lines may be of any length."""
     return shutil.get_terminal_size().columns if out.isatty() else None
-
-
-def printable(text: str) -> str:
-    """`text` with every control character for a terminal written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class ProgressLine:

@@ -20,6 +20,7 @@ from flowlog_core.config.addresses import AZURITE_PORTS, exchanged, unresolved, 
 Service = Literal["blob", "queue", "table"]
 
 _DEVELOPMENT = "UseDevelopmentStorage=true"  # in these letters: some clients know no others
+_DEVELOPMENT_ACCOUNT = "devstoreaccount1"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _STRING_KEYS = {"accountname", "blobendpoint", "queueendpoint", "tableendpoint"}
 
@@ -53,6 +54,25 @@ class Connection:
             return [uri.lower() for uri in self.uris.values()]
         parts = parse_connection_string(self.connection_string)  # keys in lower case
         return [value.lower() for key, value in parts.items() if key.endswith("endpoint")]
+
+    @property
+    def account(self) -> str:
+        """The account that holds the blobs, in lower case: its name, or its host if that has none.
+
+        Empty if no address of its blob service is known.
+        """
+        if self.connection_string == _DEVELOPMENT:
+            return _DEVELOPMENT_ACCOUNT
+        if self.connection_string is None:
+            address = self.uris.get("blob", "")
+        else:
+            parts = parse_connection_string(self.connection_string)  # keys in lower case
+            if name := parts.get("accountname", ""):
+                return name.lower()
+            address = parts.get("blobendpoint", "")
+        url = urlsplit(address.lower())
+        host, path = url.hostname or "", url.path.strip("/")
+        return host.partition(".")[0] if ".blob." in host else path or host
 
 
 def parse_connection(
@@ -230,7 +250,7 @@ def _missing(
 
 def _azurite(service: str) -> str:
     return next(
-        f"http://127.0.0.1:{port}/devstoreaccount1"
+        f"http://127.0.0.1:{port}/{_DEVELOPMENT_ACCOUNT}"
         for port, name in AZURITE_PORTS.items()
         if name == service
     )

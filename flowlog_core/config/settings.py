@@ -105,6 +105,7 @@ class Settings:
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
+        faults += _one_account([connections[name] for name in source_names])
         if source in _BLOB_TRIGGERS:
             faults += _misread("FLOWLOG_SOURCES", source_names, environment)
         if source == "EventQueue":
@@ -182,6 +183,17 @@ def _misread(
                 f"find {name}__blobServiceUri and so on. Choose another name"
             )
     return faults
+
+
+def _one_account(sources: Sequence[Connection]) -> list[str]:
+    """The faults that an account is named twice; checkpoints and ids know it by its name alone."""
+    seen: dict[str, str] = {}
+    return [
+        f"FLOWLOG_SOURCES: '{first}' and '{one.name}' are the same account, {one.account}, and "
+        "Flowlog tells accounts apart by their names. Remove one of them"
+        for one in sources
+        if one.account and (first := seen.setdefault(one.account, one.name)) != one.name
+    ]
 
 
 def _queues(queue: str, shards: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ advice          what to do about it
 explain_once    the same beside the log of `flowlog run`
 access          whether each container, queue and table can be used; leaves nothing behind
 workspace       whether traffic summaries reach the Log Analytics workspace
+behind          why a blob is not forwarded
 arrival         whether events arrive: blobs against checkpoints, poison queue, sweeps
 examine         the list of all checks; runs them at the same time, within a time limit
 azure           the checks of a deployment in Azure, with the caller's login

@@ -14,9 +14,10 @@ from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
+from flowlog_core.doctor.behind import WHERE_FLOW_LOGS_ARE, failed_and_next, not_flow_logs
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
-from flowlog_core.source.listing import Listed, flow_logs_since
+from flowlog_core.source.listing import Listed, Others, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing
 from flowlog_core.sweep.sweep import is_behind
 
@@ -36,7 +37,7 @@ def events_arrive(at: Installation, source: Connection) -> list[Finding]:
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS_BACK)
     checkpoints = at.service.pipeline.checkpoints
     try:
-        listed = _changed_since(at, account, since)
+        listed, others = _changed_since(at, account, since)
         looked_at = [
             (one, checkpoints.get(checkpoint_key(one.blob)).checkpoint) for one in listed or ()
         ]
@@ -49,40 +50,51 @@ def events_arrive(at: Installation, source: Connection) -> list[Finding]:
             )
         ]
     if looked_at:
-        return _arrived(looked_at, account, now, at.settings)
+        return [*others, *_arrived(looked_at, account, now, at.settings)]
     if listed is None:  # the check of the containers says so
         return []
     return [
+        *others,
         Finding(
             "warning",
             f"Account {account} has no flow log since {since:%H}:00 UTC",
             "If there was traffic since then, check in Network Watcher, Flow logs, that logging is "
             "on and writes to this account",
-        )
+        ),
     ]
 
 
-def _changed_since(at: Installation, account: str, since: datetime) -> list[Listed] | None:
+def _changed_since(
+    at: Installation, account: str, since: datetime
+) -> tuple[list[Listed] | None, list[Finding]]:
     """The flow logs of the hours from `since` on: those changed first, and those changed last.
 
-    None if none of the containers exists.
+    None if none of the containers exists. With them, a warning for each container in which blobs
+    were met that are no flow logs.
     """
     found: list[Listed] = []
+    warnings = []
     absent = 0
     until_s = time.monotonic() + _LISTING_S
     for container in at.settings.containers:
+        others = Others()
         try:
             for step in flow_logs_since(at.service.blobs, account, container, since):
                 found += step.listed
+                others = others.plus(step.others)
                 if time.monotonic() > until_s:
                     break
         except NotFound:
             absent += 1
+        if others.blobs:
+            what = not_flow_logs(others.blobs, others.example)
+            about = f"Container {container} of account {account}: {what}"
+            warnings.append(Finding("warning", about, WHERE_FLOW_LOGS_ARE))
     if absent == len(at.settings.containers):
-        return None
+        return None, warnings
     found.sort(key=lambda one: one.last_modified)
     half = _LOOKED_AT // 2
-    return found if len(found) <= _LOOKED_AT else found[:half] + found[-half:]
+    return (found if len(found) <= _LOOKED_AT else found[:half] + found[-half:]), warnings
 
 
 def _arrived(
@@ -98,9 +110,9 @@ def _arrived(
             findings.append(
                 Finding(
                     "fault",
-                    f"Forwarding {one.blob} failed {_times(failure.attempts)}, last at "
-                    f"{failure.at:%Y-%m-%d %H:%M:%S} UTC: {failure.error}",
-                    "Correct what the error names. The sweep then forwards the blob by itself",
+                    f"Forwarding {one.blob} {failed_and_next(failure)}",
+                    "Correct what the error names. The sweep then forwards the blob by itself, and "
+                    "`flowlog run --once` at once",
                 )
             )
     unseen = [one for one, stored in waiting if stored is None or stored.failure is None]
@@ -157,10 +169,6 @@ def _age(age: timedelta) -> str:
     minutes, seconds = divmod(max(0, round(age.total_seconds())), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def poison_queue(at: Installation, source: Connection) -> list[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from flowlog_core.blob import BlobRef
+from flowlog_core.observe.printable import printable
 from flowlog_core.outcome import Failed, Outcome
 
 log = logging.getLogger(__name__)
@@ -60,5 +61,5 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}"
     if isinstance(value, str) and not value.isidentifier():
-        return orjson.dumps(value).decode()
+        return printable(orjson.dumps(value).decode())
     return str(value)

@@ -137,7 +137,7 @@ def walk(
     )
     mac_of_entry = _text(entry, "macAddress")
     index = repeated_bytes = 0
-    for outer in _list(entry.get(entry_format.body), "flows"):
+    for outer in _list(_get(entry, entry_format.body), "flows"):
         try:
             groups = _list(outer, entry_format.groups)
             outer_text = _text(outer, entry_format.outer_text)
@@ -173,10 +173,9 @@ def walk(
 
 def format_of(entry: dict[str, Any]) -> EntryFormat:
     """An entry's format. Raises `UnreadableEntry` where it is none that is known."""
-    category, version = entry.get("category"), entry.get("flowLogVersion")
-    properties = entry.get("properties")
-    if category == _NSG and isinstance(properties, dict):
-        version = properties.get("Version")
+    category, version = _get(entry, "category"), _get(entry, "flowLogVersion")
+    if category == _NSG and isinstance(properties := _get(entry, "properties"), dict):
+        version = _get(properties, "Version")
     # JSON's true and 1.0 equal 1 in Python, yet are no versions.
     if type(version) is int and isinstance(category, str):
         entry_format = _FORMATS.get((category, version))
@@ -196,9 +195,22 @@ def _add_bad(bad: list[BadTuple], more: list[BadTuple]) -> None:
         )
 
 
+def _get(holder: dict[str, Any], key: str) -> Any:
+    """The value of a key, which may be written in another letter case; None if it is absent.
+
+    Without that, `flowLogResourceId` would be a silent null in each record. Written as Azure does,
+    a key costs one look-up.
+    """
+    value = holder.get(key)
+    if value is None and key not in holder:
+        lower = key.lower()
+        value = next((holder[name] for name in holder if name.lower() == lower), None)
+    return value
+
+
 def _text(holder: dict[str, Any], key: str) -> str:
     """The JSON of a string, null if it is null or absent; raises `BadField` for all else."""
-    value = holder.get(key)
+    value = _get(holder, key)
     try:
         return _NAMES[value]
     except (TypeError, BadField):  # TypeError: a list or an object
@@ -208,7 +220,7 @@ def _text(holder: dict[str, Any], key: str) -> str:
 def _list(holder: object, key: str) -> list[Any]:
     if not isinstance(holder, dict):
         raise BadField(f"expected an object with {key}: {brief(holder)}")
-    value = holder.get(key)
+    value = _get(holder, key)
     if not isinstance(value, list):
         raise BadField(f"{key} is not a list: {brief(value)}")
     return value

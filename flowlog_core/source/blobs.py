@@ -14,7 +14,7 @@ from azure.storage.blob import BlobPrefix, BlobServiceClient, StandardBlobTier
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.errors import Unavailable, UnknownAccount, storage_errors
-from flowlog_core.source.listing import Listed, Page
+from flowlog_core.source.listing import Listed, Others, Page
 from flowlog_core.source.reading import Slice
 from flowlog_core.storage.requests import answer_to
 from flowlog_core.storage.responses import http_date
@@ -81,7 +81,8 @@ class AzureBlobs:
             pages: Any = listing.by_page(marker or None)
             found = list(next(pages))
         blobs = [one for one in found if not isinstance(one, BlobPrefix)]
-        logs = ((one, LogBlob.parse(one.name)) for one in blobs)
+        logs = [(one, LogBlob.parse(one.name)) for one in blobs]
+        others = [one.name for one, log in logs if log is None]
         return Page(
             [
                 # A listing leaves out the quotes that all other answers put around an ETag.
@@ -97,6 +98,7 @@ class AzureBlobs:
             ],
             [one.name for one in found if isinstance(one, BlobPrefix)],
             pages.continuation_token or "",
+            Others(len(others), min(others, default="")),
         )
 
 

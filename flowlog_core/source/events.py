@@ -46,7 +46,7 @@ class CommittedBlob(NamedTuple):
 
 
 class IgnoredEvent(NamedTuple):
-    """A message that leads to no flow log of ours. Nothing is wrong with any other message."""
+    """An event that leads to no flow log of ours. Nothing is wrong with any other event."""
 
     reason: Reason
     what: str
@@ -68,27 +68,41 @@ class EventReader:
         try:
             return self._read(message)
         except _Ignored as ignored:
-            # In one line, whatever was in the event.
-            shown = ignored.what.encode("unicode_escape").decode("ascii")
-            return IgnoredEvent(ignored.reason, shown[:_MAX_SHOWN_CHARACTERS])
+            return ignored.event
+
+    def flow_log(self, account: str, container: str, name: str) -> BlobRef | IgnoredEvent:
+        """The flow log of that name, for whoever learned of it otherwise. Never raises."""
+        try:
+            return self._flow_log(account, container, name)
+        except _Ignored as ignored:
+            return ignored.event
 
     def _read(self, message: bytes) -> CommittedBlob:
         named = _named_blob(message)
         account = self._accounts.get(named.address)
         if account is None:
             raise _Ignored("unknown_account", named.address)
-        if named.container not in self._containers:
-            raise _Ignored("other_container", f"{account}/{named.container}")
-        log = LogBlob.parse(named.name)
+        return CommittedBlob(self._flow_log(account, named.container, named.name), named.etag)
+
+    def _flow_log(self, account: str, container: str, name: str) -> BlobRef:
+        if container not in self._containers:
+            raise _Ignored("other_container", f"{account}/{container}")
+        log = LogBlob.parse(name)
         if log is None:
-            raise _Ignored("not_a_flow_log", f"{account}/{named.container}/{named.name}")
-        return CommittedBlob(BlobRef(account, named.container, log), named.etag)
+            raise _Ignored("not_a_flow_log", f"{account}/{container}/{name}")
+        return BlobRef(account, container, log)
 
 
 class _Ignored(Exception):
     def __init__(self, reason: Reason, what: str) -> None:
         super().__init__(reason, what)
         self.reason, self.what = reason, what
+
+    @property
+    def event(self) -> IgnoredEvent:
+        """In one line, whatever was in the event."""
+        shown = self.what.encode("unicode_escape").decode("ascii")
+        return IgnoredEvent(self.reason, shown[:_MAX_SHOWN_CHARACTERS])
 
 
 class _NamedBlob(NamedTuple):

@@ -37,15 +37,28 @@ class Listed(NamedTuple):
     """It is in the archive tier, where it cannot be read."""
 
 
+class Others(NamedTuple):
+    """Blobs that are not named like a flow log."""
+
+    blobs: int = 0
+    example: str = ""
+    """The name of one; empty if there are none."""
+
+    def plus(self, more: Others) -> Others:
+        """Both together."""
+        return Others(self.blobs + more.blobs, self.example or more.example)
+
+
 class Page(NamedTuple):
     """One page of a listing. It may be short, or empty, and still not be the last one."""
 
     listed: Sequence[Listed]
-    """The flow logs on it; other blobs are left out. In any order."""
+    """The flow logs on it. In any order."""
     folders: Sequence[str] = ()
     """Whole names, each with a `/` at its end. In any order."""
     marker: str = ""
     """Leads to the next page; empty on the last one."""
+    others: Others = Others()
 
 
 class BlobLister(Protocol):
@@ -71,6 +84,7 @@ class Step(NamedTuple):
     """The next flow logs, in the order of their names."""
     done: str = ""
     """Up to here, a folder or a blob, all is listed. Empty if the call brought no end nearer."""
+    others: Others = Others()
 
 
 def is_done(name: str, done: str) -> bool:
@@ -121,20 +135,24 @@ def flow_logs_since(
         if folder and is_done(folder, done):
             continue
         listed: list[Listed] = []
+        others = Others()
         folders: set[str] = set()
         is_whole = False
         is_of_one_hour = _is_of_one_hour(folder)
         if part.may_fit or is_of_one_hour:
             for page in pages(folder, by_folder=False):
                 listed += page.listed
+                others = others.plus(page.others)
                 is_whole = not page.marker
                 yield Step()
                 if not is_of_one_hour:
                     break  # where there is more, entering the folder leaves out older hours
         if not is_whole:
             listed.clear()
+            others = Others()
             for page in pages(folder, by_folder=True):
                 listed += page.listed
+                others = others.plus(page.others)
                 folders.update(page.folders)
                 yield Step()
         listed = [
@@ -145,12 +163,14 @@ def flow_logs_since(
             and not is_done(one.blob.name, done)
         ]
         if folders:
+            if others.blobs:
+                yield Step(others=others)
             # A folder that is alone holds all that its parent held, which was too much for a page.
             waiting += listed
             waiting += (_Folder(name, may_fit=len(folders) > 1) for name in folders)
             waiting.sort(key=_name_of, reverse=True)
         else:
-            yield Step(sorted(listed, key=_name_of), folder)
+            yield Step(sorted(listed, key=_name_of), folder, others)
 
 
 class _Folder(NamedTuple):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.outcome import Outcome
+from flowlog_core.source.listing import Others
 
-_ADDED_UP = ("forwarded", "entries", "records", "dead_letters", "new_bytes")
+_ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
 _AS_FOUND_LAST = (
-    *("looked_at", "behind", "left_to_others", "archived", "archived_example"),
-    *("failed", "backing_off", "is_whole"),
+    *("looked_at", "left_to_others", "archived", "archived_example"),
+    *(
+        "not_flow_logs",
+        "not_flow_logs_example",
+        "backing_off",
+        "still_behind",
+        "missing",
+        "is_whole",
+    ),
 )
+MAX_NAMED = 20
+"""How many blobs that are still behind a report names."""
 
 
 @dataclass(slots=True)
@@ -31,6 +41,13 @@ class SweepReport:
     """Blobs that failed, and containers that could not be listed."""
     backing_off: int = 0
     """Blobs that failed before and are not due again yet."""
+    not_flow_logs: int = 0
+    """Blobs, of those listed, that are not named like a flow log."""
+    not_flow_logs_example: str = ""
+    missing: list[str] = field(default_factory=list)
+    """Containers that do not exist, as ACCOUNT/CONTAINER."""
+    still_behind: list[BlobRef] = field(default_factory=list)
+    """The first of those that failed or are not due again yet, at most `MAX_NAMED`."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
@@ -42,6 +59,17 @@ class SweepReport:
         """Count a blob that is behind and cannot be read."""
         self.archived += 1
         self.archived_example = self.archived_example or str(blob)
+
+    def add_still_behind(self, blob: BlobRef) -> None:
+        """Name a blob that failed, or is not due again yet."""
+        if len(self.still_behind) < MAX_NAMED:
+            self.still_behind.append(blob)
+
+    def add_not_flow_logs(self, account: str, container: str, others: Others) -> None:
+        """Count blobs that are not named like a flow log."""
+        self.not_flow_logs += others.blobs
+        if others.blobs and not self.not_flow_logs_example:
+            self.not_flow_logs_example = f"{account}/{container}/{others.example}"
 
     @property
     def archived_warning(self) -> str:
@@ -64,6 +92,8 @@ class SweepReport:
 
     def __iadd__(self, later: SweepReport) -> SweepReport:
         """Add what a later sweep did; what it left undone replaces what this one left."""
+        # What others hold is behind in each sweep again, and counts once.
+        self.behind += later.behind - self.left_to_others
         for name in _ADDED_UP:
             setattr(self, name, getattr(self, name) + getattr(later, name))
         for name in _AS_FOUND_LAST:

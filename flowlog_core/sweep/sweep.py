@@ -83,6 +83,8 @@ class SweepOptions:
     """Look back to here, once: until a pass has gone through all of it."""
     untouched_for_s: float = 120
     """Leave younger commits alone: their events are on the way."""
+    waits_after_failures: bool = True
+    """Leave blobs that failed alone until `try_again_at`. A person's own command does not."""
     max_s: float = 240
     """End after this long, or once the sweep has got any further if that takes longer."""
 
@@ -227,6 +229,7 @@ class Sweep:
         all_listed = True
         try:
             for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
+                self._report.add_not_flow_logs(*container, step.others)
                 behind, deadly, cursor = self._behind(step.listed, cursor, now)
                 cursor = self._forward(behind, cursor, now, held)
                 if self._ended_early:
@@ -240,6 +243,7 @@ class Sweep:
                 if self._must_end():
                     return cursor
         except NotFound:
+            self._report.missing.append("/".join(container))
             log.debug("%s/%s does not exist yet", *container)
         except ClaimLost:
             raise
@@ -318,6 +322,7 @@ class Sweep:
                 log.debug("failed %s", blob, exc_info=True)
                 with self._lock:
                     self._report.failed += 1
+                    self._report.add_still_behind(blob)
                     failed.append(blob)
             else:
                 with self._lock:
@@ -357,8 +362,14 @@ class Sweep:
                 (now - one.last_modified).total_seconds() < self._options.untouched_for_s
             ):
                 cursor = cursor.with_unfinished(one.blob.log.hour)  # its event may yet be lost
-            elif checkpoint and checkpoint.failure and now < try_again_at(checkpoint.failure):
+            elif (
+                self._options.waits_after_failures
+                and checkpoint
+                and checkpoint.failure
+                and now < try_again_at(checkpoint.failure)
+            ):
                 report.backing_off += 1
+                report.add_still_behind(one.blob)
                 cursor = cursor.with_unfinished(one.blob.log.hour)
             elif checkpoint and checkpoint.owner and checkpoint.taken_over_at:
                 deadly.append(one)

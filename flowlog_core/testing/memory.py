@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from threading import RLock
 from typing import Any
 
@@ -19,7 +20,7 @@ from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import Encoding, Message, messages_of
-from flowlog_core.source.listing import Listed, Page
+from flowlog_core.source.listing import Listed, Others, Page
 from flowlog_core.source.reading import Slice
 from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
@@ -188,6 +189,8 @@ class MemoryBlobs:
         """The order of listings: `by_code_point` or `hierarchical`."""
         self.odd_page: Callable[[], int] | None = None
         """Returns the size of the next page, which may be 0; then the last page may be empty."""
+        self.others: set[str] = set()
+        """Names in every container that are no flow log's."""
         self.calls: Counter[str] = Counter()
         self.read_bytes = 0
         self._committed: dict[BlobRef, datetime] = {}
@@ -256,7 +259,14 @@ class MemoryBlobs:
         """See `BlobLister.page`."""
         with self._lock:
             self.calls["folders" if by_folder else "page"] += 1
-            found: dict[str, Listed | None] = {}
+            found: dict[str, Listed | Others | None] = {}
+            for name in self.others:
+                if name.startswith(prefix):
+                    folder, slash, _ = name[len(prefix) :].partition("/")
+                    is_folder = by_folder and slash
+                    found[f"{prefix}{folder}/" if is_folder else name] = (
+                        None if is_folder else Others(1, name)
+                    )
             for blob, (content, etag) in self._stored.items():
                 if (blob.account, blob.container) != (account, container):
                     continue
@@ -275,9 +285,10 @@ class MemoryBlobs:
         parts = [(name, found[name]) for name in names[start:end]]
         has_more = end < len(names) if self.odd_page is None else end <= len(names)
         return Page(
-            [one for _, one in parts if one is not None],
+            [one for _, one in parts if isinstance(one, Listed)],
             [name for name, one in parts if one is None],
             str(end) if has_more else "",
+            reduce(Others.plus, (one for _, one in parts if isinstance(one, Others)), Others()),
         )
 
 

@@ -62,42 +62,42 @@ def _tuples(entry: object) -> Iterator[tuple[Any, Record | Bad]]:  # noqa: PLR09
     """Every element of every `flowTuples` with its context; a malformed part is `Bad`."""
     if not isinstance(entry, dict):
         raise Unreadable
-    category = entry.get("category")
+    category = _get(entry, "category")
     if category == "NetworkSecurityGroupFlowEvent":
-        body = entry.get("properties")
-        version = body.get("Version") if isinstance(body, dict) else None
+        body = _get(entry, "properties")
+        version = _get(body, "Version") if isinstance(body, dict) else None
         known, outer_name, groups_name, inner_name = {1, 2}, "rule", "flows", "mac"
-        resource_id, target = entry.get("resourceId"), None
+        resource_id, target = _get(entry, "resourceId"), None
     elif category == "FlowLogFlowEvent":
-        body, version = entry.get("flowRecords"), entry.get("flowLogVersion")
+        body, version = _get(entry, "flowRecords"), _get(entry, "flowLogVersion")
         known, outer_name, groups_name, inner_name = {4}, "aclID", "flowGroups", "rule"
-        resource_id, target = entry.get("flowLogResourceID"), entry.get("targetResourceID")
+        resource_id, target = _get(entry, "flowLogResourceID"), _get(entry, "targetResourceID")
     else:
         raise Unreadable
     if type(version) is not int or version not in known:
         raise Unreadable
-    texts = (entry.get("time"), resource_id, target, entry.get("macAddress"))
+    texts = (_get(entry, "time"), resource_id, target, _get(entry, "macAddress"))
     if not all(_is_text(text) for text in texts):
         raise Unreadable
-    if not isinstance(body, dict) or not isinstance(body.get("flows"), list):
+    if not isinstance(body, dict) or not isinstance(_get(body, "flows"), list):
         raise Unreadable
-    for outer in body["flows"]:
+    for outer in _get(body, "flows"):
         wrong = _wrong(outer, outer_name, groups_name)
         if wrong:
             yield outer, Bad(outer, wrong)
             continue
-        for inner in outer[groups_name]:
+        for inner in _get(outer, groups_name):
             wrong = _wrong(inner, inner_name, "flowTuples")
             if wrong:
                 yield inner, Bad(inner, wrong)
                 continue
-            mac, rule, acl_id = entry.get("macAddress"), outer.get("rule"), None
+            mac, rule, acl_id = _get(entry, "macAddress"), _get(outer, "rule"), None
             if category == "FlowLogFlowEvent":
-                rule, acl_id = inner.get("rule"), outer.get("aclID")
-            elif inner.get("mac") is not None:
-                mac = inner["mac"]
+                rule, acl_id = _get(inner, "rule"), _get(outer, "aclID")
+            elif _get(inner, "mac") is not None:
+                mac = _get(inner, "mac")
             context = {
-                "log_time": entry.get("time"),
+                "log_time": _get(entry, "time"),
                 "category": category,
                 "version": version,
                 "resource_id": resource_id,
@@ -106,17 +106,23 @@ def _tuples(entry: object) -> Iterator[tuple[Any, Record | Bad]]:  # noqa: PLR09
                 "rule": rule,
                 "acl_id": acl_id,
             }
-            for element in inner["flowTuples"]:
+            for element in _get(inner, "flowTuples"):
                 yield element, context
 
 
 def _wrong(holder: object, text: str, items: str) -> tuple[str, ...]:
     if not isinstance(holder, dict):
         return ("expected an object",)
-    wrong = [] if _is_text(holder.get(text)) else [text]
-    if not isinstance(holder.get(items), list):
+    wrong = [] if _is_text(_get(holder, text)) else [text]
+    if not isinstance(_get(holder, items), list):
         wrong.append(items)
     return tuple(wrong)
+
+
+def _get(holder: dict[str, Any], key: str) -> Any:
+    """A key as Azure writes it; without one, the first that differs from it in case alone."""
+    names = [key, *(name for name in holder if name.lower() == key.lower())]
+    return next((holder[name] for name in names if name in holder), None)
 
 
 def _is_text(value: object) -> bool:

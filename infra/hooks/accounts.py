@@ -216,8 +216,8 @@ def _doubles(accounts: list[LogAccount], *, trial: bool) -> list[str]:
             )
     by_id = sorted(accounts, key=lambda account: account.id.casefold())
     faults += [
-        f"'{first.name}' and '{second.name}' are the same account, {first.account}: every record "
-        "would be sent twice. Remove one of them."
+        f"'{first.name}' and '{second.name}' are the same account, {first.account}, and Flowlog "
+        "tells accounts apart by their names. Remove one of them."
         for first, second in pairwise(by_id)
         if first.is_at(second.id)
     ]

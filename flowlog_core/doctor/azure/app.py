@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from flowlog_core.config.checks import CHEAP, Facts, Finding, settings_can_be_read, versions
 from flowlog_core.config.connections import Connection
@@ -143,15 +142,6 @@ def settings_are_valid(
     if not findings:
         findings = list(settings_can_be_read(facts))
     return settings, findings
-
-
-def account_name(connection: Connection) -> str:
-    """The storage account that a connection opens; empty if its address does not tell."""
-    if connection.connection_string is None:
-        address = connection.uris.get("blob", "")
-        return (urlsplit(address).hostname or "").partition(".")[0]
-    parts = (part.partition("=") for part in connection.connection_string.split(";"))
-    return next((value for name, _, value in parts if name.lower() == "accountname"), "")
 
 
 def event_grid_may_call(arm: Arm, deployment: Deployment) -> Iterator[Finding]:

@@ -115,7 +115,7 @@ class _Look:
         settings: Settings,
         functions: Mapping[str, bool] | None,
     ) -> None:
-        arm, name = self._arm, apps.account_name(source)
+        arm, name = self._arm, source.account
         about = f"Log account {name} ({source.name})"
         account = self._account(about, name, self._deployment.event_sources.get(source.name))
         if account is None:
@@ -160,7 +160,7 @@ class _Look:
 
     def _at_state(self, app: apps.App, settings: Settings) -> None:
         arm, state = self._arm, settings.state
-        name = apps.account_name(state)
+        name = state.account
         about = f"State account {name} ({state.name})"
         at = f"{self._deployment.group_id}/providers/Microsoft.Storage/storageAccounts/{name}"
         account = self._account(about, name, at)
@@ -173,7 +173,7 @@ class _Look:
                 Finding("unknown", "The last sweep was not checked: the app opens it with a key"),
             )
             return
-        accounts = [apps.account_name(source) for source in settings.sources]
+        accounts = [source.account for source in settings.sources]
         self._add(
             "Sweep", "the last sweep", _TABLE_ROLE, lambda: [last_sweep(arm, settings, accounts)]
         )
