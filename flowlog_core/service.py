@@ -124,7 +124,7 @@ class Service:
     def sweep(self) -> SweepReport:
         """Find and forward what events missed, within the time limit of one sweep."""
         settings = self.settings
-        options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
+        options = SweepOptions(self.containers, settings.sweep_hours, settings.catch_up_since)
         if settings.trigger_source == "Timer":
             # No event is on its way, so nothing is gained by waiting; and the next run comes soon.
             options = replace(options, untouched_for_s=0, max_s=_TIMER_SWEEP_S)
@@ -147,13 +147,15 @@ class Service:
 
     def catch_up(self, stop: threading.Event) -> SweepReport:
         """Forward everything that is behind, whatever its age; `stop` ends it early."""
-        options = SweepOptions(self._containers(), 0, untouched_for_s=0, max_s=math.inf)
+        options = SweepOptions(self.containers, 0, untouched_for_s=0, max_s=math.inf)
         return self._sweep(options, stop).look_at_all()
 
     def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
         return Sweep(self.blobs, self.pipeline, self.cursors, options, self._blobs_at_a_time, stop)
 
-    def _containers(self) -> list[Container]:
+    @property
+    def containers(self) -> list[Container]:
+        """The containers watched, of all source accounts."""
         accounts = dict.fromkeys(self.accounts.values())
         return [Container(one, name) for one in accounts for name in self.settings.containers]
 
