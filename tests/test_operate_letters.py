@@ -80,6 +80,20 @@ def test_one_is_removed_only_as_it_was_read(stores: Stores) -> None:
     assert list(letters.all()) == []
 
 
+def test_one_is_created_once_and_replaced_only_as_it_was_read(stores: Stores) -> None:
+    dead_letters, letters = stores
+    dead_letters.put([ENTRY])  # which creates the container
+    letters.create(TUPLE)
+    with pytest.raises(Conflict):
+        letters.create(TUPLE)
+    other = DeadLetter(TUPLE.position, "another reason", TUPLE.raw, 2)
+    _, etag = letters.read(TUPLE.name)
+    letters.replace(other, etag)
+    with pytest.raises(Conflict):
+        letters.replace(TUPLE, etag)
+    assert read_letter(letters.read(TUPLE.name)[0]) == other
+
+
 # As 0.1 wrote them. Written out here, so that no later version loses the way to read them.
 SOURCE: dict[str, Any] = {
     "account": "exampleaccount",

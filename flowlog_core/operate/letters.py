@@ -14,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from pybase64 import b64decode
 
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.dead_letters import SCHEMA, DeadLetter
+from flowlog_core.dead_letters import CONTENT_SETTINGS, SCHEMA, DeadLetter
 from flowlog_core.errors import storage_errors
 from flowlog_core.parsing import BadTuple
 from flowlog_core.storage.create_on_demand import is_missing
@@ -61,6 +61,14 @@ class LetterStore(Protocol):
         """The content of one, and its ETag. Raises `NotFound`."""
         ...
 
+    def create(self, letter: DeadLetter) -> None:
+        """Store one. Raises `Conflict` if there is one of its name."""
+        ...
+
+    def replace(self, letter: DeadLetter, etag: str) -> None:
+        """Put it in the place of that of its name. Raises `Conflict` unless that is `etag`."""
+        ...
+
     def remove(self, name: str, etag: str) -> None:
         """Remove one. Raises `Conflict` unless its ETag is still `etag`, or `NotFound`."""
         ...
@@ -89,6 +97,25 @@ class BlobLetters:
         with storage_errors(f"reading dead letter {name}"):
             stream = self._container.download_blob(name)
             return stream.readall(), str(stream.properties.etag)
+
+    def create(self, letter: DeadLetter) -> None:
+        """See `LetterStore.create`."""
+        with storage_errors(f"storing dead letter {letter.name}"):
+            self._container.upload_blob(
+                letter.name, letter.to_json(), content_settings=CONTENT_SETTINGS
+            )
+
+    def replace(self, letter: DeadLetter, etag: str) -> None:
+        """See `LetterStore.replace`."""
+        with storage_errors(f"replacing dead letter {letter.name}"):
+            self._container.upload_blob(
+                letter.name,
+                letter.to_json(),
+                overwrite=True,
+                content_settings=CONTENT_SETTINGS,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
 
     def remove(self, name: str, etag: str) -> None:
         """See `LetterStore.remove`."""

@@ -50,6 +50,20 @@ class MemoryLetters:
             content, etag, _ = self.stored[name]
             return content, etag
 
+    def create(self, letter: DeadLetter) -> None:
+        """See `LetterStore.create`."""
+        with self._lock:
+            if letter.name in self.stored:
+                raise Conflict(f"{letter.name} exists")
+            self.put([letter])
+
+    def replace(self, letter: DeadLetter, etag: str) -> None:
+        """See `LetterStore.replace`."""
+        with self._lock:
+            if self.stored.get(letter.name, (b"", ""))[1] != etag:
+                raise Conflict(f"{letter.name} is no longer {etag}")
+            self.put([letter])
+
     def remove(self, name: str, etag: str) -> None:
         """See `LetterStore.remove`."""
         with self._lock:
