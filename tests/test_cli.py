@@ -38,7 +38,7 @@ from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
 COMMANDS = [
     *("flows", "find", "ips", "top", "aggregate", "sql", "export", "report"),
-    *("parse", "run", "tail", "status", "doctor", "demo", "completion"),
+    *("parse", "run", "tail", "status", "dead-letters", "doctor", "demo", "completion"),
 ]
 
 
