@@ -16,6 +16,7 @@ from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
+from flowlog_core.errors import StorageError
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.ingest_event import ingest_event
 from flowlog_core.observe.ignored import IgnoredEvents
@@ -24,6 +25,7 @@ from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
 from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import Sink
+from flowlog_core.sinks.depth import depth_of
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
@@ -94,6 +96,7 @@ class Service:
             is_gone=self._owners.is_gone,
             observer=Observers(LogObserver(), self.metrics),
         )
+        self._has_told_of_queues = False
         self._traffic: TrafficObserver | None = None
         if settings.traffic_rule:
             self._sum_up_traffic()
@@ -136,7 +139,21 @@ class Service:
             self.metrics.sweep_failed(clock.monotonic() - started)
             raise
         self.metrics.swept(report, clock.monotonic() - started)
+        self._look_at_queues()
         return report
+
+    def _look_at_queues(self) -> None:
+        """Measure what waits for consumers. Never fails: no flow depends on it."""
+        if not self.metrics.is_on or self.settings.sink != "queue":
+            return
+        for queue in self.clients.record_queues():
+            try:
+                self.metrics.queue_seen(depth_of(queue))
+            except StorageError as error:
+                # An identity that may only send messages may not look at them either.
+                level = logging.DEBUG if self._has_told_of_queues else logging.WARNING
+                log.log(level, "cannot measure what waits in the queue: %s", error)
+                self._has_told_of_queues = True
 
     def remove_stale_checkpoints(self) -> int:
         """Remove old checkpoints of deleted blobs; return how many."""
