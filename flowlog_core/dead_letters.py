@@ -9,7 +9,7 @@ refuses a name, the part between hour and digest is left out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -31,6 +31,7 @@ from flowlog_core.storage.timeouts import time_limit
 log = logging.getLogger(__name__)
 
 SCHEMA = "flowlog-dead-letter/1"
+CONTENT_SETTINGS = ContentSettings(content_type="application/json")
 MAX_ITEMS_PER_ENTRY = 16
 """With more bad tuples than this in one entry, they are kept together in one item, so that a
 format that nobody knows yet does not cost a storage call a tuple."""
@@ -125,17 +126,31 @@ def dead_letters_of(
     tuple's text is not found in the entry: then the text is what a parser made of it, which may
     have lost digits of a long number, or a key that occurs twice.
     """
-    lines = entry.lines
-    indexes = entry.tuple_indexes if too_large else ()
-    refused = (BadTuple(indexes[one.index], lines[one.index], one.reason) for one in too_large)
-    both = chain(bad, refused)
     count = len(bad) + len(too_large)
     if count <= MAX_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):
+        both = _both(entry, bad, too_large)
         return [DeadLetter(entry.position, b.reason, _bytes(b), b.index) for b in both]
-    tuples = tuple(replace(one, raw=_cut(one.raw)) for one in both)
-    told = "1 tuple" if count == 1 else f"{count} tuples"
+    return [letter_with_entry(entry, raw, bad, too_large)]
+
+
+def letter_with_entry(
+    entry: EntryRecords, raw: bytes, bad: Sequence[BadTuple], too_large: Sequence[TooLarge] = ()
+) -> DeadLetter:
+    """One dead letter for all bad tuples and too large records, with the whole entry, `raw`."""
+    tuples = tuple(replace(one, raw=_cut(one.raw)) for one in _both(entry, bad, too_large))
+    told = "1 tuple" if len(tuples) == 1 else f"{len(tuples)} tuples"
     reason = f"{told} could not be read; the first: {tuples[0].reason}"
-    return [DeadLetter(entry.position, reason, raw, tuples=tuples)]
+    return DeadLetter(entry.position, reason, raw, tuples=tuples)
+
+
+def _both(
+    entry: EntryRecords, bad: Sequence[BadTuple], too_large: Sequence[TooLarge]
+) -> Iterator[BadTuple]:
+    indexes = entry.tuple_indexes if too_large else ()
+    refused = (
+        BadTuple(indexes[one.index], entry.lines[one.index], one.reason) for one in too_large
+    )
+    return chain(bad, refused)
 
 
 def _cut(text: str) -> str:
@@ -188,7 +203,7 @@ class BlobDeadLetters:
                     name,
                     content,
                     overwrite=True,
-                    content_settings=ContentSettings(content_type="application/json"),
+                    content_settings=CONTENT_SETTINGS,
                 ),
                 self._container.create_container,
             )

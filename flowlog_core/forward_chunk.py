@@ -223,7 +223,7 @@ def _progress(
     # While the offset does not move, what is pending may be what was pending before.
     pending_since = before.pending_since if framer.offset == before.offset else None
     if pending_bytes and pending_since is None:
-        pending_since = before.blob_last_modified or blob.log.hour
+        pending_since = before.blob_last_modified or chunk.created or blob.log.hour
     elif is_end and not pending_bytes:
         pending_since = None
     return replace(

@@ -16,6 +16,7 @@ from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
+from flowlog_core.errors import StorageError
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.ingest_event import ingest_event
 from flowlog_core.observe.ignored import IgnoredEvents
@@ -24,6 +25,7 @@ from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
 from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import Sink
+from flowlog_core.sinks.depth import depth_of
 from flowlog_core.sinks.queue import QueueSink
 from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
@@ -94,6 +96,7 @@ class Service:
             is_gone=self._owners.is_gone,
             observer=Observers(LogObserver(), self.metrics),
         )
+        self._has_told_of_queues = False
         self._traffic: TrafficObserver | None = None
         if settings.traffic_rule:
             self._sum_up_traffic()
@@ -125,7 +128,7 @@ class Service:
     def sweep(self) -> SweepReport:
         """Find and forward what events missed, within the time limit of one sweep."""
         settings = self.settings
-        options = SweepOptions(self._containers(), settings.sweep_hours, settings.catch_up_since)
+        options = SweepOptions(self.containers, settings.sweep_hours, settings.catch_up_since)
         if settings.trigger_source == "Timer":
             # No event is on its way, so nothing is gained by waiting; and the next run comes soon.
             options = replace(options, untouched_for_s=0, max_s=_TIMER_SWEEP_S)
@@ -137,7 +140,21 @@ class Service:
             self.metrics.sweep_failed(clock.monotonic() - started)
             raise
         self.metrics.swept(report, clock.monotonic() - started)
+        self._look_at_queues()
         return report
+
+    def _look_at_queues(self) -> None:
+        """Measure what waits for consumers. Never fails: no flow depends on it."""
+        if not self.metrics.is_on or self.settings.sink != "queue":
+            return
+        for queue in self.clients.record_queues():
+            try:
+                self.metrics.queue_seen(depth_of(queue))
+            except StorageError as error:
+                # An identity that may only send messages may not look at them either.
+                level = logging.DEBUG if self._has_told_of_queues else logging.WARNING
+                log.log(level, "cannot measure what waits in the queue: %s", error)
+                self._has_told_of_queues = True
 
     def remove_stale_checkpoints(self) -> int:
         """Remove old checkpoints of deleted blobs; return how many."""
@@ -152,7 +169,7 @@ class Service:
         A blob that failed waits, as in a sweep, if `waits_after_failures`.
         """
         options = SweepOptions(
-            self._containers(),
+            self.containers,
             0,
             untouched_for_s=0,
             waits_after_failures=waits_after_failures,
@@ -163,7 +180,9 @@ class Service:
     def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
         return Sweep(self.blobs, self.pipeline, self.cursors, options, self._blobs_at_a_time, stop)
 
-    def _containers(self) -> list[Container]:
+    @property
+    def containers(self) -> list[Container]:
+        """The containers watched, of all source accounts."""
         accounts = dict.fromkeys(self.accounts.values())
         return [Container(one, name) for one in accounts for name in self.settings.containers]
 

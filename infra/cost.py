@@ -42,7 +42,7 @@ QUEUE = 0.004 / 1e4
 TABLE = 0.00036 / 1e4
 BLOB_READ = 0.0044 / 1e4
 LOGS_GB = 2.30
-ALERTS = 6 * 1.50 + 2 * 0.10  # on queries every five minutes, and on metrics of one account
+ALERTS = 9 * 1.50 + 2 * 0.10  # on queries every five minutes, and on metrics of one account
 
 
 class Cost(NamedTuple):

@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.consume import decode
 from flowlog_core.sinks.message import Message
+from flowlog_core.testing.interface import Interface
 
 ROOT = Path(__file__).resolve().parents[1]
 _NSG_LETTERS = {"tcp": "T", "udp": "U"}
@@ -56,6 +58,15 @@ def position_of(record: dict[str, Any]) -> tuple[str, int, int, int]:
 def in_order_of_position(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Records as they stand in their blob, whatever order they were received in."""
     return sorted(records, key=position_of)
+
+
+def blob_of_interface(
+    interface: Interface, hour: datetime, account: str, container: str
+) -> BlobRef:
+    """An interface's flow log of one hour."""
+    log = LogBlob.parse(interface.blob_name(hour))
+    assert log is not None
+    return BlobRef(account, container, log)
 
 
 def names_of_its_own(connection_string: str, unique: Callable[[str], str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ def proven(plan: Plan, azurite: Azurite) -> Report:
     report = run(plan, azurite)
     assert report.wrong == [], str(report)  # it includes the seed
     assert report.records > 0, str(report)
+    assert report.looks > 0, str(report)
+    assert report.behind > 0, str(report)
     return report
 
 

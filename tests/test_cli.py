@@ -39,8 +39,8 @@ from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 ACCOUNT, VNET = "devstoreaccount1", "FLOWLOG_VNET_CONTAINER"
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
 COMMANDS = [
-    *("flows", "find", "ips", "top", "aggregate", "sql", "export"),
-    *("parse", "run", "tail", "doctor", "demo", "completion"),
+    *("flows", "find", "ips", "top", "aggregate", "sql", "export", "report"),
+    *("parse", "run", "tail", "status", "dead-letters", "doctor", "demo", "completion"),
 ]
 
 

@@ -35,6 +35,8 @@ ALERTS = (
     "failures",
     "dead-letters",
     "silence",
+    "queue-age",
+    "queue-depth",
     "missed-events",
     "no-sweep",
     "host-stops",
@@ -133,7 +135,32 @@ def test_silence_is_told_for_each_account_also_for_one_that_was_never_heard() ->
         for one in made.of("Microsoft.Insights/scheduledQueryRules")
         if not one.name.startswith("flowlog-silence")
     }
-    assert [name for name, dimensions in others.items() if dimensions] == []
+    by = {
+        name.removeprefix("flowlog-").rpartition("-")[0]: [one["name"] for one in dimensions]
+        for name, dimensions in others.items()
+        if dimensions
+    }
+    assert by == {
+        **{key: ["account"] for key in ("lag", "failures", "dead-letters")},
+        **{key: ["queue"] for key in ("queue-age", "queue-depth")},
+    }
+
+
+@pytest.mark.parametrize("name", ["lag", "failures", "dead-letters", "queue-age", "queue-depth"])
+def test_what_an_alert_is_split_by_is_a_column_of_its_query(name: str) -> None:
+    """So that one account in trouble is told of, though others do well."""
+    measure = alerts()[name]["criteria"]["allOf"][0]
+    (dimension,) = measure["dimensions"]
+    column = dimension["name"]
+    assert f' by {column} = tostring(customDimensions["flowlog.{column}"])' in measure["query"]
+
+
+def test_a_consumer_that_is_stopped_for_15_minutes_raises_an_alert() -> None:
+    """A sweep looks every five minutes, and each evaluation sees the last three."""
+    rule = alerts()["queue-age"]
+    measure = rule["criteria"]["allOf"][0]
+    assert (measure["operator"], measure["threshold"]) == ("GreaterThan", 15 * 60)
+    assert (rule["windowSize"], rule["evaluationFrequency"]) == ("PT15M", "PT5M")
 
 
 def test_nothing_is_counted_in_rows_that_are_sampled() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.core.exceptions import ResourceNotFoundError
+from azure.storage.queue import QueueClient
 from collector import Collector, Point, Series, running_collector
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
 from support import run_alone
@@ -19,6 +22,7 @@ from flowlog_core.observe.metrics import METRICS, PLACE
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.service import Service
+from flowlog_core.sinks.depth import QueueDepth
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.testing.memory import some_blob
 
@@ -150,6 +154,22 @@ def test_sweeps_are_counted_with_what_they_found(
     }
 
 
+def test_what_waits_in_each_queue_is_measured_as_it_is_seen(
+    observer: MetricsObserver, reader: InMemoryMetricReader
+) -> None:
+    for depth in (
+        QueueDepth("records-00", 7, 95.0),
+        QueueDepth("records-00", 0, None),
+        QueueDepth("records-01", 3, None),  # a consumer has taken all of them
+    ):
+        observer.queue_seen(depth)
+    assert measured(reader) == {
+        series("flowlog.queue.messages", queue="records-00"): Point(2, 7),
+        series("flowlog.queue.age", queue="records-00"): Point(2, 95.0),
+        series("flowlog.queue.messages", queue="records-01"): Point(1, 3),
+    }
+
+
 def test_every_metric_of_the_table_is_measured_as_the_table_says(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
@@ -157,6 +177,7 @@ def test_every_metric_of_the_table_is_measured_as_the_table_says(
     observer.failed(BLOB, Failed(0, 1, Unavailable("busy")))
     observer.event_ignored("unknown_account")
     observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
+    observer.queue_seen(QueueDepth("records", 7, 95.0))
     told = {}
     for metric in metrics_in(reader):
         first = metric.data.data_points[0]
@@ -198,11 +219,54 @@ def test_the_services_sweep_is_measured(
         "FlowLogs": connection_string,
         "AzureWebJobsStorage": connection_string,
         "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+        "FLOWLOG_QUEUE": unique("queue"),
     }
     service = Service(Settings.from_environment(environment), metrics=observer)
     service.sweep()
-    assert list(measured(reader)) == [series("flowlog.sweep.duration", outcome="whole")]
+    queue = environment["FLOWLOG_QUEUE"]
+    assert list(measured(reader)) == [
+        series("flowlog.sweep.duration", outcome="whole"),
+        series("flowlog.queue.messages", queue=queue),
+        series("flowlog.queue.age", queue=queue),
+    ]
+    client = QueueClient.from_connection_string(connection_string, queue)
+    with pytest.raises(ResourceNotFoundError):  # looking has created nothing
+        client.get_queue_properties()
+    client.create_queue()
+    client.send_message("unread")
+    time.sleep(1.1)
+    service.sweep()
+    assert measured(reader)[series("flowlog.queue.messages", queue=queue)] == Point(2, 1)
+    assert measured(reader)[series("flowlog.queue.age", queue=queue)].total >= 1
+    (message,) = client.receive_messages()
+    assert message.dequeue_count == 1
+    client.close()
     service.close()
+
+
+def test_a_queue_that_may_not_be_looked_at_is_told_of_once_and_fails_no_sweep(
+    connection_string: str,
+    unique: Callable[[str], str],
+    observer: MetricsObserver,
+    reader: InMemoryMetricReader,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As with the role Storage Queue Data Message Sender."""
+    wrong_key = re.sub("AccountKey=[^;]*", "AccountKey=eA==", connection_string)
+    environment = {
+        "FlowLogs": connection_string,
+        "AzureWebJobsStorage": connection_string,
+        "Elsewhere": wrong_key,
+        "FLOWLOG_SINK_CONNECTION": "Elsewhere",
+        "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+    }
+    service = Service(Settings.from_environment(environment), metrics=observer)
+    for _ in range(2):
+        assert service.sweep().is_whole
+    service.close()
+    assert [name for name, _ in measured(reader) if name.startswith("flowlog.queue")] == []
+    told = [one for one in caplog.records if "cannot measure what waits" in one.getMessage()]
+    assert [one.levelname for one in told if one.levelno >= logging.INFO] == ["WARNING"]
 
 
 def test_a_reader_that_cannot_be_made_is_told_of_and_keeps_no_other_from_its_metrics(

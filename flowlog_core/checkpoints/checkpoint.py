@@ -97,8 +97,8 @@ class Progress:
     pending_bytes: int = 0
     """How many bytes at the end of that version are not a complete entry yet."""
     pending_since: datetime | None = None
-    """They were committed after this moment: the last-modified of the version that was read to its
-    end before they were first seen, or else the start of the blob's hour. None without any."""
+    """They were not committed before this moment: the last-modified of the version that was read to
+    its end before they were first seen, or else the blob's creation. None without any."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0

@@ -15,7 +15,7 @@ from types import ModuleType
 from flowlog_core import __version__
 from flowlog_core.cli.options import HelpFormatter, add_common_arguments
 
-NEEDED_EXTRA = dict.fromkeys(("run", "tail", "doctor", "demo"), "app")
+NEEDED_EXTRA = dict.fromkeys(("run", "tail", "status", "dead-letters", "doctor", "demo"), "app")
 """Which extra of the package a command needs, where it needs one."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -32,11 +32,13 @@ _COMMANDS = {
     "parse": "the same as flows",
     "run": "forward flows without the Functions host",
     "tail": "take records from the queue and print them",
+    "status": "show whether forwarding keeps up: what is behind, what fails, since when",
+    "dead-letters": "list, show and redrive input that could not be read",
     "doctor": "find what stops flow logs from being forwarded, and say what to do",
     "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",
     "completion": "print the completion of commands and options for a shell",
 }
-_ALIASES = {"parse": "flows"}
+_ALIASES = {"parse": "flows", "dead-letters": "dead_letters"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

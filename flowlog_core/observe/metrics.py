@@ -11,6 +11,8 @@ _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
 _LAG_S = (1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200, 1800, 3600)
 _STEP_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SWEEP_S = (1, 2.5, 5, 10, 30, 60, 120, 180, 240, 300, 600)
+_MESSAGES = (0, 10, 100, 1000, 10_000, 100_000, 1_000_000)
+_AGE_S = (1, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 14_400, 86_400)
 _SIZE_BY = (_KIB, 4 * _KIB, 16 * _KIB, 64 * _KIB, 256 * _KIB, _MIB, 4 * _MIB, 16 * _MIB,
             64 * _MIB, 256 * _MIB, _GIB)  # fmt: skip
 
@@ -134,5 +136,22 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "{blob}",
         "blobs that a sweep left for later, because they failed before",
+    ),
+    Metric(
+        "flowlog.queue.messages",
+        "histogram",
+        "{message}",
+        "messages in a queue of records, as each sweep finds them",
+        ("flowlog.queue",),
+        _MESSAGES,
+    ),
+    Metric(
+        "flowlog.queue.age",
+        "histogram",
+        "s",
+        "age of the message at the front of a queue of records, as each sweep finds it; 0 if the "
+        "queue is empty",
+        ("flowlog.queue",),
+        _AGE_S,
     ),
 )

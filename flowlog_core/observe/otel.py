@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
 
+    from flowlog_core.sinks.depth import QueueDepth
     from flowlog_core.sweep.report import SweepReport
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,20 @@ class MetricsObserver:
     def sweep_failed(self, took_s: float) -> None:
         """A sweep raised."""
         self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": "failed"})
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is exported."""
+        return bool(self._readers)
+
+    def queue_seen(self, depth: QueueDepth) -> None:
+        """A sweep looked at a queue of records."""
+        where = {"flowlog.queue": depth.queue}
+        self._record("flowlog.queue.messages", depth.messages, where)
+        # A consumer may hold all messages: then the front cannot be seen.
+        age_s = depth.oldest_s if depth.messages else 0.0
+        if age_s is not None:
+            self._record("flowlog.queue.age", age_s, where)
 
     def close(self) -> None:
         """Export what is not exported yet, within seconds. Later results are not counted.

@@ -15,9 +15,9 @@ var rules = [
   {
     name: 'lag'
     title: 'Flows arrive late'
-    text: 'A flow record left more than 15 minutes after it was logged. Also while old logs are caught up with.'
-    query: 'customMetrics | where name == "flowlog.lag" | summarize found = max(valueMax)'
-    by: ''
+    text: 'A flow record of this account left more than 15 minutes after it was logged. Also while old logs are caught up with.'
+    query: 'customMetrics | where name == "flowlog.lag" | summarize found = max(valueMax) by account = tostring(customDimensions["flowlog.account"])'
+    by: 'account'
     operator: 'GreaterThan'
     threshold: 900
     minutes: 15
@@ -27,8 +27,8 @@ var rules = [
     name: 'failures'
     title: 'Logs cannot be forwarded'
     text: 'Looks at blobs ended with an error, more often than passing faults explain. Host and sweep try again; the app log names blob and error.'
-    query: 'customMetrics | where name == "flowlog.ingest.failures" | summarize found = sum(valueSum)'
-    by: ''
+    query: 'customMetrics | where name == "flowlog.ingest.failures" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
+    by: 'account'
     operator: 'GreaterThan'
     threshold: 10
     minutes: 15
@@ -38,8 +38,8 @@ var rules = [
     name: 'dead-letters'
     title: 'Part of a log could not be read'
     text: 'It is kept whole in the dead-letter container, with the reason. The rest was forwarded.'
-    query: 'customMetrics | where name == "flowlog.dead_letters" | summarize found = sum(valueSum)'
-    by: ''
+    query: 'customMetrics | where name == "flowlog.dead_letters" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
+    by: 'account'
     operator: 'GreaterThan'
     threshold: 0
     minutes: 15
@@ -54,6 +54,28 @@ var rules = [
     operator: 'LessThan'
     threshold: 1
     minutes: silenceMinutes
+    severity: 2
+  }
+  {
+    name: 'queue-age'
+    title: 'Nobody takes records from a queue'
+    text: 'The message at the front of this queue has waited for more than 15 minutes. Its consumer is stopped, or does not keep up.'
+    query: 'customMetrics | where name == "flowlog.queue.age" | summarize found = max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
+    by: 'queue'
+    operator: 'GreaterThan'
+    threshold: 900
+    minutes: 15
+    severity: 2
+  }
+  {
+    name: 'queue-depth'
+    title: 'Records pile up in a queue'
+    text: 'More than 10,000 messages are in this queue. Its consumer is stopped, does not keep up, or takes messages and never deletes them.'
+    query: 'customMetrics | where name == "flowlog.queue.messages" | summarize found = max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
+    by: 'queue'
+    operator: 'GreaterThan'
+    threshold: 10000
+    minutes: 15
     severity: 2
   }
   {

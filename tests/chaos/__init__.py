@@ -5,4 +5,5 @@ host.py      stands in for the Functions host: worker processes, deliveries, ret
 worker.py    one worker process
 account.py   the storage: unique names, log writers, what arrived
 truth.py     what must have arrived
+watch.py     looks at the lag all the while, and holds it against the truth
 """

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,12 +21,24 @@ from flowlog_core.checkpoints.table import TableCheckpoints
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import ACCOUNT, Azurite
 from flowlog_core.parsing.record import FIELDS
+from flowlog_core.testing.document import TAIL
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
 _MAX_TUPLES = 12
 _BAD_TUPLE, _BROKEN_ENTRY = 0.03, 0.02
+
+
+@dataclass
+class Commit:
+    """One version of a blob; times by this machine's clock, which is the emulator's."""
+
+    began: float
+    ended: float | None = None
+    """None while it is under way."""
+    end: int = 0
+    """The byte after its last entry."""
 
 
 @dataclass
@@ -39,11 +52,16 @@ class Log:
     writer: NetworkWatcherWriter
     generator: FlowLogGenerator
     random: random.Random
+    commits: list[Commit] = field(default_factory=list)
 
     def append(self) -> None:
         """Commit one minute's entries, few of them damaged."""
         minute = HOUR + timedelta(minutes=len(self.writer.entries))
+        commit = Commit(time.time())
+        self.commits.append(commit)
         self.writer.append(*[self._entry(minute) for _ in range(self.random.randint(1, 3))])
+        commit.end = len(self.writer.content) - len(TAIL)
+        commit.ended = time.time()
 
     def _entry(self, minute: datetime) -> GeneratedEntry:
         log_format = self.random.choice(self.formats)
@@ -112,6 +130,11 @@ class Account:
         if self._sink == "table" and verdict.repeats:
             wrong.append(f"{verdict.repeats} records stand in more than one row")
         return wrong, verdict.arrived, verdict.repeats, letters.arrived
+
+    def progress(self, blob: BlobRef) -> Progress:
+        """Up to where a blob is forwarded."""
+        checkpoint = self._checkpoints.get(checkpoint_key(blob)).checkpoint
+        return checkpoint.progress if checkpoint else Progress()
 
     def _wrong_checkpoint(
         self, log: Log, end: int, records: int, dead_letters: int

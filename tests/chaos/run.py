@@ -22,6 +22,7 @@ from simulation.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 from chaos.account import Account, Log
 from chaos.host import Host, Tally
+from chaos.watch import Watcher
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import Azurite
@@ -76,6 +77,10 @@ class Report:
     dead_letters: int
     wrong: list[str]
     took_s: float
+    looks: int
+    """How often the lag was held against the truth."""
+    behind: int
+    """Lags that were more than nothing, of one log at one look."""
 
     @property
     def faulty(self) -> int:
@@ -128,7 +133,14 @@ class Report:
             ),
             ("arrived", f"{self.records:,} records and {self.dead_letters:,} dead letters"),
             ("repeats", f"{self.repeats:,} records came again, each with the same id and content"),
-            ("wrong", f"{len(self.wrong):,}: lost, altered or unknown, or a wrong checkpoint"),
+            (
+                "looks at the lag",
+                f"{self.looks:,}, in which {self.behind:,} times a log was behind",
+            ),
+            (
+                "wrong",
+                f"{len(self.wrong):,}: lost, altered or unknown, or a wrong checkpoint or lag",
+            ),
         ]
         return "\n".join([*(f"{name:36}{text}" for name, text in rows), *self.wrong])
 
@@ -169,10 +181,15 @@ async def _run(plan: Plan, azurite: Azurite) -> Report:
             "AzureWebJobsStorage": through.connection_string,
         }
         logs = account.logs(plan.logs, plan.seed)
+        direct = dict.fromkeys(("FlowLogs", "AzureWebJobsStorage"), azurite.connection_string)
+        watcher = Watcher(environment | direct, account, logs)
+        watcher.start()
+        stack.callback(watcher.end)
         async with Host(environment, plan.workers, plan.seed) as host:
             appends = await _trouble(plan, logs, host, list(proxies.values()))
             await host.settle(plan.deliver_s)
         swept = await asyncio.to_thread(_sweep, environment)
+        await asyncio.to_thread(watcher.end)
         wrong, records, repeats, dead_letters = await asyncio.to_thread(account.wrong, logs)
     return Report(
         plan=plan,
@@ -185,7 +202,9 @@ async def _run(plan: Plan, azurite: Azurite) -> Report:
         records=records,
         repeats=repeats,
         dead_letters=dead_letters,
-        wrong=host.tally.wrong + wrong,
+        wrong=host.tally.wrong + watcher.wrong + wrong,
+        looks=watcher.looks,
+        behind=watcher.behind,
         took_s=time.monotonic() - began,
     )
 

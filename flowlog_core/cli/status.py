@@ -1,0 +1,126 @@
+"""Show whether forwarding keeps up: what is behind, what fails, and since when.
+
+Reads listings, checkpoints, queues and dead letters, for each source and resource, and changes
+nothing. The lag is the age of the oldest committed byte that is not forwarded. It is an upper
+bound, too long by less than the time between two commits to a blob. Of dead letters, the reasons of
+the 100 newest are read. Settings come from the environment, see docs/settings.md.
+docs/operations.md says what to do about what it shows.
+
+Exit code: 0 keeps up; 1 behind by more than --max-lag; 2 cannot tell: something cannot be seen.
+
+Examples:
+  flowlog status --settings local.settings.json
+  flowlog status --watch --since 2h
+  flowlog status --output json | jq .totals
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+from flowlog_core.cli.environment import add_settings_argument, settings_of
+from flowlog_core.cli.options import (
+    add_output_argument,
+    add_range_arguments,
+    duration_argument,
+)
+from flowlog_core.cli.status_screen import status_to_json, write_status
+from flowlog_core.config.settings import Settings
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_error import explained
+from flowlog_core.doctor.installation import IMPATIENT
+from flowlog_core.operate.letters import BlobLetters
+from flowlog_core.operate.look import Sight, look
+from flowlog_core.operate.status import Status
+from flowlog_core.service import Service
+from flowlog_core.sinks.depth import depth_of
+from flowlog_core.storage.clients import Clients
+
+EXIT_BEHIND, EXIT_CANNOT_TELL = 1, 2
+_CLEAR_SCREEN = "\x1b[H\x1b[2J"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog status`."""
+    add_settings_argument(parser)
+    add_range_arguments(parser, "only hours from then on", "", " (default: all hours)")
+    parser.add_argument(
+        "--max-lag",
+        type=duration_argument(),
+        default=600.0,
+        metavar="TIME",
+        help="exit code 1 if the lag is longer, such as 0s, 90s, 10m, 2h (default 10m)",
+    )
+    parser.add_argument("--watch", action="store_true", help="look again and again until stopped")
+    parser.add_argument(
+        "--interval",
+        dest="interval_s",
+        type=duration_argument(0.01),
+        default=5.0,
+        metavar="TIME",
+        help="with --watch: the time between two looks (default 5s)",
+    )
+    add_output_argument(parser, "table", ("table", "json"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look and print, once or until stopped. Returns the exit code."""
+    settings = settings_of(options)
+    if settings is None:
+        return 2
+    # What fails is told in the user's words.
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    try:
+        service = Service(settings, Clients(settings, IMPATIENT))
+    except ValueError as error:  # of the SDK, about a connection string; it quotes no secret
+        print(f"A connection cannot be used: {error}", file=sys.stderr)
+        return 2
+    try:
+        sight = sight_of(settings, service)
+        since = options.since and options.since.replace(minute=0, second=0, microsecond=0)
+        while True:
+            status = look(sight, since)
+            _show(status, options)
+            if not options.watch:
+                return exit_code(status, options.max_lag)
+            time.sleep(options.interval_s)
+    finally:
+        service.close()
+
+
+def sight_of(settings: Settings, service: Service) -> Sight:
+    """What there is to look at of an installation."""
+    clients = service.clients
+    letters = clients.blobs(settings.state).get_container_client(settings.dead_letter_container)
+    queues = clients.record_queues() if settings.sink == "queue" else []
+    endpoints = Endpoints.of(settings, clients).all()
+    return Sight(
+        service.containers,
+        service.blobs,
+        service.pipeline.checkpoints,
+        service.cursors,
+        BlobLetters(letters),
+        [lambda queue=queue: depth_of(queue) for queue in queues],  # type: ignore[misc]
+        lambda error: explained(error, endpoints),
+    )
+
+
+def exit_code(status: Status, max_lag_s: float) -> int:
+    """What the command answers to whoever asks whether all is well."""
+    lag_s = status.totals.lag_s
+    if status.unknown or lag_s is None:
+        return EXIT_CANNOT_TELL
+    return EXIT_BEHIND if lag_s > max_lag_s else 0
+
+
+def _show(status: Status, options: argparse.Namespace) -> None:
+    if options.output != "table":
+        sys.stdout.write(f"{status_to_json(status)}\n")
+    else:
+        if options.watch and sys.stdout.isatty():
+            sys.stdout.write(_CLEAR_SCREEN)
+        write_status(status, sys.stdout)
+    sys.stdout.flush()
