@@ -145,6 +145,7 @@ def test_the_version_2_example_of_the_tutorial() -> None:
             ]
         ),
         [],
+        [],
     )
 
 
@@ -163,6 +164,7 @@ def test_a_vnet_tuple() -> None:
                 '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
             ]
         ),
+        [],
         [],
     )
 
@@ -391,7 +393,7 @@ def test_a_malformed_group_takes_one_index_and_the_others_pass() -> None:
 def test_no_flows_are_no_records() -> None:
     entry = nsg(2)
     entry["properties"]["flows"] = []
-    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [])
+    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [], [])
 
 
 KNOWN = (

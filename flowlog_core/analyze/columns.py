@@ -200,7 +200,7 @@ def _ids(owners: list[str], groups: list[TupleGroup], lengths: np.ndarray[Any, A
 def _ordinary(one: BlockEntry, names: tuple[str, ...], problems: list[Problem]) -> pa.Table:
     """One entry's rows by way of its records."""
     try:
-        lines, bad = normalize(one.entry.value, one.id_prefix)
+        lines, bad, _ = normalize(one.entry.value, one.id_prefix)
     except UnreadableEntry as error:
         problems.append(_damaged(one.entry, error.reason))
         return schema_of(names).empty_table()

@@ -26,6 +26,7 @@ class LogObserver:
         fields = {
             "entries": outcome.entries,
             "records": outcome.records,
+            "dropped": outcome.dropped,
             "messages": outcome.messages,
             "dead_letters": outcome.dead_letters,
             "new_bytes": outcome.new_bytes,

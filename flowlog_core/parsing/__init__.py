@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
-from flowlog_core.parsing.entry import UnreadableEntry, normalize
+from flowlog_core.parsing.entry import DropsOfGroup, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import BadTuple
@@ -28,6 +28,8 @@ class ParsedEntry(NamedTuple):
     """Its records."""
     bad: list[BadTuple]
     """What could not become a record."""
+    dropped: list[int]
+    """The indexes of the tuples that were left out on purpose."""
 
 
 def read(
@@ -37,6 +39,7 @@ def read(
     *,
     is_end: bool = True,
     final: bool = True,
+    drops: DropsOfGroup | None = None,
 ) -> Iterator[ParsedEntry | Damaged]:
     """The entries of a blob, and what in it is no readable entry, in the blob's order.
 
@@ -48,6 +51,7 @@ def read(
         is_end: Whether the blob, as committed now, ends with these chunks.
         final: Whether nothing will ever follow that end. Otherwise an entry cut short there is left
             for whoever reads on from the framer's offset.
+        drops: Says which tuples make no record; by default each valid one does.
 
     Raises whatever `chunks` raises, and `MemoryError`.
     """
@@ -61,8 +65,8 @@ def read(
             continue
         start, end, raw, value = item
         try:
-            lines, bad = normalize(value, f"{entry_id(start)}.")
+            lines, bad, dropped = normalize(value, f"{entry_id(start)}.", drops)
         except UnreadableEntry as error:
             yield Damaged(start, end, raw, error.reason)
         else:
-            yield ParsedEntry(start, end, raw, lines, bad)
+            yield ParsedEntry(start, end, raw, lines, bad, dropped)

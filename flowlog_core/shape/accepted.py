@@ -34,11 +34,11 @@ def accepted_by(term: Term) -> Mapping[object, bool]:
         except ValueError:
             return False
 
-    return _Memo(answer)
+    return Answers(answer)
 
 
-class _Memo(dict[object, bool]):
-    """Remembers answers. A full one starts again empty, so it follows what is logged now."""
+class Answers(dict[object, bool]):
+    """Remembers answers. When it is full it starts again empty, so it follows what is logged."""
 
     def __init__(self, answer: Callable[[object], bool]) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flowlog_core.shape.evaluate import Spelled, Values
@@ -10,7 +10,6 @@ from flowlog_core.shape.rules import Places, Rules, parse
 
 Verdict = Callable[[Values], str | None]
 
-_MAX_READY = 1024
 NOT_KEPT = "no rule to keep it"
 """The verdict on a record that no keep rule matches."""
 
@@ -48,6 +47,11 @@ class KeepDrop:
         dropped_by = self.drop.first(record)
         return None if dropped_by is None else dropped_by.text
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The record fields that the rules look at."""
+        return frozenset((*(self.keep.reads if self.keep else ()), *self.drop.reads))
+
     def given(self, known: Mapping[str, object]) -> KeepDrop:
         """See `Rules.given`."""
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
@@ -69,38 +73,3 @@ class KeepDrop:
             return None
 
         return verdict
-
-    def by_group(
-        self, common: Sequence[str], places: Places, spelled: Spelled | None = None
-    ) -> ByGroup:
-        """A quick `verdict` on the tuples of many groups; `common` is what a group's share."""
-        return ByGroup(self, common, places, spelled)
-
-
-class ByGroup:
-    """Verdicts on tuples of one format, made ready once for all groups that are alike to the rules.
-
-    A log has few tuples a group, so what a group costs counts as much as what a tuple costs.
-    """
-
-    def __init__(
-        self, rules: KeepDrop, common: Sequence[str], places: Places, spelled: Spelled | None
-    ) -> None:
-        self._rules, self._places, self._spelled = rules, places, spelled
-        reads = (*(rules.keep.reads if rules.keep else ()), *rules.drop.reads)
-        self._read_in_common = tuple(name for name in common if name in reads)
-        self._common = common
-        self._ready: dict[tuple[object, ...], Verdict | None] = {}
-
-    def __call__(self, common: Mapping[str, object]) -> Verdict | None:
-        """What says of each tuple why it is dropped, or None; None if the whole group is kept."""
-        key = tuple([common[name] for name in self._read_in_common])
-        try:
-            return self._ready[key]
-        except KeyError:
-            left = self._rules.given({name: common[name] for name in self._common})
-            verdict = None if left.keeps_all else left.compile(self._places, self._spelled)
-            if len(self._ready) >= _MAX_READY:
-                self._ready.clear()
-            self._ready[key] = verdict
-            return verdict
