@@ -13,7 +13,7 @@ from support import ROOT
 
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.accepted import accepted_by
-from flowlog_core.shape.keep_drop import NOT_KEPT, KeepDrop
+from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.rule_text import Fault, FaultsError
 from flowlog_core.shape.rules import parse
 from flowlog_core.shape.terms import QUERY_FIELDS, Addresses, Glob, Span, Term, Value
@@ -323,24 +323,25 @@ def test_quick_rules_are_the_reference(text: str, record: Record, known: set[str
 
 
 @pytest.mark.parametrize(
-    ("keep", "drop", "verdict"),
+    ("keep", "drop", "dropped"),
     [
-        ("", "", None),
-        ("action=allow", "", None),
-        ("action=deny", "", NOT_KEPT),
-        ("action=deny;dst_port=443", "", None),
-        ("", "dst_port=80; dst_port=443 , action=allow", "dst_port=443,action=allow"),
-        ("action=allow", "rule=Default*", "rule=Default*"),
-        ("action=deny", "rule=Default*", NOT_KEPT),
+        ("", "", False),
+        ("action=allow", "", False),
+        ("action=deny", "", True),
+        ("action=deny;dst_port=443", "", False),
+        ("", "dst_port=80; dst_port=443 , action=allow", True),
+        ("action=allow", "rule=Default*", True),
+        ("action=allow", "rule=Other*", False),
+        ("action=deny", "rule=Default*", True),
     ],
 )
-def test_a_verdict_names_the_rule(keep: str, drop: str, verdict: str | None) -> None:
+def test_what_is_kept_and_not_dropped_is_sent(keep: str, drop: str, dropped: bool) -> None:
     both = KeepDrop.parse(keep, drop)
-    assert both.verdict(RECORD) == verdict
-    assert both.compile(FIELDS)(list(RECORD.values())) == verdict
+    assert both.drops(RECORD) is dropped
+    assert both.compile(FIELDS)(list(RECORD.values())) is dropped
     decided = both.given(RECORD)
-    assert decided.compile([])([]) == verdict
-    assert decided.keeps_all is (verdict is None)
+    assert decided.compile([])([]) is dropped
+    assert decided.keeps_all is not dropped
 
 
 @given(rule_texts, rule_texts, hostile_records(), st.sets(st.sampled_from(FIELDS)))
@@ -350,9 +351,9 @@ def test_kept_is_what_keep_matches_and_drop_does_not(
     both = KeepDrop.parse(keep, drop)
     kept = not keep or reference_rules.matches(keep, record)
     kept = kept and not reference_rules.matches(drop, record)
-    assert (both.verdict(record) is None) is kept
+    assert both.drops(record) is not kept
     partly = both.given({name: record[name] for name in known})
-    assert partly.compile(FIELDS)(list(record.values())) == both.verdict(record)
+    assert partly.compile(FIELDS)(list(record.values())) is not kept
     if partly.keeps_all:
         assert kept
     if partly.keeps_none:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import product
+from itertools import compress, count, product
+from operator import not_
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple
@@ -216,8 +217,8 @@ _COUNTER_FIELDS = tuple(
 # `first` is the index of the first, `common` is what their entry and group say of all.
 
 Row = tuple[str, ...]
-Drops = Callable[[Row], object]
-"""Whether a tuple is left out on purpose: None to make a record of it, anything else to drop it."""
+Drops = Callable[[Row], bool]
+"""Whether a valid tuple is left out on purpose."""
 
 
 def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
@@ -321,11 +322,11 @@ class TupleFormat:
                 records = self.write(rows, head, first, common)
                 if drops is None:
                     return records, [], []
-                dropped = [i for i, row in enumerate(rows, first) if drops(row) is not None]
-                if dropped:
-                    gone = frozenset(dropped)
-                    records = [one for i, one in enumerate(records, first) if i not in gone]
-                return records, [], dropped
+                is_dropped = list(map(drops, rows))
+                if True not in is_dropped:
+                    return records, [], []
+                kept = list(compress(records, map(not_, is_dropped)))
+                return kept, [], list(compress(count(first), is_dropped))
         except (TypeError, BadField):  # TypeError: one is not a string
             pass
         return self._one_by_one(texts, head, first, common, drops)
@@ -341,10 +342,10 @@ class TupleFormat:
                 bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
                 row = match.groups()
-                if drops is None or drops(row) is None:
-                    records += self.write([row], head, index, common)
-                else:
+                if drops is not None and drops(row):
                     dropped.append(index)
+                else:
+                    records += self.write([row], head, index, common)
         return records, bad, dropped
 
     def explain(self, text: object) -> str | None:

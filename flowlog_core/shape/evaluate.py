@@ -36,6 +36,20 @@ def all_of(tests: list[Test]) -> Test:
     return lambda values: first(values) and last(values)
 
 
+def any_of(tests: list[Test]) -> Test:
+    """One of them, tried in their order."""
+    if len(tests) == 1:
+        return tests[0]
+
+    def any_of_them(values: Values) -> bool:
+        for test in tests:  # noqa: SIM110 - `any` costs as much again as all the rest
+            if test(values):
+                return True
+        return False
+
+    return any_of_them
+
+
 def test_of(term: Term, at: Mapping[str, int], spelled: Spelled) -> Test:
     """The test of one term; `at` says in which place a field is, and one in none is null."""
     query_field, negated = term.query_field, term.negated
@@ -80,6 +94,8 @@ def _test_of_value(
 
     def test(values: Any) -> bool:
         value = values[place]
+        if not value and value != 0:  # null: raising costs more than all the rest
+            return accepted[value]
         try:
             number = int(value)
         except (TypeError, ValueError):  # null, or a time as records have it
@@ -115,17 +131,22 @@ def _test_of_sum(term: Term, places: list[int]) -> Test:
         (only,) = places
         return lambda values: accepted[values[only]] != negated
     one, other = places
+    low, high = ranges[0] if len(ranges) == 1 else (0, -1)
 
     def test(values: Any) -> bool:
         first, second = values[one], values[other]
+        if first and second:  # the digits of two numbers, or numbers but 0
+            try:
+                total = int(first) + int(second)
+            except ValueError:  # no number: not accepted
+                return negated
+            if low <= total <= high:
+                return not negated
+            return negated if low <= high else in_ranges(total, ranges) != negated
         if first is None or first == "":
             return accepted[second] != negated
         if second is None or second == "":
             return accepted[first] != negated
-        try:
-            total = int(first) + int(second)
-        except ValueError:  # no number: not accepted
-            return negated
-        return in_ranges(total, ranges) != negated
+        return accepted[first or second] != negated  # one is 0
 
     return test

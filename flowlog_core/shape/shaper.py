@@ -73,16 +73,20 @@ class Shaper:
     @cached_property
     def drops(self) -> DropsOfGroup | None:
         """For `parsing.read`: drops tuples before records are made ready; None if none are."""
-        if self.rules.keeps_all or needs_records(self.rules):
+        if self.rules.keeps_all or self._asks_records:
             return None
         return TupleFilter(self.rules)
+
+    @cached_property
+    def _asks_records(self) -> bool:
+        return needs_records(self.rules)
 
     def __call__(self, position: Position, entry: ParsedEntry) -> Shaped:
         """What is sent of an entry that was read with `drops`."""
         bad = [one.index for one in entry.bad]
         kept = EntryRecords(position, entry.lines, [*bad, *entry.dropped])
-        if self._verdict is not None:
-            kept = self._without_dropped(kept, self._verdict)
+        if self._asks_records:
+            kept = self._without_dropped(kept)
         whole = self._summed(kept) if self.aggregates else kept
         sent = whole
         if self._form is not None:
@@ -92,20 +96,16 @@ class Shaper:
             sent = whole._replace(lines=Lines.of(lines), form=form)
         return Shaped(sent, whole, kept, len(kept.left_out) - len(bad))
 
-    @cached_property
-    def _verdict(self) -> Callable[[Mapping[str, object]], object] | None:
-        """Asked of each record, if nothing quicker answers."""
-        return self.rules.verdict if needs_records(self.rules) else None
-
-    @staticmethod
-    def _without_dropped(
-        entry: EntryRecords, verdict: Callable[[Mapping[str, object]], object]
-    ) -> EntryRecords:
-        both = list(zip(entry.tuple_indexes, entry.lines, strict=True))
-        drops = [verdict(orjson.loads(line)) is not None for _, line in both]
-        dropped = [index for (index, _), drop in zip(both, drops, strict=True) if drop]
-        lines = Lines.of(line for (_, line), drop in zip(both, drops, strict=True) if not drop)
-        return entry._replace(lines=lines, left_out=[*entry.left_out, *dropped])
+    def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
+        """By the records themselves, for rules that tuples do not answer."""
+        kept: list[str] = []
+        dropped: list[int] = []
+        for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
+            if self.rules.drops(orjson.loads(line)):
+                dropped.append(index)
+            else:
+                kept.append(line)
+        return entry._replace(lines=Lines(kept), left_out=[*entry.left_out, *dropped])
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:

@@ -36,7 +36,7 @@ def needs_records(rules: KeepDrop) -> bool:
 class TupleFilter:
     """For `parsing.read`: which tuples of a group the rules drop; None if the group is kept whole.
 
-    Gives the same verdicts as `KeepDrop.verdict` on the records. Threads may share it.
+    Gives the same answers as `KeepDrop.drops` on the records. Threads may share it.
     """
 
     def __init__(self, rules: KeepDrop) -> None:
@@ -48,7 +48,7 @@ class TupleFilter:
 
 
 class _OfFormat:
-    """The verdicts on tuples of one format."""
+    """What drops the tuples of one format."""
 
     def __init__(self, rules: KeepDrop, entry_format: EntryFormat) -> None:
         self._rules = rules
