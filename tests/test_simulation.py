@@ -54,12 +54,15 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "remembered releases that held",
         "repeats",
         "rings",
+        "schedules in which rules changed",
+        "schedules with rules",
         "schedules without need of a sweep",
         "storage calls",
         "sweeps out of time",
         "sweeps that ended a pass",
         "taken by the last sweep",
         "taken on the way",
+        "tuples dropped by rule",
     }
 
 

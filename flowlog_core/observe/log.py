@@ -26,13 +26,13 @@ class LogObserver:
         fields = {
             "entries": outcome.entries,
             "records": outcome.records,
-            "dropped": outcome.dropped,
             "messages": outcome.messages,
             "dead_letters": outcome.dead_letters,
             "new_bytes": outcome.new_bytes,
             "backlog_bytes": outcome.backlog_bytes,
             "rewrites": outcome.rewrites,
             "conflicts": outcome.conflicts,
+            "dropped": outcome.dropped,
             "lag_s": outcome.lag_s,
         }
         steps = {f"{step}_s": took_s for step, took_s in outcome.seconds.items()}
