@@ -15,6 +15,7 @@ A queue trigger has decoded the outer base64 already: `decode(msg.get_body())`.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from pybase64 import b64decode
 
-from flowlog_core.sinks.message import SCHEMA
+from flowlog_core.shape.fields import LEAN, restored
+from flowlog_core.sinks import SCHEMA
 
 if TYPE_CHECKING:
     from azure.storage.queue import QueueClient, QueueMessage
 
+_KNOWN = re.compile(rf"{re.escape(SCHEMA)}|(?:ecs|ocsf|asim)/.+")
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_BASE64_LAYERS = 2  # the queue's own, and that which makes gzip a text
 _MESSAGES_A_CALL = 32  # the most that a queue gives
@@ -43,13 +46,17 @@ class Batch:
     """`account`, `container`, `blob`, `generation`, `offset`, `first_tuple` (the
     index of the first record's tuple). Messages of the first version have `part` and `parts`."""
     records: list[dict[str, Any]]
-    """Flow records, in the file's order; the fields are `flowlog_core.parsing.record.FIELDS`."""
+    """In the file's order: flow records with all of `flowlog_core.parsing.record.FIELDS`, or with
+    those that FLOWLOG_FIELDS names; in another `schema` its events."""
+    schema: str = SCHEMA
+    """What the records are: `flowlog/1`, or a name of FLOWLOG_SCHEMA and a version."""
 
 
 def decode(content: str | bytes) -> Batch:
     """Decode a message of any version: JSON, gzip, or base64 of either, once or twice.
 
-    Raises `ValueError`, naming what is wrong, if it is not a Flowlog message of a known schema.
+    Lean records are whole again. Raises `ValueError`, naming what is wrong, if it is not a Flowlog
+    message of a known schema.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -61,11 +68,12 @@ def decode(content: str | bytes) -> Batch:
         message = orjson.loads(data)
     except (ValueError, EOFError, OSError, zlib.error) as error:
         raise ValueError(f"not a Flowlog message: {error}") from error
-    if not isinstance(message, dict) or message.get("schema") != SCHEMA:
-        raise ValueError(f"not a Flowlog message of schema {SCHEMA!r}")
+    schema = message.get("schema") if isinstance(message, dict) else None
+    if not isinstance(schema, str) or _KNOWN.fullmatch(schema) is None:
+        raise ValueError(f"not a Flowlog message of schema {SCHEMA!r}, ecs, ocsf or asim")
     name, source, records = (message.get(key) for key in ("id", "source", "records"))
     if not (isinstance(name, str) and isinstance(source, dict) and isinstance(records, list)):
-        fault = f"not a Flowlog message of schema {SCHEMA!r}: id, source or records amiss"
+        fault = f"not a Flowlog message of schema {schema!r}: id, source or records amiss"
         raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
     if len(records) != message.get("count"):
         raise ValueError(
@@ -73,7 +81,10 @@ def decode(content: str | bytes) -> Batch:
         )
     if not all(isinstance(record, dict) for record in records):
         raise ValueError(f"message {name!r}: a record is not an object")
-    return Batch(name, source, records)
+    if message.get("fields") == LEAN:
+        blob = str(source.get("blob", ""))
+        records = [restored(record, blob) for record in records]
+    return Batch(name, source, records, schema)
 
 
 def receive(queue: QueueClient) -> list[QueueMessage]:

@@ -1,4 +1,4 @@
-"""One chunk of a blob: cut it into entries, normalize, pack and send them."""
+"""One chunk of a blob: cut it into entries, normalize, shape, pack and send them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
 from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
 from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
-from flowlog_core.sinks import EntryRecords, Packed
+from flowlog_core.shape.shaper import Shaped
+from flowlog_core.sinks import Packed
 from flowlog_core.source.reading import Chunk
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ def forward_chunk(
         framer,
         is_end=chunk.is_last,
         final=final,
+        drops=pipeline.shaper.drops,
     )
     has_died = claim.deaths > 0
     is_last = False
@@ -115,12 +117,12 @@ def _forward_part(
                 letters.add_damaged(position, item, framer.skipped)
             else:
                 last = item
-                records = EntryRecords(position, item.lines, [bad.index for bad in item.bad])
-                packed = pipeline.sink.pack(records)
+                shaped = pipeline.shaper(position, item)
+                packed = pipeline.sink.pack(shaped.sent)
                 if item.bad or packed.too_large:
-                    letters.add(dead_letters_of(records, item.raw, item.bad, packed.too_large))
-                _count(outcome, item.lines, packed)
-                newest = item.lines.last_time or newest
+                    letters.add(dead_letters_of(shaped.whole, item.raw, item.bad, packed.too_large))
+                _count(outcome, shaped, packed)
+                newest = shaped.kept.lines.last_time or newest
                 yield from packed.messages
             is_late = pipeline.clock.monotonic() >= ends_at
             if count == max_items or letters.count >= MAX_LETTERS or is_late:
@@ -201,13 +203,22 @@ def _refused(position: Position, raw: bytes, refused: ItemRefused) -> DeadLetter
     return DeadLetter(position, reason, raw)
 
 
-def _count(outcome: Outcome, lines: Lines, packed: Packed) -> None:
+def _count(outcome: Outcome, shaped: Shaped, packed: Packed) -> None:
     outcome.entries += 1
-    outcome.records += len(lines) - len(packed.too_large)
+    outcome.records += len(shaped.sent.lines) - len(packed.too_large)
+    outcome.dropped += shaped.dropped
     if outcome.traffic is not None:
-        refused = {one.index for one in packed.too_large}
-        accepted = (line for index, line in enumerate(lines) if index not in refused)
-        outcome.traffic.add(Lines.of(accepted) if refused else lines)
+        outcome.traffic.add(_accepted(shaped, packed))
+
+
+def _accepted(shaped: Shaped, packed: Packed) -> Lines:
+    """The records of all tuples that are sent, each by itself or in a sum."""
+    if not packed.too_large:
+        return shaped.kept.lines
+    tuples = shaped.sent.sums or [[index] for index in shaped.sent.tuple_indexes]
+    refused = {index for one in packed.too_large for index in tuples[one.index]}
+    kept = zip(shaped.kept.tuple_indexes, shaped.kept.lines, strict=True)
+    return Lines.of(line for index, line in kept if index not in refused)
 
 
 def _progress(
@@ -238,6 +249,7 @@ def _progress(
         pending_since=pending_since,
         entries=before.entries + outcome.entries,
         records=before.records + outcome.records,
+        dropped=before.dropped + outcome.dropped,
         dead_letters=before.dead_letters + outcome.dead_letters,
     )
 

@@ -27,6 +27,8 @@ class Outcome:
     worker has taken over the claim. `deleted`: the blob no longer exists."""
     entries: int = 0
     records: int = 0
+    dropped: int = field(default=0, kw_only=True)
+    """Tuples that were not sent because of a rule: FLOWLOG_KEEP, FLOWLOG_DROP."""
     messages: int = 0
     """Storage calls of the sink: queue messages, or batches of table rows."""
     dead_letters: int = 0
@@ -49,6 +51,7 @@ class Outcome:
         """Add what a chunk forwarded. Call it once the chunk is committed."""
         self.entries += chunk.entries
         self.records += chunk.records
+        self.dropped += chunk.dropped
         self.messages += chunk.messages
         self.dead_letters += chunk.dead_letters
         self.new_bytes += chunk.new_bytes

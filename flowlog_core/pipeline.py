@@ -1,4 +1,4 @@
-"""What `ingest` uses: reader, checkpoints, sink, dead letters, clock and observer."""
+"""What `ingest` uses: reader, checkpoints, shaper, sink, dead letters, clock and observer."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from flowlog_core.clock import Clock, SystemClock
 from flowlog_core.dead_letters import DeadLetterStore
 from flowlog_core.observe.log import LogObserver
 from flowlog_core.outcome import Observer
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import Sink
 from flowlog_core.source.reading import CHUNK_BYTES, LogReader
 
@@ -37,6 +38,8 @@ class Pipeline:
     """How many bytes are read and committed at a time; more than `SEAM_BYTES`."""
     released: Released = field(default_factory=Released)
     """The checkpoints that this process released last; shared by all users of `checkpoints`."""
+    shaper: Shaper = field(default_factory=Shaper)
+    """What of each entry is sent, and in which form."""
     observer: Observer = field(default_factory=LogObserver)
     new_traffic: Callable[[], Traffic | None] = lambda: None
     """Returns an empty `Traffic` if an observer uses the `traffic` of an outcome, else None."""

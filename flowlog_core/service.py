@@ -24,6 +24,7 @@ from flowlog_core.observe.log import LogObserver
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Observers
 from flowlog_core.parallel import Parallel
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import Sink
 from flowlog_core.sinks.depth import depth_of
 from flowlog_core.sinks.queue import QueueSink
@@ -91,6 +92,7 @@ class Service:
                 self.clients.blobs(state).get_container_client(settings.dead_letter_container),
                 self._letters_at_a_time,
             ),
+            shaper=Shaper.of(settings),
             owned_for_s=settings.claim_s,
             new_owner=self._owners.new,
             is_gone=self._owners.is_gone,

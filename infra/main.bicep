@@ -41,7 +41,35 @@ param sink string = 'queue'
 @maxValue(32)
 param shards int = 1
 
-@description('Other settings of the app: NAME=value, separated by semicolons.')
+@description('How messages of a queue are written: docs/consuming.md.')
+@allowed([
+  'gzip'
+  'json'
+])
+param queueEncoding string = 'gzip'
+
+@description('Rules: only records that match one are sent. Empty: all. docs/rules.md describes the language.')
+param keep string = ''
+
+@description('Rules: records that match one are not sent.')
+param drop string = ''
+
+@description('Fields to send: all, lean, or names separated by commas.')
+param fields string = 'all'
+
+@description('Send one record for all tuples of one flow in an entry.')
+param aggregate bool = false
+
+@description('Schema of the records: docs/schemas.md.')
+@allowed([
+  'flowlog'
+  'ecs'
+  'ocsf'
+  'asim'
+])
+param schema string = 'flowlog'
+
+@description('Other settings of the app: NAME=value, separated by semicolons. They replace those that are set here.')
 param extraSettings string = ''
 
 @description('What the app may do with blobs in the log accounts: Storage Blob Data Reader, which is enough for events, or Owner, which Microsoft recommends for blob triggers of every kind.')
@@ -284,6 +312,12 @@ module functionApp 'modules/function-app.bicep' = {
     sources: sources
     sink: sink
     shards: shards
+    queueEncoding: queueEncoding
+    keep: keep
+    drop: drop
+    fields: fields
+    aggregate: aggregate
+    schema: schema
     extraSettings: extraSettings
     maximumInstanceCount: maximumInstanceCount
     eventGridOnly: eventGridOnly

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_records import generated_entries, records_of
+from made_rules import term_texts
 from reference_rules import matches
-from test_shape_rules import term_texts
 
 from flowlog_core.analyze.columns import table_of
 from flowlog_core.analyze.where import mask, matching

@@ -44,6 +44,7 @@ FULL = Checkpoint(
         pending_since=datetime(2026, 1, 1, 12, 28, tzinfo=UTC),
         entries=6_000_000_000,
         records=7_000_000_000,
+        dropped=9_000_000_000,
         dead_letters=8,
     ),
     owner="worker",
@@ -205,7 +206,12 @@ _OF_BOTH_FORMATS: dict[str, Any] = {
 _AS_0_1_WROTE_IT = replace(
     FULL,
     progress=replace(
-        FULL.progress, seam_bytes=64, blob_created=None, blob_last_modified=None, pending_since=None
+        FULL.progress,
+        seam_bytes=64,
+        blob_created=None,
+        blob_last_modified=None,
+        pending_since=None,
+        dropped=0,
     ),
     failure=Failure(4, datetime(2026, 1, 1, 12, 31, tzinfo=UTC), "no answer"),
     deaths=0,
@@ -234,6 +240,7 @@ GOLDEN_CHECKPOINTS: dict[str, tuple[dict[str, Any], Checkpoint]] = {
             **_OF_BOTH_FORMATS,
             "format": 2,
             "seam_bytes": 256,
+            "dropped": EntityProperty(9_000_000_000, EdmType.INT64),
             "blob_created": datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC),
             "blob_last_modified": datetime(2026, 1, 1, 12, 29, tzinfo=UTC),
             "pending_since": datetime(2026, 1, 1, 12, 28, tzinfo=UTC),

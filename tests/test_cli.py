@@ -32,6 +32,7 @@ from flowlog_core.clock import SystemClock
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.access import trial_message
 from flowlog_core.parsing.record import FIELDS
+from flowlog_core.schemas import SCHEMAS
 from flowlog_core.service import Service
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
@@ -254,6 +255,82 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     assert [tuple_of(record) for record in records] == local.writer.written
     assert (code, err) == (0, "")
     assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+
+
+def test_what_the_settings_leave_of_a_log_is_sent_and_tail_reads_it(local: Local) -> None:
+    """One deployment after the other fills the same queue."""
+    local.append()
+    local.environment |= {"FLOWLOG_KEEP": "action=allow", "FLOWLOG_FIELDS": "lean"}
+    _, _, err = flowlog("run", "--once", environment=local.environment)
+    (line,) = [line for line in err.splitlines() if "forwarded devstore" in line]
+    records, dropped = map(int, re.findall(r" records=(\d+) .* dropped=(\d+) ", line)[0])
+    assert records + dropped == 6
+    assert 0 < records < 6
+    local.append()
+    local.environment |= {"FLOWLOG_KEEP": "", "FLOWLOG_FIELDS": "src_ip"}
+    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    local.append()
+    local.environment |= {"FLOWLOG_FIELDS": "", "FLOWLOG_SCHEMA": "ecs"}
+    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    assert (code, err) == (0, "")
+    read = [json.loads(line) for line in out.splitlines()]
+    lean = in_order_of_position(one for one in read if "action" in one)
+    allowed = [text for text in local.writer.written[:6] if text.split(",")[7] == "A"]
+    assert [tuple_of(record) for record in lean] == allowed  # whole again
+    assert len(lean) == records
+    assert sum(one.keys() == {"id", "src_ip"} for one in read) == 6
+    assert sum(one.get("ecs") == {"version": "9.4.0"} for one in read) == 6
+
+
+def test_faults_of_what_is_sent_are_named_together(local: Local) -> None:
+    environment = {
+        **local.environment,
+        "FLOWLOG_DROP": "action=dney; dst_prt=443",
+        "FLOWLOG_FIELDS": "lean",
+        "FLOWLOG_SCHEMA": "ocsf",
+    }
+    code, out, err = flowlog("run", "--once", environment=environment)
+    assert (code, out) == (2, "")
+    for fault in (
+        "FLOWLOG_DROP, character 8: action is allow or deny, not 'dney'. Did you mean deny?",
+        "FLOWLOG_DROP, character 14: there is no field 'dst_prt'. Did you mean dst_port?",
+        "FLOWLOG_FIELDS: 'lean' chooses fields of the schema flowlog",
+    ):
+        assert fault in err
+
+
+@pytest.mark.parametrize("where", [(), ("--where", "action=allow")])
+@pytest.mark.parametrize("schema", ["flowlog", "ecs", "ocsf", "asim"])
+def test_flows_are_written_in_any_schema(
+    schema: str, where: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "PT1H.json"
+    file.write_bytes(document([FlowLogGenerator(1).entry("vnet4", Interface.vnet(), HOUR, 20)]))
+    assert main(["flows", str(file), *where]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert main(["flows", "--schema", schema, str(file), *where]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events == [SCHEMAS[schema](record) for record in records]
+    assert events
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--output", "csv"), "events of ecs are nested, and cannot be written as csv"),
+        (("--output", "parquet"), "events of ecs are nested, and cannot be written as parquet"),
+        (("--fields", "id"), "--fields chooses fields of flow records, and events of ecs have"),
+    ],
+)
+def test_a_schema_is_refused_with_what_it_cannot_have(
+    options: tuple[str, ...], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["flows", "--schema", "ecs", *options, "-"])
+    shown = capsys.readouterr()
+    assert (left.value.code, shown.out) == (2, "")
+    assert shown.err.startswith(f"flowlog flows: {reason}")
 
 
 def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:

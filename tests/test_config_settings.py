@@ -6,6 +6,7 @@ import dataclasses
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from azure.data.tables import TableServiceClient
@@ -14,9 +15,12 @@ from azure.storage.blob import BlobServiceClient
 from azurefunctions.extensions.bindings.blob.utils import service_client_factory
 
 from flowlog_core.config.connections import Connection
-from flowlog_core.config.settings import Settings
+from flowlog_core.config.settings import Schema, Settings
 from flowlog_core.config.table import TABLE
 from flowlog_core.errors import SettingsError
+from flowlog_core.schemas import SCHEMAS
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.rules import Rules, parse
 from flowlog_core.storage.timeouts import LONGEST_CALL_S, MIN_CLAIM_S
 
 PROJECT = Path(__file__).parents[1]
@@ -55,6 +59,11 @@ def test_the_defaults_are_those_of_the_design() -> None:
         table="flowrecords",
         shards=1,
         queue_encoding="gzip",
+        keep=Rules(()),
+        drop=Rules(()),
+        fields=Fields(None),
+        aggregate=False,
+        schema="flowlog",
         sends_in_flight=16,
         claim_s=60,
         sweep_minutes=5,
@@ -89,6 +98,11 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_TABLE": "records",
             "FLOWLOG_SHARDS": "32",
             "FLOWLOG_QUEUE_ENCODING": "json",
+            "FLOWLOG_KEEP": "action=deny; dst_port=443,8000-8999",
+            "FLOWLOG_DROP": "rule=DefaultRule_*",
+            "FLOWLOG_FIELDS": "time, src_ip, tuples",
+            "FLOWLOG_AGGREGATE": "True",
+            "FLOWLOG_SCHEMA": "flowlog",
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
             "FLOWLOG_CLAIM_S": "600",
             "FLOWLOG_SWEEP_MINUTES": "2",
@@ -123,6 +137,11 @@ def test_everything_can_be_set() -> None:
         table="records",
         shards=32,
         queue_encoding="json",
+        keep=parse("action=deny;dst_port=443,8000-8999"),
+        drop=parse("rule=DefaultRule_*"),
+        fields=Fields(("id", "time", "src_ip", "tuples")),
+        aggregate=True,
+        schema="flowlog",
         sends_in_flight=4,
         claim_s=600,
         sweep_minutes=2,
@@ -142,6 +161,11 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
             "FLOWLOG_NSG_CONTAINER": "Insights--Logs",
             "FLOWLOG_TRIGGER_SOURCE": "polling",
             "FLOWLOG_TABLE": "flow-records",
+            "FLOWLOG_KEEP": "  dst_prt=443; action=dney",
+            "FLOWLOG_DROP": "bytes>=1k",
+            "FLOWLOG_FIELDS": "id,src_pi",
+            "FLOWLOG_AGGREGATE": "yes",
+            "FLOWLOG_SCHEMA": "cef",
             "FLOWLOG_SENDS_IN_FLIGHT": "many",
             "FLOWLOG_SWEEP_MINUTES": "7",
             "FLOWLOG_CATCH_UP_SINCE": "yesterday",
@@ -157,6 +181,12 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "LogsAndContainerScan",
         "FLOWLOG_TABLE: 'flow-records' cannot be used. Write 3 to 63 letters and digits, a "
         "letter first, and not the word tables",
+        "FLOWLOG_KEEP, character 3: there is no field 'dst_prt'. Did you mean dst_port?",
+        "FLOWLOG_KEEP, character 23: action is allow or deny, not 'dney'. Did you mean deny?",
+        "FLOWLOG_DROP, character 8: bytes is a whole number up to 18446744073709551616, not '1k'",
+        "FLOWLOG_FIELDS, character 4: there is no field 'src_pi'. Did you mean src_ip?",
+        "FLOWLOG_AGGREGATE: 'yes' cannot be used. Write true or false",
+        "FLOWLOG_SCHEMA: 'cef' cannot be used. Write flowlog, ecs, ocsf or asim",
         "FLOWLOG_SENDS_IN_FLIGHT: 'many' cannot be used. Write a whole number of calls from 1 "
         "to 256",
         "FLOWLOG_SWEEP_MINUTES: '7' cannot be used. Write 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30, "
@@ -173,6 +203,29 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
         "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or remove "
         "it and set AzureWebJobsStorage__blobServiceUri and so on to use an identity",
     ]
+
+
+@pytest.mark.parametrize("schema", ["ecs", "ocsf", "asim"])
+@pytest.mark.parametrize("fields", ["lean", "id,rule"])
+def test_fields_are_chosen_in_our_schema_only(schema: str, fields: str) -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_SCHEMA": schema, "FLOWLOG_FIELDS": fields}) == [
+        f"FLOWLOG_FIELDS: '{fields}' chooses fields of the schema flowlog, but FLOWLOG_SCHEMA is "
+        f"{schema}, which has others. Remove one of the two"
+    ]
+    Settings.from_environment({**LOCAL, "FLOWLOG_SCHEMA": schema, "FLOWLOG_FIELDS": "all"})
+
+
+def test_what_only_sums_have_is_chosen_of_sums_only() -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_FIELDS": "rule,tuples,last_time"}) == [
+        "FLOWLOG_FIELDS: no record has last_time or tuples unless FLOWLOG_AGGREGATE is true"
+    ]
+
+
+def test_the_schemas_are_those_that_there_are() -> None:
+    for schema in SCHEMAS:
+        settings = Settings.from_environment({**LOCAL, "FLOWLOG_SCHEMA": schema.upper()})
+        assert settings.schema == schema
+    assert get_args(Schema) == tuple(SCHEMAS)
 
 
 def test_the_queues_of_the_sink_are_those_of_its_shards() -> None:

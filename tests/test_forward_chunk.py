@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any
+
+import orjson
+import pytest
 
 from flowlog_core.checkpoints.checkpoint import (
     SEAM_BYTES,
@@ -17,9 +21,13 @@ from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.consume import decode
 from flowlog_core.forward_chunk import MAX_RUN_BYTES, Part, forward_chunk
+from flowlog_core.observe.traffic import Traffic
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing.framing import Framer
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.keep_drop import KeepDrop
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.source.reading import Chunk
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
@@ -44,6 +52,8 @@ class World:
     sink: MemorySink = field(default_factory=MemorySink)
     letters: MemoryDeadLetters = field(default_factory=MemoryDeadLetters)
     framer: Framer = field(default_factory=Framer)
+    shaper: Shaper = field(default_factory=Shaper)
+    new_traffic: Callable[[], Traffic | None] = lambda: None
 
     def __post_init__(self) -> None:
         self.checkpoints = MemoryCheckpoints(self.clock)
@@ -60,7 +70,11 @@ class World:
             Chunk(data, b"", "etag", left_bytes),
             self.framer,
             self.claim,
-            Pipeline(MemoryBlobs(), self.checkpoints, self.sink, self.letters, 180, self.clock),
+            replace(
+                Pipeline(MemoryBlobs(), self.checkpoints, self.sink, self.letters, 180, self.clock),
+                shaper=self.shaper,
+                new_traffic=self.new_traffic,
+            ),
             stopwatch,
             final=final,
         )
@@ -188,3 +202,85 @@ def test_slow_storage_keeps_what_it_took() -> None:
     parts = world.parts(document(entries))
     assert [part.outcome.entries for part in parts] == [3, 3, 1]
     assert world.sent() == 21
+
+
+# --- what the settings leave of it ---
+
+
+def four_tuples() -> bytes:
+    """An entry of two denied tuples, a bad one and an allowed one."""
+    tuples = ["1735636259,10.1.0.4,20.0.0.1,5,443,T,O,D,B,,,,"] * 2
+    tuples += ["1,2,3", "1735636259,10.1.0.4,20.0.0.1,5,443,T,O,A,E,1,2,3,4"]
+    flows = [{"rule": "r", "flows": [{"mac": "m", "flowTuples": tuples}]}]
+    entry = {
+        "category": "NetworkSecurityGroupFlowEvent",
+        "properties": {"Version": 2, "flows": flows},
+    }
+    return orjson.dumps(entry)
+
+
+def test_a_chunk_of_dropped_records_moves_the_offset_and_sends_nothing() -> None:
+    world = World(shaper=Shaper(KeepDrop.parse("dst_port=80", "")))
+    data = b'{"records":[%b]}' % b",".join([four_tuples()] * 3)
+    progress, outcome = world.forward(data, 0)
+    assert progress.offset == len(data) - len(b"]}")
+    assert (progress.entries, progress.records, progress.dropped) == (3, 0, 9)
+    assert (outcome.entries, outcome.records, outcome.dropped, outcome.messages) == (3, 0, 9, 0)
+    assert outcome.lag_s is None  # nothing was forwarded that could be late
+    assert world.sink.messages == []
+    # What cannot be read is kept whatever is wanted.
+    assert progress.dead_letters == outcome.dead_letters == len(world.letters.letters) == 3
+    world.claim.commit(progress)
+    stored = world.checkpoints.get(KEY).checkpoint
+    assert stored is not None
+    assert stored.progress == progress
+
+
+def test_what_is_dropped_is_counted_beside_what_is_sent() -> None:
+    world = World(shaper=Shaper(KeepDrop.parse("", "action=deny")))
+    progress, outcome = world.forward(b'{"records":[%b]}' % four_tuples(), 0)
+    assert (progress.records, progress.dropped, progress.dead_letters) == (1, 2, 1)
+    assert (outcome.records, outcome.dropped, outcome.dead_letters) == (1, 2, 1)
+    (message,) = world.sink.messages
+    assert message.id.endswith(".m3.1")
+    (record,) = decode(message.text).records
+    assert record["id"].endswith(".3")
+
+
+def test_a_record_too_large_is_kept_whole_whatever_is_sent_of_it() -> None:
+    """Put back after the settings changed, it is all there."""
+    rule = Random(1).randbytes(60_000).hex()  # random, so that it fits no message compressed
+    data = b'{"records":[%b]}' % four_tuples().replace(b'"r"', b'"%b"' % rule.encode())
+    shaper = Shaper(fields=Fields.parse("rule"))
+    world = World(shaper=shaper)
+    world.forward(data, 0)
+    whole = World()
+    whole.forward(data, 0)
+    assert len(world.letters.letters) == 4
+    assert world.letters.letters == whole.letters.letters
+
+
+@pytest.mark.parametrize("schema", ["flowlog", "ecs"])
+def test_sums_of_traffic_are_of_tuples_whatever_is_sent(schema: str) -> None:
+    """Of kept ones. A sum has no state, and one minute of several."""
+    data = document([FlowLogGenerator(1).entry("vnet4", Interface.vnet(), EPOCH, 90)] * 2)
+    rules = KeepDrop.parse("", "direction=inbound")
+    plain = World(shaper=Shaper(rules), new_traffic=Traffic)
+    summing = World(shaper=Shaper(rules, aggregates=True, schema=schema), new_traffic=Traffic)
+    (_, expected), (_, outcome) = plain.forward(data, 0), summing.forward(data, 0)
+    assert expected.traffic is not None
+    assert outcome.traffic is not None
+    assert outcome.traffic.rows() == expected.traffic.rows()
+    assert outcome.records < expected.records
+    assert outcome.dropped == expected.dropped > 0
+
+
+def test_sums_that_the_sink_refused_are_in_no_sum_of_traffic() -> None:
+    rule = Random(1).randbytes(60_000).hex()
+    small, large = four_tuples(), four_tuples().replace(b'"r"', b'"%b"' % rule.encode())
+    world = World(shaper=Shaper(aggregates=True), new_traffic=Traffic)
+    _, outcome = world.forward(b'{"records":[%b,%b]}' % (small, large), 0)
+    # Two flows, denied and allowed, and a bad tuple, in each entry.
+    assert (outcome.records, outcome.dead_letters) == (2, 4)
+    assert outcome.traffic is not None
+    assert sum(int(row["records"] or 0) for row in outcome.traffic.rows()) == 3

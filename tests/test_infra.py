@@ -38,6 +38,8 @@ from flowlog_core.config.checks import cheap_findings
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
+from flowlog_core.schemas import SCHEMAS
+from flowlog_core.shape.rules import parse
 from flowlog_core.sinks.shards import MAX_SHARDS
 
 # Of the host and of Application Insights, beside the settings of the app's own.
@@ -129,6 +131,44 @@ def test_other_settings_are_added_as_written() -> None:
     )
     found = settings.sweep_minutes, settings.queue_encoding, settings.sink
     assert found == (10, "gzip", "table")
+
+
+def test_a_setting_among_the_others_is_set_once() -> None:
+    """Azure refuses a name that is there twice; it was written there before it was a parameter."""
+    made = main(**TWO, extraSettings="FLOWLOG_QUEUE_ENCODING=json;FLOWLOG_SHARDS=3")
+    (site,) = made.of("Microsoft.Web/sites")
+    names = [one["name"] for one in site.body["properties"]["siteConfig"]["appSettings"]]
+    assert sorted(set(names)) == sorted(names)
+    settings = Settings.from_environment(settings_of(made))
+    assert (settings.queue_encoding, settings.shards) == ("json", 3)
+
+
+def test_what_is_sent_has_parameters_of_its_own() -> None:
+    """A rule contains `;`, which separates the other settings."""
+    made = settings_of(
+        main(
+            **TWO,
+            queueEncoding="json",
+            keep="action=deny; dst_port=443,8000-8999",
+            drop="bytes>=1000;rule=DefaultRule_*",
+            fields="time,src_ip,tuples",
+            aggregate=True,
+        )
+    )
+    settings = Settings.from_environment(made)
+    assert settings.queue_encoding == "json"
+    assert (settings.keep, settings.drop) == (
+        parse("action=deny;dst_port=443,8000-8999"),
+        parse("bytes>=1000;rule=DefaultRule_*"),
+    )
+    assert (str(settings.fields), settings.aggregate) == ("id,time,src_ip,tuples", True)
+
+
+def test_the_schemas_that_are_deployed_are_those_of_the_app() -> None:
+    parameters = compiled("main.bicep")["parameters"]
+    assert parameters["schema"]["allowedValues"] == [*SCHEMAS]
+    made = settings_of(main(**TWO, schema="asim"))
+    assert Settings.from_environment(made).schema == "asim"
 
 
 def test_bicep_sets_what_the_app_and_the_host_know_and_repeats_the_defaults() -> None:

@@ -16,7 +16,7 @@ def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "flowlog_core")
-    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, 7, 8, 9.0)
+    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, 7, 8, 9.0, dropped=10)
     outcome.seconds.update({"read": 0.25, "checkpoint": 1.0004})
     LogObserver().done(BLOB, outcome)
     LogObserver().done(BLOB, Outcome("handed_over"))
@@ -25,13 +25,14 @@ def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         (
             "INFO",
-            f"forwarded {BLOB}: entries=1 records=2 messages=3 dead_letters=4 new_bytes=5 "
-            "backlog_bytes=8 rewrites=6 conflicts=7 lag_s=9.000 read_s=0.250 checkpoint_s=1.000",
+            f"forwarded {BLOB}: entries=1 records=2 messages=3 dead_letters=4 "
+            "new_bytes=5 backlog_bytes=8 rewrites=6 conflicts=7 dropped=10 lag_s=9.000 "
+            "read_s=0.250 checkpoint_s=1.000",
         ),
         (
             "INFO",
-            f"handed_over {BLOB}: entries=0 records=0 messages=0 dead_letters=0 new_bytes=0 "
-            "backlog_bytes=0 rewrites=0 conflicts=0",
+            f"handed_over {BLOB}: entries=0 records=0 messages=0 dead_letters=0 "
+            "new_bytes=0 backlog_bytes=0 rewrites=0 conflicts=0 dropped=0",
         ),
         (
             "ERROR",

@@ -43,7 +43,9 @@ def of_blob(name: str, **attributes: str) -> Series:
 
 
 def some_outcome() -> Outcome:
-    outcome = Outcome("forwarded", 1, 20, 3, 4, 5000, 6, conflicts=7, backlog_bytes=8000, lag_s=9)
+    outcome = Outcome(
+        "forwarded", 1, 20, 3, 4, 5000, 6, conflicts=7, backlog_bytes=8000, lag_s=9, dropped=8
+    )
     outcome.seconds.update({"read": 0.5, "checkpoint": 0.25})
     return outcome
 
@@ -51,6 +53,7 @@ def some_outcome() -> Outcome:
 OF_SOME_OUTCOME = {
     of_blob("flowlog.entries"): Point(1, 1),
     of_blob("flowlog.records"): Point(1, 20),
+    of_blob("flowlog.dropped"): Point(1, 8),
     of_blob("flowlog.messages"): Point(1, 3),
     of_blob("flowlog.dead_letters"): Point(1, 4),
     of_blob("flowlog.read.size"): Point(1, 5000),

@@ -97,10 +97,10 @@ def new_protocol(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
             return records(self, known, *rest)
 
         monkeypatch.setattr(TupleFormat, "records", with_x)
-        formats = parsing_entry._FORMATS
+        formats = parsing_entry.FORMATS
         category = "NetworkSecurityGroupFlowEvent"
         known = {**formats, (category, 7): replace(formats[category, 1], version=7)}
-        monkeypatch.setattr(parsing_entry, "_FORMATS", known)
+        monkeypatch.setattr(parsing_entry, "FORMATS", known)
 
     return know
 

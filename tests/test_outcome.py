@@ -202,9 +202,9 @@ def test_what_was_sent_and_not_committed_is_not_counted(
 
 
 def test_a_chunk_is_added_to_the_outcome_of_its_call() -> None:
-    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, rewrites=6, backlog_bytes=7, lag_s=8.0)
-    outcome += Outcome("forwarded", 10, 20, 30, 40, 50, lag_s=9.0)
-    assert outcome == Outcome("forwarded", 11, 22, 33, 44, 55, rewrites=6)
+    outcome = Outcome("forwarded", 1, 2, 3, 4, 5, 6, backlog_bytes=7, lag_s=8.0, dropped=9)
+    outcome += Outcome("forwarded", 10, 20, 30, 40, 50, lag_s=9.0, dropped=90)
+    assert outcome == Outcome("forwarded", 11, 22, 33, 44, 55, 6, dropped=99)
     assert (outcome.backlog_bytes, outcome.lag_s) == (7, 9.0)
     outcome += Outcome()  # without a record: the newest is still the one before
     assert outcome.lag_s == 9.0

@@ -146,6 +146,7 @@ def test_the_version_2_example_of_the_tutorial() -> None:
             ]
         ),
         [],
+        [],
     )
 
 
@@ -164,6 +165,7 @@ def test_a_vnet_tuple() -> None:
                 '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
             ]
         ),
+        [],
         [],
     )
 
@@ -417,7 +419,7 @@ def test_known_keys_may_be_in_any_letter_case(azures: Json, written: Callable[[s
 def test_no_flows_are_no_records() -> None:
     entry = nsg(2)
     entry["properties"]["flows"] = []
-    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [])
+    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [], [])
 
 
 KNOWN = (

@@ -26,9 +26,15 @@ from referencing import Registry, Resource
 from support import ROOT
 
 from flowlog_core.blob import BlobRef, LogBlob, Position
+from flowlog_core.parsing import ParsedEntry
+from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.schemas import SCHEMAS as EVENTS
+from flowlog_core.schemas import VERSIONS
 from flowlog_core.shape.aggregate import AGGREGATE_FIELDS, aggregate
 from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.keep_drop import KeepDrop
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.message import Encoding, messages_of
 
@@ -77,7 +83,7 @@ def test_every_record_is_valid_however_odd(record: Record) -> None:
 
 @given(hostile_entries(max_tuples=3))
 def test_every_sum_is_valid(entry: Any) -> None:
-    for made in aggregate(records_of(entry)):
+    for made in aggregate(records_of(entry)).records:
         RECORD.validate(made)
 
 
@@ -157,13 +163,16 @@ LOG = LogBlob("vnet", "/r", datetime(2026, 1, 1, tzinfo=UTC), "m", NAME)
 POSITION = Position(BlobRef("account", "container", LOG), generation=1, offset=12)
 
 
-def messages(entry: Any, encoding: Encoding = "json", limit: int = 65536) -> list[Any]:
+def messages(
+    entry: Any, encoding: Encoding = "json", limit: int = 65536, shaper: Shaper | None = None
+) -> list[Any]:
     """What a consumer finds in an entry's messages, by the plainest means."""
-    records = records_of(entry, f"{POSITION.entry_id}.")
-    lines = Lines.of(orjson.dumps(record).decode() for record in records)
-    made, too_large = messages_of(EntryRecords(POSITION, lines), encoding, limit)
+    shaper = shaper or Shaper()
+    made = normalize(entry, f"{POSITION.entry_id}.", shaper.drops)
+    shaped = shaper(POSITION, ParsedEntry(12, 99, b"", *made))
+    packed, too_large = messages_of(shaped.sent, encoding, limit)
     assert not too_large
-    texts = [base64.b64decode(message.text) for message in made]
+    texts = [base64.b64decode(message.text) for message in packed]
     if encoding == "gzip":
         texts = [gzip.decompress(base64.b64decode(text)) for text in texts]
     return [json.loads(text) for text in texts]
@@ -177,6 +186,39 @@ def test_every_message_is_valid(encoding: Encoding) -> None:
             MESSAGE.validate(message)
             last_first_tuple = max(last_first_tuple, message["source"]["first_tuple"])
     assert last_first_tuple > 1
+
+
+@pytest.mark.parametrize("sums", [False, True])
+@pytest.mark.parametrize("form", ["all", "lean", "time,src_ip", "rule,id", "ecs", "ocsf", "asim"])
+def test_a_message_of_every_form_is_valid(form: str, sums: bool) -> None:
+    rules = KeepDrop.parse("action=deny;dst_port=443", "state=end")
+    if form in EVENTS:
+        shaper = Shaper(rules, aggregates=sums, schema=form)
+    else:
+        shaper = Shaper(rules, Fields.parse(form), aggregates=sums)
+    of_form = 0
+    for entry in (*sample_entries(), *generated_entries()):
+        for message in messages(entry, "json", 8192, shaper):
+            MESSAGE.validate(message)
+            schema = f"{form}/{VERSIONS[form]}" if form in EVENTS else "flowlog/1"
+            assert message["schema"] == schema
+            assert message.get("fields") == FIELDS_OF_FORM.get(form)
+            of_form += 1
+            if form in EVENTS:
+                assert not MESSAGE.is_valid(message | {"schema": "flowlog/1"})
+                assert not MESSAGE.is_valid(message | {"fields": "lean"})
+            elif "," in form:  # who does not know of the fields takes no part for a whole record
+                assert not MESSAGE.is_valid(
+                    {name: value for name, value in message.items() if name != "fields"}
+                )
+    assert of_form > 5
+
+
+FIELDS_OF_FORM = {
+    "lean": "lean",
+    "time,src_ip": ["id", "time", "src_ip"],
+    "rule,id": ["rule", "id"],
+}
 
 
 @pytest.mark.parametrize("bad_indexes", [(), (1,)])

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Any
 
 import pytest
 import reference_rules
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made_records import Record, hostile_records, known_records
-from support import ROOT, tuple_of
+from made_records import Record, hostile_records
+from made_rules import rule_texts
+from support import ROOT
 
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.accepted import accepted_by
-from flowlog_core.shape.keep_drop import NOT_KEPT, KeepDrop
+from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.rule_text import Fault, FaultsError
 from flowlog_core.shape.rules import parse
 from flowlog_core.shape.terms import QUERY_FIELDS, Addresses, Glob, Span, Term, Value
@@ -303,55 +303,6 @@ def test_any_text_is_read_or_refused_within_itself(text: str) -> None:
 
 # --- held against the reference ---
 
-_TIMES = ["2026-01-31", "2024-12-31T09", "2024-12-31T09:10", "1970-01-01T00:00:00", "9999-12-31"]
-_VALUES: dict[str, list[str]] = {
-    "number": ["0", "443", "1-1023", "1000-65535", "6", "*"],
-    "time": [*_TIMES, "2024-12-31T09:10:59.007", "*"],
-    "address": [
-        "10.0.0.0/8",
-        "0.0.0.0/0",
-        "::/0",
-        "::1",
-        "10.0.0.1",
-        "10.0.0.0-172.31.255.255",
-        "*",
-    ],
-    "protocol": ["tcp", "17", "udp", "253", "icmp", "0", "*"],
-    "text": [
-        "*",
-        "?*",
-        "Default*",
-        "*deny*",
-        "000D3AF87856",
-        "nx",
-        "*/s/*",
-        "unspecified",
-        "x[1]*",
-    ],
-}
-
-
-@st.composite
-def term_texts(draw: st.DrawFn) -> str:
-    name = draw(st.sampled_from(sorted(QUERY_FIELDS)))
-    field = QUERY_FIELDS[name]
-    values = _VALUES.get(field.kind, [*field.choices, "*"])
-    if field.maximum == 255:
-        values = ["0", "6-17", "255"]
-    compared = field.kind in ("number", "time")
-    operator = draw(st.sampled_from(["=", "!=", *([">=", "<=", ">", "<"] if compared else [])]))
-    if operator in ("=", "!="):
-        return f"{name}{operator}{','.join(draw(st.lists(st.sampled_from(values), min_size=1)))}"
-    one = draw(
-        st.sampled_from([value for value in values if value != "*" and value[1:4] != "000-"])
-    )
-    return f"{name}{operator}{one if field.kind == 'time' else one.partition('-')[0]}"
-
-
-rule_texts = st.lists(st.lists(term_texts(), min_size=1, max_size=3).map(",".join), max_size=3).map(
-    ";".join
-)
-
 
 @given(rule_texts, hostile_records(), st.sets(st.sampled_from(FIELDS)))
 @settings(max_examples=200)
@@ -368,99 +319,29 @@ def test_quick_rules_are_the_reference(text: str, record: Record, known: set[str
     assert parse(str(rules)) == rules
 
 
-VNET_PLACES = (
-    *("time", "src_ip", "dst_ip", "src_port", "dst_port", ("protocol", "protocol_number")),
-    *("direction", ("action", "state"), "encryption"),
-    *("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src"),
-)
-NSG_PLACES = (*VNET_PLACES[:7], "action", "state", *VNET_PLACES[9:])
-COMMON = FIELDS[2:10]
-SPELLED: dict[str, dict[str, Any]] = {
-    "direction": {"I": "inbound", "O": "outbound"},
-    "state": {"B": "begin", "C": "continue", "E": "end", "D": "deny"},
-    "encryption": {"": None},
-}
-VNET_SPELLED = SPELLED | {"action": {"B": "allow", "C": "allow", "E": "allow", "D": "deny"}}
-NSG_SPELLED = SPELLED | {
-    "protocol": {"T": "tcp", "U": "udp"},
-    "protocol_number": {"T": 6, "U": 17},
-    "action": {"A": "allow", "D": "deny"},
-}
-
-
-def test_a_tuple_matches_as_its_record_does() -> None:
-    """What the quick path is for: the fields as they stand in the log, the rest decided once."""
-    texts = [
-        "action=deny",
-        "protocol=udp,dst_port=123",
-        "protocol_number=6,direction=inbound",
-        "state=begin;state=end,bytes>=1000",
-        "encryption!=X",
-        "packets!=*",
-        "rule=Default*,ip=10.0.0.0/8",
-        "time>=2024-12-31T09:11;version=2",
-    ]
-    matched = dict.fromkeys(texts, 0)
-    ways = {
-        form: {text: KeepDrop.parse("", text).by_group(COMMON, places, spelled) for text in texts}
-        for form, places, spelled in (
-            (2, NSG_PLACES, NSG_SPELLED),
-            (4, VNET_PLACES, VNET_SPELLED),
-        )
-    }
-    for record in known_records():
-        if record["version"] == 1:
-            continue
-        fields = _fields_of(record, is_vnet=record["version"] == 4)
-        for text, by_group in ways[record["version"]].items():
-            verdict = by_group({name: record[name] for name in COMMON})
-            dropped = verdict is not None and verdict(fields) is not None
-            assert dropped is reference_rules.matches(text, record), (text, fields)
-            matched[text] += dropped
-    assert all(matched.values())
-
-
-def test_groups_that_are_alike_to_the_rules_are_made_ready_once() -> None:
-    by_group = KeepDrop.parse("", "rule=a*,dst_port=443").by_group(
-        ("rule", "mac"), ("dst_port", "src_ip")
-    )
-    verdict = by_group({"rule": "abc", "mac": "1"})
-    assert verdict is not None
-    assert (verdict(["443", "::1"]), verdict(["80", "::1"])) == ("rule=a*,dst_port=443", None)
-    assert by_group({"rule": "abc", "mac": "2"}) is verdict
-    assert by_group({"rule": "b", "mac": "1"}) is None
-    again = [by_group({"rule": f"a{number}", "mac": "1"}) for number in range(2000)]
-    assert all(one is not None and one(["443", "::1"]) for one in again)
-
-
-def _fields_of(record: Record, *, is_vnet: bool) -> list[str]:
-    fields = tuple_of(record | {"encryption": record["encryption"] or ""}).split(",")
-    assert len(fields) == len(VNET_PLACES if is_vnet else NSG_PLACES)
-    return fields
-
-
 # --- keep and drop ---
 
 
 @pytest.mark.parametrize(
-    ("keep", "drop", "verdict"),
+    ("keep", "drop", "dropped"),
     [
-        ("", "", None),
-        ("action=allow", "", None),
-        ("action=deny", "", NOT_KEPT),
-        ("action=deny;dst_port=443", "", None),
-        ("", "dst_port=80; dst_port=443 , action=allow", "dst_port=443,action=allow"),
-        ("action=allow", "rule=Default*", "rule=Default*"),
-        ("action=deny", "rule=Default*", NOT_KEPT),
+        ("", "", False),
+        ("action=allow", "", False),
+        ("action=deny", "", True),
+        ("action=deny;dst_port=443", "", False),
+        ("", "dst_port=80; dst_port=443 , action=allow", True),
+        ("action=allow", "rule=Default*", True),
+        ("action=allow", "rule=Other*", False),
+        ("action=deny", "rule=Default*", True),
     ],
 )
-def test_a_verdict_names_the_rule(keep: str, drop: str, verdict: str | None) -> None:
+def test_what_is_kept_and_not_dropped_is_sent(keep: str, drop: str, dropped: bool) -> None:
     both = KeepDrop.parse(keep, drop)
-    assert both.verdict(RECORD) == verdict
-    assert both.compile(FIELDS)(list(RECORD.values())) == verdict
+    assert both.drops(RECORD) is dropped
+    assert both.compile(FIELDS)(list(RECORD.values())) is dropped
     decided = both.given(RECORD)
-    assert decided.compile([])([]) == verdict
-    assert decided.keeps_all is (verdict is None)
+    assert decided.compile([])([]) is dropped
+    assert decided.keeps_all is not dropped
 
 
 @given(rule_texts, rule_texts, hostile_records(), st.sets(st.sampled_from(FIELDS)))
@@ -470,9 +351,9 @@ def test_kept_is_what_keep_matches_and_drop_does_not(
     both = KeepDrop.parse(keep, drop)
     kept = not keep or reference_rules.matches(keep, record)
     kept = kept and not reference_rules.matches(drop, record)
-    assert (both.verdict(record) is None) is kept
+    assert both.drops(record) is not kept
     partly = both.given({name: record[name] for name in known})
-    assert partly.compile(FIELDS)(list(record.values())) == both.verdict(record)
+    assert partly.compile(FIELDS)(list(record.values())) is not kept
     if partly.keeps_all:
         assert kept
     if partly.keeps_none:

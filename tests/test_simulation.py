@@ -59,6 +59,8 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "remembered releases that held",
         "repeats",
         "rings",
+        "schedules in which rules changed",
+        "schedules with rules",
         "schedules without need of a sweep",
         "storage calls",
         "sweeps out of time",
@@ -67,6 +69,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "taken by the last sweep",
         "taken during a bad release",
         "taken on the way",
+        "tuples dropped by rule",
     }
 
 

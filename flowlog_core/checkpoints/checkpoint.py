@@ -101,6 +101,8 @@ class Progress:
     its end before they were first seen, or else the blob's creation. None without any."""
     entries: int = 0
     records: int = 0
+    dropped: int = 0
+    """Tuples that were not sent because of a rule."""
     dead_letters: int = 0
 
     def has_read(self, etag: str) -> bool:

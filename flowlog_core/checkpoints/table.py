@@ -135,6 +135,8 @@ def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, 
             entity["refused_entry"] = checkpoint.failure.refusal.entry_id
             entity["refusals"] = checkpoint.failure.refusal.count
             entity["refused_at"] = checkpoint.failure.refusal.at
+    if progress.dropped:
+        entity["dropped"] = _int64(progress.dropped)
     if checkpoint.deaths:
         entity["deaths"] = checkpoint.deaths
     moments = {
@@ -173,6 +175,7 @@ def _checkpoint_of_format_2(entity: Mapping[str, Any]) -> Checkpoint:
             pending_since=entity.get("pending_since"),
             entries=_plain(entity["entries"]),
             records=_plain(entity["records"]),
+            dropped=_plain(entity.get("dropped", 0)),
             dead_letters=_plain(entity["dead_letters"]),
         ),
         owner=entity["owner"],

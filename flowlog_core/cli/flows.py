@@ -7,6 +7,7 @@ grow with the size of a log. `flowlog parse` is another name for it.
 Examples:
   flowlog flows PT1H.json
   flowlog flows --output table --where "action=deny" logs/ | less -S
+  flowlog flows --schema ecs PT1H.json > events.ndjson
   zcat PT1H.json.gz | flowlog flows - --output csv > flows.csv
   flowlog flows --since 2h --fields time,src_ip,dst_ip,service \
       https://ACCOUNT.blob.core.windows.net/insights-logs-flowlogflowevent
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 
 import orjson
@@ -26,6 +27,7 @@ from flowlog_core.analyze.rows import rows
 from flowlog_core.cli.analysis import (
     KINDS,
     Reading,
+    UsageError,
     add_names_arguments,
     add_source_arguments,
     fields_of,
@@ -36,6 +38,7 @@ from flowlog_core.cli.analysis import (
 from flowlog_core.cli.options import add_output_argument
 from flowlog_core.cli.output import Writer, writer_for
 from flowlog_core.parsing.record import FIELDS
+from flowlog_core.schemas import SCHEMAS, Mapped
 from flowlog_core.shape.rules import Rules
 
 
@@ -54,6 +57,13 @@ def add_flow_arguments(parser: argparse.ArgumentParser, output: str) -> None:
         help="only these fields, in this order; also service, src_scope, dst_scope, src_tag, "
         "dst_tag, src_name, dst_name",
     )
+    parser.add_argument(
+        "--schema",
+        choices=tuple(SCHEMAS),
+        default="flowlog",
+        help="write records as events of another schema, as NDJSON: docs/schemas.md (default "
+        "flowlog)",
+    )
     add_names_arguments(parser)
     add_output_argument(parser, output, KINDS)
 
@@ -67,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
 def print_flows(options: argparse.Namespace, where: Rules | None) -> int:
     """Print the records that match. Raises `UsageError`."""
     fields = fields_of(options.fields, NAMED_FIELDS) if options.fields else None
+    if options.schema != "flowlog":
+        _need_plain(options)
     known = names_of(options)
     reading = Reading(options, all_are_told=True)
     if options.output == "parquet":
@@ -77,6 +89,8 @@ def print_flows(options: argparse.Namespace, where: Rules | None) -> int:
         write_parquet(stream.schema, stream)
         return reading.end()
     writer = writer_for(options.output, names=fields)
+    if options.schema != "flowlog":
+        writer = _EventWriter(writer, SCHEMAS[options.schema])
     if where is not None and find_spec("pyarrow") and find_spec("numpy"):
         _print_matching(reading, where, fields, known, writer)
     else:
@@ -85,6 +99,32 @@ def print_flows(options: argparse.Namespace, where: Rules | None) -> int:
             writer.write(_with_names(lines, known, named) if named else lines)
     sys.stdout.flush()
     return reading.end()
+
+
+def _need_plain(options: argparse.Namespace) -> None:
+    """Raises `UsageError` for what events of another schema cannot be combined with."""
+    if options.fields:
+        raise UsageError(
+            f"--fields chooses fields of flow records, and events of {options.schema} have others"
+        )
+    if options.output != "ndjson":
+        raise UsageError(
+            f"events of {options.schema} are nested, and cannot be written as {options.output}. "
+            "Write --output ndjson"
+        )
+
+
+class _EventWriter:
+    """Writes records as events of another schema."""
+
+    def __init__(self, writer: Writer, mapped: Mapped) -> None:
+        self._writer, self._mapped = writer, mapped
+
+    def write(self, lines: Iterable[str]) -> None:
+        """See `Writer.write`."""
+        self._writer.write(
+            [orjson.dumps(self._mapped(orjson.loads(line))).decode() for line in lines]
+        )
 
 
 def _print_matching(

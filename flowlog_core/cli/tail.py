@@ -2,7 +2,8 @@
 
 Where FLOWLOG_SHARDS makes several queues, all are read in turn. A message is removed from its queue
 once its records are printed. One that is no Flowlog message is named on standard error and left
-where it is. Settings come from the environment.
+where it is. Lean records are made whole; records with other fields, or of another schema, are
+written as NDJSON. Settings come from the environment.
 
 Examples:
   flowlog tail
@@ -19,13 +20,16 @@ import orjson
 from azure.storage.queue import QueueClient, QueueMessage
 
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
-from flowlog_core.cli.output import Writer, writer_for
-from flowlog_core.consume import decode, receive
+from flowlog_core.cli.output import writer_for
+from flowlog_core.consume import Batch, decode, receive
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError, NotFound, storage_errors
+from flowlog_core.parsing.record import FIELDS
+from flowlog_core.sinks import SCHEMA
 from flowlog_core.storage.clients import Clients
 
+_SHOWN = frozenset(FIELDS)
 _IDLE_S = 1.0
 
 
@@ -46,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     log_to_stderr(options)
     clients = Clients(settings)
     queues = clients.record_queues()
-    writer = writer_for("table" if sys.stdout.isatty() else "ndjson")
+    writers = _Writers("table" if sys.stdout.isatty() else "ndjson")
     unreadable = 0
     try:
         while True:
@@ -54,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             for queue in queues:
                 for message in _receive(queue):
                     received = True
-                    unreadable += not _print(message, queue, writer)
+                    unreadable += not _print(message, queue, writers)
             sys.stdout.flush()
             if not received:
                 if options.once:
@@ -67,6 +71,22 @@ def run(options: argparse.Namespace) -> int:
         clients.close()
 
 
+class _Writers:
+    """A table shows whole flow records. What has other fields is written as NDJSON."""
+
+    def __init__(self, kind: str) -> None:
+        self._of_whole = writer_for(kind)
+        self._of_others = self._of_whole if kind == "ndjson" else writer_for("ndjson")
+
+    def write(self, batch: Batch) -> None:
+        """Write a message's records."""
+        is_whole = batch.schema == SCHEMA and all(
+            record.keys() >= _SHOWN for record in batch.records
+        )
+        writer = self._of_whole if is_whole else self._of_others
+        writer.write(orjson.dumps(record).decode() for record in batch.records)
+
+
 def _receive(queue: QueueClient) -> list[QueueMessage]:
     try:
         with storage_errors(f"reading queue {queue.queue_name}"):
@@ -75,14 +95,14 @@ def _receive(queue: QueueClient) -> list[QueueMessage]:
         return []
 
 
-def _print(message: QueueMessage, queue: QueueClient, writer: Writer) -> bool:
+def _print(message: QueueMessage, queue: QueueClient, writers: _Writers) -> bool:
     """Print and remove one message; False if it could not be read."""
     try:
         batch = decode(message.content)
     except ValueError as error:
         print(f"message {message.id}: {error}", file=sys.stderr)
         return False
-    writer.write(orjson.dumps(record).decode() for record in batch.records)
+    writers.write(batch)
     sys.stdout.flush()
     with storage_errors(f"removing a message from queue {queue.queue_name}"):
         queue.delete_message(message)

@@ -16,6 +16,10 @@ from flowlog_core.config.connection_names import breaks_sections, read_instead, 
 from flowlog_core.config.connections import Connection, Service, parse_connection
 from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
 from flowlog_core.errors import SettingsError
+from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.rule_text import FaultsError
+from flowlog_core.shape.rules import Rules
 from flowlog_core.sinks.message import Encoding
 from flowlog_core.sinks.shards import suffixes
 from flowlog_core.source.events import (
@@ -27,6 +31,7 @@ from flowlog_core.source.events import (
 
 TriggerSource = Literal["EventGrid", "EventQueue", "Timer", "LogsAndContainerScan"]
 SinkKind = Literal["queue", "table"]
+Schema = Literal["flowlog", "ecs", "ocsf", "asim"]
 _BLOB_TRIGGERS = ("EventGrid", "LogsAndContainerScan")
 _TIMER_MINUTES = 1
 """Default of FLOWLOG_SWEEP_MINUTES where nothing but the sweep finds new flow logs."""
@@ -50,6 +55,11 @@ class Settings:
     table: str
     shards: int
     queue_encoding: Encoding
+    keep: Rules
+    drop: Rules
+    fields: Fields
+    aggregate: bool
+    schema: Schema
     sends_in_flight: int
     claim_s: int
     sweep_minutes: int
@@ -118,6 +128,7 @@ class Settings:
         faults += _too_long(values["queue"], values["shards"])
         if sink_name == state_name:
             faults += _same(values)
+        faults += _no_such_fields(values["fields"], values["schema"], is_sum=values["aggregate"])
         faults += _incomplete(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
@@ -134,12 +145,20 @@ def _service(sink: object) -> Service:
 
 
 def _read(row: Row, environment: Mapping[str, str], faults: list[str]) -> Any:
-    text = environment.get(row.name, "").strip() or row.default
+    written = environment.get(row.name, "")
+    text = written.strip() or row.default
     if reference := unresolved(text):
         faults.append(f"{row.name}: {reference}")
         return row.parse(row.default)
     try:
         return row.parse(text)
+    except FaultsError as error:
+        spaces = len(written) - len(written.lstrip())
+        faults += (
+            f"{row.name}, {fault._replace(position=fault.position + spaces)}"
+            for fault in error.faults
+        )
+        return row.parse(row.default)
     except ValueError as error:
         faults.append(f"{row.name}: '{text}' cannot be used. {error}")
         return row.parse(row.default)
@@ -258,6 +277,19 @@ def _same(values: Mapping[str, Any]) -> list[str]:
     if values["sink"] != "table" or table.lower() != checkpoints.lower():
         return []
     return [f"FLOWLOG_TABLE: '{table}' is also the checkpoint table. Write another name"]
+
+
+def _no_such_fields(fields: Fields, schema: str, *, is_sum: bool) -> list[str]:
+    """The faults that fields are chosen which no record would have."""
+    if schema != "flowlog" and fields != Fields.parse(""):
+        return [
+            f"FLOWLOG_FIELDS: '{fields}' chooses fields of the schema flowlog, but FLOWLOG_SCHEMA "
+            f"is {schema}, which has others. Remove one of the two"
+        ]
+    absent = [name for name in AGGREGATE_FIELDS if name in (fields.names or ()) and not is_sum]
+    if not absent:
+        return []
+    return [f"FLOWLOG_FIELDS: no record has {' or '.join(absent)} unless FLOWLOG_AGGREGATE is true"]
 
 
 def _incomplete(environment: Mapping[str, str], *names: str) -> list[str]:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from flowlog_core.config.connection_names import is_connection_name
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.rules import parse as parse_rules
 from flowlog_core.sinks.shards import MAX_SHARDS
 from flowlog_core.source.events import POISON_SUFFIX
 from flowlog_core.storage.timeouts import MIN_CLAIM_S
@@ -36,6 +38,10 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         raise ValueError(f"Write {', '.join(choices[:-1])} or {choices[-1]}")
 
     return parse
+
+
+def _switch(text: str) -> bool:
+    return _one_of("true", "false")(text) == "true"
 
 
 def _named(pattern: str, rule: str) -> Callable[[str], str]:
@@ -217,6 +223,46 @@ TABLE: tuple[Row, ...] = (
         "gzip",
         "gzip, or json: fifteen times the size. docs/consuming.md says how to read either.",
         _one_of("gzip", "json"),
+    ),
+    Row(
+        "FLOWLOG_KEEP",
+        "keep",
+        "",
+        "Rules such as action=deny; dst_port=443,8000-8999: only records that match one are sent. "
+        "Empty: all. docs/rules.md describes the language.",
+        parse_rules,
+    ),
+    Row(
+        "FLOWLOG_DROP",
+        "drop",
+        "",
+        "Rules of the same language: records that match one are not sent, though kept by "
+        "FLOWLOG_KEEP.",
+        parse_rules,
+    ),
+    Row(
+        "FLOWLOG_FIELDS",
+        "fields",
+        "all",
+        "all, lean (without nulls and without what a message's source says), or the names of the "
+        "fields to send, separated by commas.",
+        Fields.parse,
+    ),
+    Row(
+        "FLOWLOG_AGGREGATE",
+        "aggregate",
+        "false",
+        "true: send one record for all tuples of one flow in an entry, with the sums of its "
+        "counters. docs/rules.md says what is lost by it.",
+        _switch,
+    ),
+    Row(
+        "FLOWLOG_SCHEMA",
+        "schema",
+        "flowlog",
+        "Schema of the records: flowlog, ecs (Elastic), ocsf, or asim (Microsoft Sentinel). "
+        "docs/schemas.md describes each.",
+        _one_of("flowlog", "ecs", "ocsf", "asim"),
     ),
     Row(
         "FLOWLOG_SENDS_IN_FLIGHT",

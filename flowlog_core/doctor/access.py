@@ -36,7 +36,7 @@ from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.doctor.explain_error import code_of
 from flowlog_core.doctor.installation import Installation
-from flowlog_core.sinks.message import SCHEMA
+from flowlog_core.sinks import SCHEMA
 from flowlog_core.storage.create_on_demand import is_missing
 
 _HIDDEN_S, _LIVES_S = 59, 60  # a message must live longer than it is invisible

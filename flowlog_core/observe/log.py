@@ -33,6 +33,7 @@ class LogObserver:
             "backlog_bytes": outcome.backlog_bytes,
             "rewrites": outcome.rewrites,
             "conflicts": outcome.conflicts,
+            "dropped": outcome.dropped,
             "lag_s": outcome.lag_s,
         }
         steps = {f"{step}_s": took_s for step, took_s in outcome.seconds.items()}

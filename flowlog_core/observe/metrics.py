@@ -57,6 +57,13 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("flowlog.entries", "counter", "{entry}", "log entries forwarded", PLACE),
     Metric("flowlog.records", "counter", "{record}", "flow records forwarded", PLACE),
+    Metric(
+        "flowlog.dropped",
+        "counter",
+        "{record}",
+        "flow records dropped by rule: FLOWLOG_KEEP, FLOWLOG_DROP",
+        PLACE,
+    ),
     Metric("flowlog.read.size", "counter", "By", "bytes of flow logs read and forwarded", PLACE),
     Metric(
         "flowlog.messages",

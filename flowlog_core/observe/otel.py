@@ -122,6 +122,7 @@ class MetricsObserver:
     def _count(self, outcome: Outcome, where: dict[str, str]) -> None:
         self._add("flowlog.entries", outcome.entries, where)
         self._add("flowlog.records", outcome.records, where)
+        self._add("flowlog.dropped", outcome.dropped, where)
         self._add("flowlog.read.size", outcome.new_bytes, where)
         self._add("flowlog.messages", outcome.messages, where)
         self._add("flowlog.dead_letters", outcome.dead_letters, where)

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-from flowlog_core.parsing.entry import UnreadableEntry, normalize
+from flowlog_core.parsing.entry import DropsOfGroup, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import BadTuple
@@ -29,6 +29,8 @@ class ParsedEntry(NamedTuple):
     """Its records."""
     bad: list[BadTuple]
     """What could not become a record."""
+    dropped: list[int]
+    """The indexes of the tuples that were left out on purpose."""
 
 
 def read(
@@ -38,6 +40,7 @@ def read(
     *,
     is_end: bool = True,
     final: bool = True,
+    drops: DropsOfGroup | None = None,
 ) -> Iterator[ParsedEntry | Damaged]:
     """The entries of a blob, and what in it is no readable entry, in the blob's order.
 
@@ -49,6 +52,7 @@ def read(
         is_end: Whether the blob, as committed now, ends with these chunks.
         final: Whether nothing will ever follow that end. Otherwise an entry cut short there is left
             for whoever reads on from the framer's offset.
+        drops: Says which tuples make no record; by default each valid one does.
 
     Raises whatever `chunks` raises, and `MemoryError`.
     """
@@ -60,14 +64,20 @@ def read(
         if isinstance(item, Damaged):
             yield item
             continue
-        yield item.use(partial(_parsed, item.start, item.end, item.raw, f"{entry_id(item.start)}."))
+        id_prefix = f"{entry_id(item.start)}."
+        yield item.use(partial(_parsed, item.start, item.end, item.raw, id_prefix, drops))
 
 
 def _parsed(
-    start: int, end: int, raw: bytes, id_prefix: str, value: dict[str, Any]
+    start: int,
+    end: int,
+    raw: bytes,
+    id_prefix: str,
+    drops: DropsOfGroup | None,
+    value: dict[str, Any],
 ) -> ParsedEntry | Damaged:
     try:
-        lines, bad = normalize(value, id_prefix)
+        lines, bad, dropped = normalize(value, id_prefix, drops)
     except UnreadableEntry as error:
         return Damaged(start, end, raw, error.reason)
-    return ParsedEntry(start, end, raw, lines, bad)
+    return ParsedEntry(start, end, raw, lines, bad, dropped)

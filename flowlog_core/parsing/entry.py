@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from flowlog_core.parsing.tuples import (
     VNET4,
     BadField,
     BadTuple,
+    Drops,
     Memo,
     TupleFormat,
     brief,
@@ -54,6 +55,13 @@ class Normalized(NamedTuple):
 
     lines: Lines
     bad: list[BadTuple]
+    dropped: list[int]
+    """The indexes of the tuples that were left out on purpose."""
+
+
+DropsOfGroup = Callable[[int, str], Drops | None]
+"""What says which tuples of a group are left out, or None if none are, from the version of the
+format and from what the group's records have in common, as `walk` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +93,16 @@ class EntryFormat:
         return cls(_VNET, version, tuples, *keys)
 
 
-_FORMATS = {
+FORMATS = {
     (one.category, one.version): one
     for one in (EntryFormat.nsg(1, NSG1), EntryFormat.nsg(2, NSG2), EntryFormat.vnet(4, VNET4))
 }
 
 
-def normalize(entry: object, id_prefix: str) -> Normalized:
+def normalize(entry: object, id_prefix: str, drops: DropsOfGroup | None = None) -> Normalized:
     """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
+
+    Without those that `drops` leaves out, which changes neither ids nor what is bad.
 
     A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
     included: what is wrong with one tuple never changes the id of another. Raises
@@ -104,17 +114,21 @@ def normalize(entry: object, id_prefix: str) -> Normalized:
     entry_format = format_of(entry)
     bad: list[BadTuple] = []
     records: list[str] = []
+    dropped: list[int] = []
     head = f'{{"id":{json_of(id_prefix)[:-1]}'
     records_of = entry_format.tuples.records
     try:
         for texts, first, common in walk(entry, entry_format, bad):
-            good, wrong = records_of(texts, head, first, common)
+            of_group = None if drops is None else drops(entry_format.version, common)
+            good, wrong, gone = records_of(texts, head, first, common, of_group)
             records += good
             if wrong:
                 _add_bad(bad, wrong)
+            if gone:
+                dropped += gone
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
-    return Normalized(Lines(records), bad)
+    return Normalized(Lines(records), bad, dropped)
 
 
 def walk(
@@ -178,10 +192,10 @@ def format_of(entry: dict[str, Any]) -> EntryFormat:
         version = _get(properties, "Version")
     # JSON's true and 1.0 equal 1 in Python, yet are no versions.
     if type(version) is int and isinstance(category, str):
-        entry_format = _FORMATS.get((category, version))
+        entry_format = FORMATS.get((category, version))
         if entry_format is not None:
             return entry_format
-    known = ", ".join(f"{category} version {version}" for category, version in _FORMATS)
+    known = ", ".join(f"{category} version {version}" for category, version in FORMATS)
     raise UnreadableEntry(
         f"unknown format: category {brief(category)}, version {brief(version)}; known: {known}"
     )

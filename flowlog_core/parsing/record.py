@@ -43,6 +43,9 @@ FIELDS: tuple[str, ...] = (
 COUNTERS = FIELDS[-4:]
 """Numbers up to 2**63 - 1, or null."""
 
+SUM_SUFFIX = ".agg"
+"""Ends the id of the sum of a flow, `shape.aggregate`, which is that of its first tuple."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import product
+from itertools import compress, count, product
+from operator import not_
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from flowlog_core.parsing.protocols import keyword
+from flowlog_core.parsing.record import COUNTERS
 
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 80
@@ -204,7 +206,7 @@ _PROTOCOL_LETTER = _letters("protocol", "TU")
 _PROTOCOL_NUMBER = Field("protocol", f"(?:{_up_to(255)})", "a decimal number from 0 to 255")
 _DECISION = _letters("decision", "AD")
 _ENCRYPTION = Field("encryption", "[^,]*+", "Unicode text", json_of)
-_COUNTERS = tuple(
+_COUNTER_FIELDS = tuple(
     _counter(f"{unit} from {side}")
     for side in ("source", "destination")
     for unit in ("packets", "bytes")
@@ -215,6 +217,8 @@ _COUNTERS = tuple(
 # `first` is the index of the first, `common` is what their entry and group say of all.
 
 Row = tuple[str, ...]
+Drops = Callable[[Row], bool]
+"""Whether a valid tuple is left out on purpose."""
 
 
 def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
@@ -261,6 +265,10 @@ class BadTuple:
     reason: str
 
 
+BatchRecords = tuple[list[str], list[BadTuple], list[int]]
+"""What became of a batch of tuples: records, bad tuples, indexes of those that were dropped."""
+
+
 @dataclass(frozen=True)
 class TupleFormat:
     """How the tuples of one version are written, and the records that they become."""
@@ -269,6 +277,17 @@ class TupleFormat:
     """Between the ports and the counters. Captured together: few forms make up most of a log."""
     counters: tuple[Field, ...]
     write: Callable[[Sequence[Row], str, int, str], list[str]]
+    flows: Mapping[str, str] = field(compare=False)
+    """By what a tuple writes in the fields of `flow`: the JSON that a record has for them."""
+
+    @property
+    def captured(self) -> tuple[str | tuple[str, ...], ...]:
+        """The record's fields in each place of a row; `time_ms` are the time's last digits."""
+        return (
+            *("time", "time_ms", "src_ip", "dst_ip", "src_port", "dst_port"),
+            ("protocol", "protocol_number", "direction", "action", "state", "encryption"),
+            *(COUNTERS if self.counters else ()),
+        )
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -284,30 +303,50 @@ class TupleFormat:
         return re.compile(f"^{start},({flow}){',' if end else ''}{end}$", re.MULTILINE)
 
     def records(
-        self, texts: Sequence[Any], head: str, first: int, common: str
-    ) -> tuple[list[str], list[BadTuple]]:
-        """The records of a batch of tuples, and those tuples that are bad."""
+        self,
+        texts: Sequence[Any],
+        head: str,
+        first: int,
+        common: str,
+        drops: Drops | None = None,
+    ) -> BatchRecords:
+        """The records of a batch of tuples. A bad tuple is bad whether it would be dropped or not.
+
+        `drops` is asked for each valid tuple.
+        """
         try:
             lines = "\n".join(texts)
             rows = self.pattern.findall(lines)
             # Matches are lines, so with as many lines as tuples each tuple is one.
             if len(rows) == len(texts) == lines.count("\n") + 1:
-                return self.write(rows, head, first, common), []
+                records = self.write(rows, head, first, common)
+                if drops is None:
+                    return records, [], []
+                is_dropped = list(map(drops, rows))
+                if True not in is_dropped:
+                    return records, [], []
+                kept = list(compress(records, map(not_, is_dropped)))
+                return kept, [], list(compress(count(first), is_dropped))
         except (TypeError, BadField):  # TypeError: one is not a string
             pass
-        return self._one_by_one(texts, head, first, common)
+        return self._one_by_one(texts, head, first, common, drops)
 
     def _one_by_one(
-        self, texts: Sequence[Any], head: str, first: int, common: str
-    ) -> tuple[list[str], list[BadTuple]]:
+        self, texts: Sequence[Any], head: str, first: int, common: str, drops: Drops | None
+    ) -> BatchRecords:
         records: list[str] = []
         bad: list[BadTuple] = []
+        dropped: list[int] = []
         for index, text in enumerate(texts, first):
             if reason := self.explain(text):
                 bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
-                records += self.write([match.groups()], head, index, common)
-        return records, bad
+                row = match.groups()
+                if drops is not None and drops(row):
+                    dropped.append(index)
+                else:
+                    records += self.write([row], head, index, common)
+        return records, bad, dropped
 
     def explain(self, text: object) -> str | None:
         """What is wrong with a tuple, by its first bad field; None if nothing is."""
@@ -331,14 +370,16 @@ def raw_of(value: object) -> str:
         return brief(value)
 
 
-NSG1 = TupleFormat((_PROTOCOL_LETTER, _DIRECTION, _DECISION), (), _nsg1_records)
+NSG1 = TupleFormat((_PROTOCOL_LETTER, _DIRECTION, _DECISION), (), _nsg1_records, _NSG1_FLOWS)
 NSG2 = TupleFormat(
     (_PROTOCOL_LETTER, _DIRECTION, _DECISION, _letters("state", "BCE")),
-    _COUNTERS,
+    _COUNTER_FIELDS,
     _counted(_NSG2_FLOWS),
+    _NSG2_FLOWS,
 )
 VNET4 = TupleFormat(
     (_PROTOCOL_NUMBER, _DIRECTION, _letters("state", "BCED"), _ENCRYPTION),
-    _COUNTERS,
+    _COUNTER_FIELDS,
     _counted(_VNET4_FLOWS),
+    _VNET4_FLOWS,
 )

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from flowlog_core.schemas.asim import asim
-from flowlog_core.schemas.ecs import ecs
+from flowlog_core.schemas.asim import ASIM_VERSION, asim
+from flowlog_core.schemas.ecs import ECS_VERSION, ecs
 from flowlog_core.schemas.flat import row_of
-from flowlog_core.schemas.ocsf import ocsf
+from flowlog_core.schemas.ocsf import OCSF_VERSION, ocsf
 
-__all__ = ["SCHEMAS", "Mapped", "asim", "ecs", "flowlog", "ocsf", "row_of"]
+__all__ = ["SCHEMAS", "VERSIONS", "Mapped", "asim", "ecs", "flowlog", "ocsf", "row_of"]
 
 Mapped = Callable[[Mapping[str, Any]], dict[str, Any]]
 
@@ -29,3 +29,8 @@ SCHEMAS: Mapping[str, Mapped] = MappingProxyType(
     {"flowlog": flowlog, "ecs": ecs, "ocsf": ocsf, "asim": asim}
 )
 """By the name that the setting and the command line have for each."""
+
+VERSIONS: Mapping[str, str] = MappingProxyType(
+    {"flowlog": "1", "ecs": ECS_VERSION, "ocsf": OCSF_VERSION, "asim": ASIM_VERSION}
+)
+"""By the same name, the version that the events have."""

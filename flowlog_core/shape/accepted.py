@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_pton
 
 from flowlog_core.parsing.protocols import keyword
 from flowlog_core.shape.terms import Accept, Addresses, Glob, Kind, Span, Term
@@ -31,14 +31,14 @@ def accepted_by(term: Term) -> Mapping[object, bool]:
             return False
         try:
             return test(value)
-        except ValueError:
+        except (ValueError, OSError):  # OSError: no address
             return False
 
-    return _Memo(answer)
+    return Answers(answer)
 
 
-class _Memo(dict[object, bool]):
-    """Remembers answers. A full one starts again empty, so it follows what is logged now."""
+class Answers(dict[object, bool]):
+    """Remembers answers. When it is full it starts again empty, so it follows what is logged."""
 
     def __init__(self, answer: Callable[[object], bool]) -> None:
         super().__init__()
@@ -88,15 +88,17 @@ def in_ranges(number: int, ranges: Ranges) -> bool:
 
 
 def _address_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
+    addresses = [accept for accept in accepts if isinstance(accept, Addresses)]
+    of_version_4, of_version_6 = (
+        tuple((one.low, one.high) for one in addresses if one.version == version)
+        for version in (4, 6)
+    )
+
     def test(value: object) -> bool:
-        address = ip_address(str(value))
-        version, number = address.version, int(address)
-        return any(
-            isinstance(accept, Addresses)
-            and accept.version == version
-            and accept.low <= number <= accept.high
-            for accept in accepts
-        )
+        text = str(value)
+        if ":" in text:
+            return in_ranges(int.from_bytes(inet_pton(AF_INET6, text)), of_version_6)
+        return in_ranges(int.from_bytes(inet_pton(AF_INET, text)), of_version_4)
 
     return test
 

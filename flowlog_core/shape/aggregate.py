@@ -16,37 +16,44 @@ another record, named for the tuple it begins with: sums stay exact, and ids dif
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from flowlog_core.parsing.record import COUNTERS, FIELDS
+from flowlog_core.parsing.record import COUNTERS, FIELDS, SUM_SUFFIX
 
 AGGREGATE_FIELDS = ("last_time", "tuples")
 """What a sum has behind the fields of every record."""
 
-SUFFIX = ".agg"
 _MAX_COUNTER = 2**63 - 1
 _OF_ONE_TUPLE = frozenset(("id", "time", "state", *COUNTERS))
 _OF_THE_FLOW = tuple(name for name in FIELDS if name not in _OF_ONE_TUPLE)
 
 
-def aggregate(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The sums of one entry's records, in the order of their first tuples.
+class Sums(NamedTuple):
+    """Sums, and what they are of."""
+
+    records: list[dict[str, Any]]
+    """In the order of their first tuples."""
+    members: list[list[int]]
+    """For each, which of the records it stands for, in ascending order."""
+
+
+def aggregate(records: Iterable[Mapping[str, Any]]) -> Sums:
+    """The sums of one entry's records.
 
     The records are whole, with every field, and all of the same entry.
     """
-    sums: list[dict[str, Any]] = []
-    open_sums: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for record in records:
+    sums = Sums([], [])
+    open_sums: dict[tuple[Any, ...], int] = {}
+    for at, record in enumerate(records):
         flow = tuple(record[name] for name in _OF_THE_FLOW)
         known = open_sums.get(flow)
-        if known is None or not _add(known, record):
-            open_sums[flow] = known = {
-                **record,
-                "id": record["id"] + SUFFIX,
-                "last_time": record["time"],
-                "tuples": 1,
-            }
-            sums.append(known)
+        if known is not None and _add(sums.records[known], record):
+            sums.members[known].append(at)
+            continue
+        open_sums[flow] = len(sums.records)
+        first = {"id": record["id"] + SUM_SUFFIX, "last_time": record["time"], "tuples": 1}
+        sums.records.append({**record, **first})
+        sums.members.append([at])
     return sums
 
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowlog_core.shape.evaluate import Spelled, Values
+from flowlog_core.shape.evaluate import Spelled, Test
 from flowlog_core.shape.rules import Places, Rules, parse
-
-Verdict = Callable[[Values], str | None]
-
-_MAX_READY = 1024
-NOT_KEPT = "no rule to keep it"
-"""The verdict on a record that no keep rule matches."""
 
 
 @dataclass(frozen=True)
@@ -41,66 +35,27 @@ class KeepDrop:
         """Whether no record whatever would be kept."""
         return self.keep is not None and not self.keep
 
-    def verdict(self, record: Mapping[str, object]) -> str | None:
-        """None to send the record, or why it is dropped: `NOT_KEPT`, or the rule's text."""
+    def drops(self, record: Mapping[str, object]) -> bool:
+        """Whether the record is not sent."""
         if self.keep is not None and not self.keep.matches(record):
-            return NOT_KEPT
-        dropped_by = self.drop.first(record)
-        return None if dropped_by is None else dropped_by.text
+            return True
+        return self.drop.matches(record)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """The record fields that the rules look at."""
+        return frozenset((*(self.keep.reads if self.keep else ()), *self.drop.reads))
 
     def given(self, known: Mapping[str, object]) -> KeepDrop:
         """See `Rules.given`."""
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
 
-    def compile(self, places: Places, spelled: Spelled | None = None) -> Verdict:
-        """A quick `verdict` on sequences of values; see `Rules.compile`."""
-        if self.keep is None and len(self.drop.rules) == 1:
-            test, text = self.drop.compile(places, spelled), self.drop.rules[0].text
-            return lambda values: text if test(values) else None
-        dropped_by = self.drop.compile_first(places, spelled)
-        keeps = None if self.keep is None else self.keep.compile(places, spelled)
-        drops = bool(self.drop)
-
-        def verdict(values: Values) -> str | None:
-            if keeps is not None and not keeps(values):
-                return NOT_KEPT
-            if drops and (rule := dropped_by(values)) is not None:
-                return rule.text
-            return None
-
-        return verdict
-
-    def by_group(
-        self, common: Sequence[str], places: Places, spelled: Spelled | None = None
-    ) -> ByGroup:
-        """A quick `verdict` on the tuples of many groups; `common` is what a group's share."""
-        return ByGroup(self, common, places, spelled)
-
-
-class ByGroup:
-    """Verdicts on tuples of one format, made ready once for all groups that are alike to the rules.
-
-    A log has few tuples a group, so what a group costs counts as much as what a tuple costs.
-    """
-
-    def __init__(
-        self, rules: KeepDrop, common: Sequence[str], places: Places, spelled: Spelled | None
-    ) -> None:
-        self._rules, self._places, self._spelled = rules, places, spelled
-        reads = (*(rules.keep.reads if rules.keep else ()), *rules.drop.reads)
-        self._read_in_common = tuple(name for name in common if name in reads)
-        self._common = common
-        self._ready: dict[tuple[object, ...], Verdict | None] = {}
-
-    def __call__(self, common: Mapping[str, object]) -> Verdict | None:
-        """What says of each tuple why it is dropped, or None; None if the whole group is kept."""
-        key = tuple([common[name] for name in self._read_in_common])
-        try:
-            return self._ready[key]
-        except KeyError:
-            left = self._rules.given({name: common[name] for name in self._common})
-            verdict = None if left.keeps_all else left.compile(self._places, self._spelled)
-            if len(self._ready) >= _MAX_READY:
-                self._ready.clear()
-            self._ready[key] = verdict
-            return verdict
+    def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
+        """A quick `drops` of sequences of values; see `Rules.compile`."""
+        drops = self.drop.compile(places, spelled)
+        if self.keep is None:
+            return drops
+        keeps = self.keep.compile(places, spelled)
+        if not self.drop:
+            return lambda values: not keeps(values)
+        return lambda values: not keeps(values) or drops(values)

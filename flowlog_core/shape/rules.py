@@ -5,17 +5,16 @@
 The language is described in docs/rules.md, its grammar in `rule_text`, what it parses to in
 `terms`. One result, two ways to it: `matches` for a record, `given` and `compile` for many tuples
 of one group. The first decides what the group has in common once, the second what is left for each
-tuple from its fields as they stand in the log. `keep_drop.ByGroup` does both for a whole
-log.
+tuple from its fields as they stand in the log. `tuple_filter` does both for a whole log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from flowlog_core.shape.evaluate import Spelled, Test, Values, all_of, test_of
+from flowlog_core.shape.evaluate import Spelled, Test, all_of, any_of, test_of
 from flowlog_core.shape.rule_text import read_rules
 from flowlog_core.shape.rule_words import in_words
 from flowlog_core.shape.terms import Term
@@ -54,15 +53,11 @@ class Rules:
 
     def matches(self, record: Mapping[str, object]) -> bool:
         """Whether a record matches; a field that it lacks is null."""
-        return self.first(record) is not None
-
-    def first(self, record: Mapping[str, object]) -> Rule | None:
-        """The first rule that a record matches."""
-        return self._first_of_values(tuple(map(record.get, self.reads)))
+        return self._matches_values(tuple(map(record.get, self.reads)))
 
     @cached_property
-    def _first_of_values(self) -> Callable[[Values], Rule | None]:
-        return self.compile_first(self.reads)
+    def _matches_values(self) -> Test:
+        return self.compile(self.reads)
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
@@ -99,34 +94,14 @@ class Rules:
         `accepted.accepted_by`; `spelled` translates those that differ, such as
         `{"direction": {"I": "inbound", "O": "outbound"}, "encryption": {"": None}}`.
         """
-        tests = [test for _, test in self._tests(places, spelled)]
-        if len(tests) == 1:
-            return tests[0]
-        return lambda values: any(test(values) for test in tests)
-
-    def compile_first(
-        self, places: Places, spelled: Spelled | None = None
-    ) -> Callable[[Values], Rule | None]:
-        """As `compile`, but it gives the first rule that matches, or None."""
-        tests = self._tests(places, spelled)
-
-        def first(values: Values) -> Rule | None:
-            for rule, test in tests:
-                if test(values):
-                    return rule
-            return None
-
-        return first
-
-    def _tests(self, places: Places, spelled: Spelled | None) -> list[tuple[Rule, Test]]:
         at: dict[str, int] = {}
         for place, names in enumerate(places):
             for name in (names,) if isinstance(names, str) else names:
                 at[name] = place
-        return [
-            (rule, all_of([test_of(term, at, spelled or {}) for term in rule.terms]))
-            for rule in self.rules
+        tests = [
+            all_of([test_of(term, at, spelled or {}) for term in rule.terms]) for rule in self.rules
         ]
+        return any_of(tests)
 
 
 def parse(text: str) -> Rules:

@@ -1,7 +1,7 @@
 """Where flow records go. A sink packs an entry within its own limits, then sends it.
 
-`pack` is pure and depends on the entry alone, so a worker that forwards the same entry again after
-a crash creates the same messages with the same ids.
+`pack` is pure and depends on what it is given alone, so a worker that forwards the same entry again
+after a crash creates the same messages with the same ids.
 """
 
 from __future__ import annotations
@@ -11,7 +11,30 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import Position
-from flowlog_core.parsing.record import Lines
+from flowlog_core.parsing.record import SUM_SUFFIX, Lines
+
+SCHEMA = "flowlog/1"
+"""What a message says of records as docs/schema/flow-record.schema.json describes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What is sent of a record, other than the whole of it: see `shape.shaper`."""
+
+    schema: str = SCHEMA
+    """Name and version."""
+    fields: str | tuple[str, ...] = ""
+    """`lean`, or the names of the fields; empty for all."""
+    mark: str = ""
+    """Ends the ids of messages, so that one id never has two contents."""
+
+    @property
+    def is_flowlog(self) -> bool:
+        """Whether the records are Flowlog's own, not events of another schema."""
+        return self.schema == SCHEMA
+
+
+WHOLE = Form()
 
 
 class EntryRecords(NamedTuple):
@@ -19,16 +42,27 @@ class EntryRecords(NamedTuple):
 
     position: Position
     lines: Lines
-    bad_indexes: Collection[int] = ()
-    """The indexes of the tuples that made no record."""
+    left_out: Collection[int] = ()
+    """The indexes of the tuples of which there is no record: bad ones, and those that a rule
+    dropped."""
+    form: Form = WHOLE
+    sums: Sequence[Sequence[int]] | None = None
+    """If records are sums of flows: for each the indexes of its tuples, in ascending order."""
 
     @property
     def tuple_indexes(self) -> Sequence[int]:
-        """For each record the index of its tuple, which counts over the whole entry."""
-        if not self.bad_indexes:
+        """For each record the index of its (first) tuple, which counts over the whole entry."""
+        if self.sums is not None:
+            return [tuples[0] for tuples in self.sums]
+        if not self.left_out:
             return range(len(self.lines))
-        bad = frozenset(self.bad_indexes)
-        return [i for i in range(len(self.lines) + len(bad)) if i not in bad]
+        left_out = frozenset(self.left_out)
+        return [i for i in range(len(self.lines) + len(left_out)) if i not in left_out]
+
+    @property
+    def id_suffix(self) -> str:
+        """What ends the id of each record, and so must end its key."""
+        return "" if self.sums is None else SUM_SUFFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +86,11 @@ class Sink(Protocol):
     """One kind of destination."""
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """Return the messages with the entry's records, and the records too large for a message."""
+        """Return the messages with the entry's records, and the records too large for a message.
+
+        `entry` is the `sent` of what `shape.shaper.Shaper` makes of an entry: the records as the
+        settings want them, whatever the sink. `lines` are what is sent, a JSON object each.
+        """
         ...
 
     def send(self, messages: Iterable[Any]) -> int:

@@ -2,25 +2,29 @@
 
     {"schema": "flowlog/1", "id": ..., "source": {...}, "count": N, "records": [...]}
 
+`schema` says what the records are. Unless they are whole, `"fields"` comes before `source`: `lean`,
+or the names of those that are sent.
+
 The text of a message is base64: with `json` of this JSON, with `gzip` of another base64 text, which
 holds the JSON compressed. So what is left when a queue trigger has decoded the outer base64 is text
 in both forms. It has to be: the Functions host takes a message for text and moves one that is not
 UTF-8 to the poison queue, without calling the function (Storage.Queues 5.3.10; a test shows it).
 
 Into which messages the records go may differ by encoding, by compression library and by version of
-either. A message's id names the tuples that it carries, so the same id always has the same content.
+either. A message's id names the tuples that it carries, and in which form. So the same id always
+has the same content, whatever the settings were (decision 0017).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import orjson
 from pybase64 import b64encode, b64encode_as_string
 
-from flowlog_core.blob import Position
 from flowlog_core.sinks import EntryRecords, TooLarge
 
 try:
@@ -28,7 +32,6 @@ try:
 except ImportError:  # it has wheels for x86-64 and 64-bit ARM alone
     from zlib import compress
 
-SCHEMA = "flowlog/1"
 MAX_MESSAGE_BYTES = 64 * 1024
 """The limit of an Azure Storage queue, counted after base64."""
 
@@ -83,16 +86,17 @@ def bodies_of(
     A body is the JSON, or what `compressed` makes of it; at most `max_body_bytes`, which `limit`
     names. Each is made when the iterator reaches it.
     """
-    lines, indexes = entry.lines, entry.tuple_indexes
+    lines = entry.lines
     if not len(lines):
         return iter(()), []
-    envelope = _envelope(entry.position)
+    tuples_of = _tuples_of(entry)
+    envelope = _envelope(entry)
     encode: Callable[[bytes], bytes] = compressed or bytes
 
     def encoded(run: range) -> tuple[str, bytes]:
         """The id and the body of a message with these records."""
-        carried = indexes[run.start : run.stop]
-        name = entry.position.message_id(carried)
+        carried = tuples_of(run)
+        name = entry.position.message_id(carried) + entry.form.mark
         start = envelope % (name.encode(), carried[0], len(run))
         return name, encode(b"".join((start, lines.joined(run), _END)))
 
@@ -105,7 +109,7 @@ def bodies_of(
         else:
             yield Body(name, content)
 
-    max_around_bytes = len(envelope) + len(entry.position.entry_id) + _NUMBERS_BYTES + len(_END)
+    max_around_bytes = len(envelope) + _id_bytes(entry) + _NUMBERS_BYTES + len(_END)
     max_input_bytes = _MAX_GZIP_INPUT_BYTES if compressed else max_body_bytes
     # Compressed and in base64, nothing is twice as long: most records need no second look.
     surely_fits = max_body_bytes // 2 - max_around_bytes
@@ -137,8 +141,23 @@ def _runs(ends: Sequence[int], left_out: Sequence[int], max_bytes: int) -> Itera
             start, begins_at = stop + 1, ends[stop] + 1
 
 
-def _envelope(position: Position) -> bytes:
+def _tuples_of(entry: EntryRecords) -> Callable[[range], Sequence[int]]:
+    """The indexes of the tuples that a run of records stands for, in ascending order."""
+    if entry.sums is None:
+        indexes = entry.tuple_indexes
+        return lambda run: indexes[run.start : run.stop]
+    sums = entry.sums
+    return lambda run: sorted(chain.from_iterable(sums[run.start : run.stop]))
+
+
+def _id_bytes(entry: EntryRecords) -> int:
+    """The length of a message's id, but for its numbers."""
+    return len(entry.position.entry_id) + len(entry.form.mark)
+
+
+def _envelope(entry: EntryRecords) -> bytes:
     """What comes before the records; `%` places are filled in for each message."""
+    position, form = entry.position, entry.form
     where = {
         "account": position.blob.account,
         "container": position.blob.container,
@@ -148,7 +167,9 @@ def _envelope(position: Position) -> bytes:
     }
     source = orjson.dumps(where)[:-1].replace(b"%", b"%%")
     numbers = b',"first_tuple":%d},"count":%d,"records":['
-    return b'{"schema":"' + SCHEMA.encode() + b'","id":"%b","source":' + source + numbers
+    fields = b',"fields":' + orjson.dumps(form.fields) if form.fields else b""
+    start = b'{"schema":"%b","id":"%%b"%b,"source":' % (form.schema.encode(), fields)
+    return start + source + numbers
 
 
 def gzipped(content: bytes) -> bytes:

@@ -24,6 +24,7 @@ def preprovision(hook: Hook) -> None:
     trial = hook.switch("FLOWLOG_TRIAL")
     private = hook.switch("FLOWLOG_PRIVATE_NETWORK")
     hook.switch("FLOWLOG_EVENT_GRID_ONLY")
+    hook.switch("FLOWLOG_AGGREGATE")
     accounts = parse_accounts(hook.value(SETTING), trial=trial)
     if not accounts and not trial:
         raise Refused(*_NO_ACCOUNT)

@@ -19,6 +19,12 @@ param sources array
 
 param sink string
 param shards int
+param queueEncoding string
+param keep string
+param drop string
+param fields string
+param aggregate bool
+param schema string
 param extraSettings string
 param maximumInstanceCount int
 param eventGridOnly bool
@@ -116,6 +122,30 @@ var ownSettings = [
     value: string(shards)
   }
   {
+    name: 'FLOWLOG_QUEUE_ENCODING'
+    value: queueEncoding
+  }
+  {
+    name: 'FLOWLOG_KEEP'
+    value: keep
+  }
+  {
+    name: 'FLOWLOG_DROP'
+    value: drop
+  }
+  {
+    name: 'FLOWLOG_FIELDS'
+    value: fields
+  }
+  {
+    name: 'FLOWLOG_AGGREGATE'
+    value: toLower(string(aggregate))
+  }
+  {
+    name: 'FLOWLOG_SCHEMA'
+    value: schema
+  }
+  {
     name: 'FLOWLOG_TRAFFIC_ENDPOINT'
     value: trafficEndpoint
   }
@@ -147,7 +177,11 @@ var addedSettings = [for extra in extras: {
   value: trim(substring(extra, indexOf(extra, '=') + 1))
 }]
 
-var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, ownSettings, hostSettings, addedSettings)
+// A setting that became a parameter may still be among those that were added.
+var addedNames = map(addedSettings, added => added.name)
+var setHere = filter(concat(ownSettings, hostSettings), setting => !contains(addedNames, setting.name))
+
+var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, setHere, addedSettings)
 
 // Azure's own addresses from which Event Grid calls; with eventGridOnly every other caller is turned away.
 var fromEventGrid = [

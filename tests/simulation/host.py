@@ -29,6 +29,7 @@ from simulation.calls import World
 from simulation.clock import CALM, Timeline, some_weather
 from simulation.judge import Attempt, Judge, Violated
 from simulation.log import SimulatedLog
+from simulation.rules import Rules
 from simulation.worker import Event, Instance, Worker
 
 _TRIES_OF_AN_EVENT = 5  # of a blob trigger; then the host puts it into its poison queue
@@ -49,6 +50,7 @@ class Schedule:
         refused = 0.15 if apart.random() < 0.06 else 0
         self.has_bad_release = apart.random() < 0.03
         """Whether the sink refuses every request from some time on, until after the events."""
+        self.rules = Rules.some(seed)
         self.timeline = Timeline()
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -74,7 +76,7 @@ class Schedule:
             checkpoints,
             blobs,
             MemoryDeadLetters(),
-            Judge(self.logs, checkpoints, self.counts),
+            Judge(self.logs, checkpoints, self.counts, self.rules),
             self.counts,
             owned_for_s=rng.choice((10.0, 60.0, 180.0)),
             sends_in_flight=rng.choice((1, 1, 3)),
@@ -89,6 +91,8 @@ class Schedule:
         self._running: list[Worker] = []
         self._all: list[Worker] = []
         self._waiting: deque[Event] = deque()
+        self.counts["schedules with rules"] += self.rules.are_any
+        self.counts["schedules in which rules changed"] += self.rules.change
 
     def run(self) -> None:
         """Run the whole schedule. Raises `Violated`."""

@@ -18,6 +18,7 @@ from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.sinks.message import Message
 from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints
 from simulation.log import REFUSED, ItemKey, SimulatedLog
+from simulation.rules import Rules
 
 
 @dataclass(eq=False)
@@ -79,8 +80,10 @@ class Judge:
         logs: Mapping[BlobRef, SimulatedLog],
         checkpoints: MemoryCheckpoints,
         counts: Counter[str],
+        rules: Rules,
     ) -> None:
         self._logs, self._checkpoints, self._counts = logs, checkpoints, counts
+        self._rules = rules
         self._attempts: dict[str, Attempt] = {}
         self._of_digest = {_digest(log.blob): log for log in logs.values()}
         self._of_entity = {str(log.blob): log for log in logs.values()}
@@ -213,10 +216,17 @@ class Judge:
             *(attempt.owner for attempt in sent.by),
         )
         for record in batch.records:
+            _require(
+                not self._rules.drop_always(record["src_ip"]),
+                "what a rule drops is not sent",
+                record["src_ip"],
+                "of",
+                message.id,
+            )
             self._take(log, record["id"], record["src_ip"])
             first = self._message_of.setdefault(record["id"], message.id)
             _require(
-                first == message.id or log.rewrites > 0,
+                first == message.id or log.rewrites > 0 or self._rules.change,
                 "a record always comes in the message of the same id",
                 record["id"],
                 "in",
@@ -344,7 +354,21 @@ class Judge:
             if stored is None:
                 continue
             start = Position(log.blob, stored.progress.generation)
+            dropped = {
+                position
+                for position, what in held.items()
+                if isinstance(what, str) and self._rules.drop_ever(what)
+            }
+            self._counts["tuples dropped by rule"] += len(dropped)
+            if not log.rewrites and not self._rules.change:
+                _require(
+                    stored.progress.dropped == len(dropped),
+                    "what is dropped is counted, once",
+                    f"{stored.progress.dropped} for {len(dropped)} tuples",
+                )
             for position, what in held.items():
+                if position in dropped:
+                    continue
                 _require(
                     what in self._delivered[log.blob, position],
                     "nothing is lost",
@@ -367,8 +391,9 @@ class Judge:
                     )
             if not log.rewrites:
                 rows = sum(item.startswith(f"{start.blob_digest}.") for item in self._table)
+                least = len(held) - len(dropped)
                 _require(
-                    rows == len(held),
+                    least <= rows <= (len(held) if self._rules.change else least),
                     "the table holds exactly what was written",
                     f"{rows} rows for {len(held)} tuples",
                 )

@@ -430,6 +430,26 @@ def _tail_swallowed() -> list[Replacement]:
     return _passing_all_bytes(lambda progress: progress.pending_bytes == 0)
 
 
+def _dropped_left_behind() -> list[Replacement]:
+    def forward(
+        blob: BlobRef, chunk: Chunk, framer: Framer, mine: Claim, *rest: Any, **options: Any
+    ) -> Iterator[Part]:
+        for part in forward_chunk(blob, chunk, framer, mine, *rest, **options):
+            progress = part.progress
+            if part.outcome.dropped and not part.outcome.records:
+                progress = replace(progress, offset=mine.progress.offset, seam=mine.progress.seam)
+            yield part._replace(progress=progress)
+
+    return [(ingest, "forward_chunk", forward)]
+
+
+def _gaps_unnamed() -> list[Replacement]:
+    def message_id(position: Position, tuple_indexes: Sequence[int]) -> str:
+        return f"{position.entry_id}.m{tuple_indexes[0]}.{len(tuple_indexes)}"
+
+    return [(Position, "message_id", message_id)]
+
+
 def _version_unpinned() -> list[Replacement]:
     real = appended.read_appended
 
@@ -682,6 +702,8 @@ MUTANTS = _table(
     (_incomplete_entry_passed, "the offset moves over an incomplete entry"),
     (_tail_swallowed, "the offset moves over the closing brackets"),
     (_version_unpinned, "chunks of one read come from different versions of the blob"),
+    (_dropped_left_behind, "a chunk of only dropped records does not move the offset"),
+    (_gaps_unnamed, "a message's id does not say which tuples are left out between"),
     (_ids_of_their_time, "a message gets a new id each time it is packed"),
     (_send_errors_swallowed, "what the sink rejected counts as sent"),
     (_any_refusal_sets_aside, "an entry is set aside after any refusal, whatever its code"),

@@ -118,6 +118,7 @@ class Worker:
             is_gone=schedule.is_gone,
             max_deaths=_NEVER,
             released=instance.released,
+            shaper=schedule.rules.shaper(attempt.number),
         )
         self._greenlet = greenlet(self._run, parent=schedule.greenlet)
 

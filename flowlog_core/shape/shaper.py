@@ -1,0 +1,136 @@
+"""From an entry to what a sink packs: what the settings want of it, in the form that they want.
+
+    shaper = Shaper.of(settings)
+    for item in read(chunks, entry_id, drops=shaper.drops):
+        sink.pack(shaper(position, item).sent)
+
+The result depends on the entry and the settings alone. So whoever forwards the same bytes under the
+same settings sends the same records in messages of the same ids, at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from flowlog_core.blob import Position, digest
+from flowlog_core.parsing import Lines, ParsedEntry
+from flowlog_core.parsing.record import SUM_SUFFIX
+from flowlog_core.shape.aggregate import aggregate
+from flowlog_core.shape.fields import LEAN, Fields
+from flowlog_core.shape.keep_drop import KeepDrop
+from flowlog_core.shape.tuple_filter import TupleFilter, needs_records
+from flowlog_core.sinks import SCHEMA, EntryRecords, Form
+
+if TYPE_CHECKING:
+    from flowlog_core.config.settings import Settings
+    from flowlog_core.parsing.entry import DropsOfGroup
+
+FLOWLOG = "flowlog"
+_NOTHING_SAID = KeepDrop.parse("", "")
+
+
+class Shaped(NamedTuple):
+    """One entry, as it is sent."""
+
+    sent: EntryRecords
+    """What a sink packs."""
+    whole: EntryRecords
+    """The same records with all their fields, in our schema: what a dead letter holds."""
+    kept: EntryRecords
+    """A whole record of each tuple that is kept; `whole` unless flows are summed."""
+    dropped: int
+    """How many tuples the rules dropped."""
+
+
+@dataclass(frozen=True)
+class Shaper:
+    """What is sent of each entry. By default all of it, as it is."""
+
+    rules: KeepDrop = _NOTHING_SAID
+    fields: Fields = field(default_factory=lambda: Fields.parse(""))
+    aggregates: bool = False
+    schema: str = FLOWLOG
+    """A name of `schemas.SCHEMAS`. In others than ours `fields` has no meaning."""
+    names_blob: bool = True
+    """Whether what is sent names the blob, as messages do, so that `lean` need not."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Shaper:
+        """As the settings say, for any sink."""
+        return cls(
+            KeepDrop(settings.keep or None, settings.drop),
+            settings.fields,
+            settings.aggregate,
+            settings.schema,
+            names_blob=settings.sink != "table",
+        )
+
+    @cached_property
+    def drops(self) -> DropsOfGroup | None:
+        """For `parsing.read`: drops tuples before records are made ready; None if none are."""
+        if self.rules.keeps_all or self._asks_records:
+            return None
+        return TupleFilter(self.rules)
+
+    @cached_property
+    def _asks_records(self) -> bool:
+        return needs_records(self.rules)
+
+    def __call__(self, position: Position, entry: ParsedEntry) -> Shaped:
+        """What is sent of an entry that was read with `drops`."""
+        bad = [one.index for one in entry.bad]
+        kept = EntryRecords(position, entry.lines, [*bad, *entry.dropped])
+        if self._asks_records:
+            kept = self._without_dropped(kept)
+        whole = self._summed(kept) if self.aggregates else kept
+        sent = whole
+        if self._form is not None:
+            form, write = self._form
+            blob = position.blob.name if self.names_blob else ""
+            lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
+            sent = whole._replace(lines=Lines.of(lines), form=form)
+        return Shaped(sent, whole, kept, len(kept.left_out) - len(bad))
+
+    def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
+        """By the records themselves, for rules that tuples do not answer."""
+        kept: list[str] = []
+        dropped: list[int] = []
+        for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
+            if self.rules.drops(orjson.loads(line)):
+                dropped.append(index)
+            else:
+                kept.append(line)
+        return entry._replace(lines=Lines(kept), left_out=[*entry.left_out, *dropped])
+
+    @staticmethod
+    def _summed(entry: EntryRecords) -> EntryRecords:
+        sums = aggregate(map(orjson.loads, entry.lines))
+        indexes = entry.tuple_indexes
+        return entry._replace(
+            lines=Lines.of(orjson.dumps(one).decode() for one in sums.records),
+            sums=[[indexes[at] for at in members] for members in sums.members],
+            form=Form(mark=SUM_SUFFIX),
+        )
+
+    @cached_property
+    def _form(self) -> tuple[Form, Callable[[Mapping[str, Any], str], Any]] | None:
+        """What the records become, with the function that makes it; None for what they are."""
+        before = SUM_SUFFIX if self.aggregates else ""
+        if self.schema != FLOWLOG:
+            from flowlog_core.schemas import SCHEMAS, VERSIONS  # noqa: PLC0415 - needed by few
+
+            mapped = SCHEMAS[self.schema]
+            form = Form(f"{self.schema}/{VERSIONS[self.schema]}", mark=f"{before}.{self.schema}")
+            return form, lambda record, _: mapped(record)
+        if self.fields.is_lean:
+            return Form(SCHEMA, LEAN, f"{before}.{LEAN}"), self.fields.select
+        names = self.fields.names
+        if names is None:
+            return None
+        mark = f"{before}.f{digest(','.join(names), digest_bytes=4)}"
+        return Form(SCHEMA, names, mark), self.fields.select
