@@ -29,7 +29,12 @@ from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
-from flowlog_core.source.events import CommittedBlob, EventReader, service_address
+from flowlog_core.source.events import (
+    CommittedBlob,
+    EventReader,
+    IgnoredEvent,
+    service_address,
+)
 from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
@@ -99,15 +104,22 @@ class Service:
             self._sum_up_traffic()
 
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
-        """Ingest the blob `name`. Returns None, and logs one line, if it is not a flow log.
+        """Ingest the blob `name`. Returns None if it is not a flow log of this app.
 
-        Raises the same errors as `ingest`.
+        That is counted and logged: of another container once, as its events come for every write
+        there; the host does not hold an event against the path of its function. Raises the same
+        errors as `ingest`.
         """
+        account = self.accounts[connection]
+        if container not in self.settings.containers:
+            self._ignored.add(IgnoredEvent("other_container", f"{account}/{container}"))
+            return None
         parsed = LogBlob.parse(name)
         if parsed is None:
+            self.metrics.event_ignored("not_a_flow_log")
             log.info("skipped %s/%s: not the name of a PT1H.json flow log", container, name)
             return None
-        return ingest(BlobRef(self.accounts[connection], container, parsed), self.pipeline)
+        return ingest(BlobRef(account, container, parsed), self.pipeline)
 
     def ingest_event(self, message: bytes, dequeue_count: int) -> Outcome | None:
         """Ingest the blob of an event message, delivered so many times, this time included.

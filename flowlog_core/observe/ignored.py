@@ -1,4 +1,4 @@
-"""Events in the queue that lead to no flow log: each is counted, and each kind named once."""
+"""Events that lead to no flow log: each is counted, and each kind named once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEXT: dict[Reason, str] = {
     "is used: set a filter in the event subscription.",
     "unknown_account": "The event queue holds events of an account that is not in FLOWLOG_SOURCES: "
     "%s. Add it there, or remove its event subscription.",
-    "other_container": "The event queue holds events of a container without flow logs: %s. Set "
+    "other_container": "Events arrive of a container without flow logs, and are ignored: %s. Set "
     "FLOWLOG_NSG_CONTAINER or FLOWLOG_VNET_CONTAINER, or a filter in the event subscription.",
     "not_a_flow_log": "The event queue holds events of blobs that are not named like a flow log, "
     "such as %s. Set a filter (subject ends with PT1H.json) in the event subscription.",

@@ -49,7 +49,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.events.ignored",
         "counter",
         "{event}",
-        "messages of the event queue that named no flow log of this app; the log says which",
+        "events that named no flow log of this app; the log says which",
         ("flowlog.reason",),
     ),
     Metric("flowlog.entries", "counter", "{entry}", "log entries forwarded", PLACE),
