@@ -32,7 +32,11 @@ from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
-from flowlog_core.source.events import CommittedBlob, EventReader, service_address
+from flowlog_core.source.events import (
+    CommittedBlob,
+    EventReader,
+    service_address,
+)
 from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
@@ -46,7 +50,8 @@ log = logging.getLogger(__name__)
 
 _CLEANUP_S = 600
 _TIMER_SWEEP_S = 50  # where the sweep alone forwards flows, once a minute
-_BLOBS_AT_A_TIME = 4  # in a sweep; they share the process's limit of sends in flight
+_TIMER_YOUNG_HOURS = 3  # Network Watcher appends to no older hour: `SETTLED_AFTER`
+_BLOBS_AT_A_TIME = 4  # in a sweep beside events; they share the process's limit of sends in flight
 _DEAD_LETTERS_AT_A_TIME = 4
 
 
@@ -68,7 +73,8 @@ class Service:
         self._parallel = Parallel(settings.sends_in_flight)
         # Their own threads: they are stored while a message is being drawn.
         self._letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
-        self._blobs_at_a_time = Parallel(_BLOBS_AT_A_TIME)
+        alone = settings.trigger_source == "Timer"
+        self._blobs_at_a_time = Parallel(settings.sends_in_flight if alone else _BLOBS_AT_A_TIME)
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}
         self.accounts = {
             name: str(client.account_name or client.primary_hostname)
@@ -133,7 +139,9 @@ class Service:
         options = SweepOptions(self.containers, settings.sweep_hours, settings.catch_up_since)
         if settings.trigger_source == "Timer":
             # No event is on its way, so nothing is gained by waiting; and the next run comes soon.
-            options = replace(options, untouched_for_s=0, max_s=_TIMER_SWEEP_S)
+            options = replace(
+                options, untouched_for_s=0, max_s=_TIMER_SWEEP_S, young_hours=_TIMER_YOUNG_HOURS
+            )
         clock = self.pipeline.clock
         started = clock.monotonic()
         try:

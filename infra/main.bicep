@@ -1,6 +1,6 @@
 // Everything that Flowlog needs in a subscription. The order in which it comes about, and why each
-// part is there: README.md in this folder. The event subscriptions follow after the code is
-// deployed, see events.bicep.
+// part is there: README.md in this folder. Event subscriptions to the blob trigger follow after the
+// code is deployed, see events.bicep.
 targetScope = 'subscription'
 
 @description('Name of the azd environment; part of the names of what is created.')
@@ -20,11 +20,25 @@ param location string
 @description('Existing storage accounts with flow logs: NAME=RESOURCE_ID, separated by commas. NAME becomes the connection name: letters, digits and _. An account that has an Event Grid system topic already: NAME=RESOURCE_ID=TOPIC_NAME, as Azure allows one topic an account.')
 param logAccounts string = ''
 
+@description('How the app learns of new flow logs: EventGrid (a blob trigger), EventQueue (events in a queue of its own) or Timer (it looks every minute). docs/ways-in.md compares them.')
+@allowed([
+  'EventGrid'
+  'EventQueue'
+  'Timer'
+])
+param trigger string = 'EventGrid'
+
+@description('With EventQueue: subscribe the queue to the events of the log accounts. azd has a hook do it, which tries again where Event Grid cannot use the new role yet.')
+param subscribe bool = true
+
 @description('Create a virtual network with a flow log, and a storage account for it, to try things out.')
 param trial bool = false
 
 @description('Keep storage off the public network: virtual network integration and private endpoints.')
 param privateNetwork bool = false
+
+@description('Let the app be called from the public network. Only the blob trigger needs it, and whoever deploys code from there.')
+param publicAccess bool = true
 
 @description('Let nothing but Event Grid call the app. Switch it on once events arrive: README.md says why.')
 param eventGridOnly bool = false
@@ -177,6 +191,7 @@ module storage 'modules/storage.bicep' = {
     tags: tags
     names: names
     shards: shards
+    hasEventQueue: trigger == 'EventQueue'
     privateNetwork: privateNetwork
     auditStorage: auditStorage
     deadLetterDays: deadLetterDays
@@ -213,6 +228,8 @@ module logAccount 'modules/log-account.bicep' = [for source in sources: {
     accountName: last(split(source.id, '/'))
     topicName: source.topic
     topicExists: source.topicExists
+    hasTopic: trigger != 'Timer'
+    hasPoisonQueue: trigger == 'EventGrid'
     blobRole: 'Storage Blob Data ${logBlobRole}'
     principalId: identity.outputs.principalId
     workspaceId: monitoring.outputs.workspaceId
@@ -225,11 +242,12 @@ module logAccount 'modules/log-account.bicep' = [for source in sources: {
 
 // With the app where that is possible. Azure wants the rule in the subscription of what it measures,
 // so for an account of another subscription it is in the account's group.
-module accountAlerts 'modules/account-alerts.bicep' = [for (source, i) in sources: {
+module accountAlerts 'modules/account-alerts.bicep' = [for (source, i) in sources: if (trigger != 'Timer') {
   name: 'flowlog-account-alerts-${source.name}'
   scope: resourceGroup(split(source.id, '/')[2], toLower(split(source.id, '/')[2]) == toLower(subscription().subscriptionId) ? groupName : split(source.id, '/')[4])
   params: {
     accountId: source.id
+    hasPoisonQueue: trigger == 'EventGrid'
     topicId: logAccount[i].outputs.topicId
     actionGroupId: alerts.outputs.actionGroupId
     tags: tags
@@ -237,13 +255,42 @@ module accountAlerts 'modules/account-alerts.bicep' = [for (source, i) in source
 }]
 
 // Event Grid keeps events that it could not deliver, under the topic's own identity.
-module eventDeadLetters 'modules/event-dead-letters.bicep' = [for (source, i) in sources: {
+module eventDeadLetters 'modules/event-dead-letters.bicep' = [for (source, i) in sources: if (trigger != 'Timer') {
   name: 'flowlog-event-dead-letters-${source.name}'
   scope: group
   params: {
     storageName: storage.outputs.name
     principalId: logAccount[i].outputs.topicPrincipalId
   }
+}]
+
+// The event queue needs no code, key or address of the app, so its subscriptions are made here.
+module eventSenders 'modules/event-sender.bicep' = [for (source, i) in sources: if (trigger == 'EventQueue') {
+  name: 'flowlog-event-sender-${source.name}'
+  scope: group
+  params: {
+    storageName: storage.outputs.name
+    queueName: names.eventQueue
+    principalId: logAccount[i].outputs.topicPrincipalId
+  }
+}]
+
+module queueSubscriptions 'modules/queue-subscriptions.bicep' = [for source in sources: if (trigger == 'EventQueue' && subscribe) {
+  name: 'flowlog-queue-events-${source.name}'
+  scope: resourceGroup(split(source.id, '/')[2], split(source.id, '/')[4])
+  params: {
+    topicName: source.topic
+    watched: names.watched
+    functionAppName: functionAppName
+    stateAccountId: storage.outputs.id
+    eventQueue: names.eventQueue
+    deadLetterContainer: names.eventDeadLetterContainer
+  }
+  dependsOn: [
+    logAccount
+    eventSenders
+    eventDeadLetters
+  ]
 }]
 
 module network 'modules/network.bicep' = if (privateNetwork) {
@@ -280,10 +327,7 @@ module privateLogs 'modules/private-endpoints.bicep' = [for source in sources: i
   params: {
     name: last(split(source.id, '/'))
     accountId: source.id
-    services: [
-      'blob'
-      'queue'
-    ]
+    services: trigger == 'EventGrid' ? [ 'blob', 'queue' ] : [ 'blob' ]
     subnetId: network.?outputs.endpointSubnetId ?? ''
     zoneIds: network.?outputs.zoneIds ?? {}
     location: location
@@ -310,6 +354,8 @@ module functionApp 'modules/function-app.bicep' = {
     names: names
     sourceNames: sourceNames
     sources: sources
+    trigger: trigger
+    publicAccess: publicAccess
     sink: sink
     shards: shards
     queueEncoding: queueEncoding
@@ -343,6 +389,7 @@ module alerts 'modules/alerts.bicep' = {
     insightsId: monitoring.outputs.insightsId
     email: alertEmail
     silenceMinutes: silenceMinutes
+    hasEvents: trigger != 'Timer'
     accountNames: accountNames
   }
 }

@@ -32,6 +32,7 @@ APP_ID = f"{AT}/{GROUP}/providers/Microsoft.Web/sites/{APP}"
 LOGS_ID = f"{AT}/rg-logs/providers/Microsoft.Storage/storageAccounts/stlogs"
 STATE_ID = f"{AT}/{GROUP}/providers/Microsoft.Storage/storageAccounts/ststate"
 TOPIC_ID = f"{AT}/rg-logs/providers/Microsoft.EventGrid/systemTopics/evgt-logs"
+EVENT_QUEUE_ID = f"{STATE_ID}/queueServices/default/queues/flowlog-events"
 DEAD_ID = f"{STATE_ID}/blobServices/default/containers/flowlog-event-dead-letters"
 TOPICS = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.EventGrid/systemTopics"
 SETTINGS = f"{APP_ID}/config/appsettings/list"
@@ -42,6 +43,7 @@ KEY = "the-key-of-the-extension"
 READER, OWNER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1", "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 TABLE_SERVICE = "https://ststate.table.core.windows.net"
+SENDER = "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a"
 QUEUES, TABLES = "974c5e8b-45b9-4653-ba55-5f855dd0fb88", "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"
 
 
@@ -168,6 +170,37 @@ class FakeAzure:
         self.answers[f"{made['id']}/getFullUrl"] = address
         properties: dict[str, Any] = made["properties"]
         return properties
+
+    def use_event_queue(self) -> None:
+        """As main.bicep makes it with `trigger=EventQueue`."""
+        self.subscriptions.clear()
+        for kind, container in (("nsg", NSG), ("vnet", VNET)):
+            properties = self.subscribe(kind, container)
+            made = self.subscriptions[-1]
+            made |= {"id": f"{made['id']}-queue", "name": f"{made['name']}-queue"}
+            properties["destination"] = None
+            properties["filter"]["advancedFilters"] = None
+            properties["deliveryWithResourceIdentity"] = {
+                "identity": {"type": "SystemAssigned"},
+                "destination": {
+                    "endpointType": "StorageQueue",
+                    "properties": {"resourceId": STATE_ID, "queueName": "flowlog-events"},
+                },
+            }
+        self.answers[EVENT_QUEUE_ID] = {"id": EVENT_QUEUE_ID, "properties": {}}
+        self.assign(EVENT_QUEUE_ID, assignment(SENDER, EVENT_QUEUE_ID.lower(), TOPIC_PRINCIPAL))
+        self.assign(LOGS_ID, assignment(READER, LOGS_ID))
+        names = ("events", "sweep", "cleanup")
+        self.answers[f"{APP_ID}/functions"] = {"value": [self.function(one) for one in names]}
+        self.answers[f"{APP_ID}/config/web"]["properties"]["publicNetworkAccess"] = "Disabled"
+        self.settings(FLOWLOG_TRIGGER_SOURCE="EventQueue")
+
+    def use_timer(self) -> None:
+        """As main.bicep makes it with `trigger=Timer`."""
+        self.use_event_queue()
+        self.answers[TOPICS] = {"value": []}
+        del self.answers[f"{APP_ID}/functions"]["value"][0]
+        self.settings(FLOWLOG_TRIGGER_SOURCE="Timer")
 
     def settings(self, **changed: str) -> None:
         """The app settings, as infra/modules/function-app.bicep sets them."""

@@ -160,12 +160,27 @@ def webhook(topic_id: str, name: str, base: str) -> dict[str, Any]:
     }
 
 
-def queue_subscription(topic_id: str, name: str) -> dict[str, Any]:
-    """…/2022-06-15/examples/SystemTopicEventSubscriptions_Get.json: an end that is no webhook."""
+def queue_subscription(
+    topic_id: str, name: str, account_id: str = "", queue: str = "que"
+) -> dict[str, Any]:
+    """…/2022-06-15/examples/SystemTopicEventSubscriptions_Get.json: an end that is no webhook.
+
+    With `account_id` it is delivered by the topic's identity: `DeliveryWithResourceIdentity` in
+    EventGrid.json beside it.
+    """
+    destination = {
+        "properties": {"resourceId": account_id, "queueName": queue},
+        "endpointType": "StorageQueue",
+    }
     return {
         "properties": {
-            "destination": {"properties": {"queueName": "que"}, "endpointType": "StorageQueue"}
-        },
+            "deliveryWithResourceIdentity": {
+                "identity": {"type": "SystemAssigned"},
+                "destination": destination,
+            }
+        }
+        if account_id
+        else {"destination": destination},
         "id": f"{topic_id}/eventSubscriptions/{name}",
         "name": name,
     }
@@ -216,6 +231,19 @@ def watcher(name: str, group_id: str, location: str) -> dict[str, Any]:
         "id": f"{group_id}/providers/Microsoft.Network/networkWatchers/{name}",
         "location": location,
         "properties": {"provisioningState": "Succeeded"},
+    }
+
+
+def queue(account_id: str, name: str, messages: int) -> dict[str, Any]:
+    """specification/storage/…/2023-05-01/examples/QueueOperationGet.json.
+
+    With `approximateMessageCount` of `QueueProperties` in queue.json beside it.
+    """
+    return {
+        "id": f"{account_id}/queueServices/default/queues/{name}",
+        "name": name,
+        "type": "Microsoft.Storage/storageAccounts/queueServices/queues",
+        "properties": {"metadata": {}, "approximateMessageCount": messages},
     }
 
 

@@ -36,6 +36,8 @@ EAST = f"{SUBSCRIPTION}/resourceGroups/logs/{STORAGE}/logse"
 WEST = f"{FOREIGN}/resourceGroups/more/{STORAGE}/logsw"
 ONE = {"logAccounts": f"eastus={EAST}"}
 TWO = {"logAccounts": f"eastus={EAST},west_europe={WEST}=their-topic"}
+QUEUED = {**TWO, "trigger": "EventQueue"}
+TIMED = {**TWO, "trigger": "Timer"}
 PRIVATE = {**TWO, "trial": True, "privateNetwork": True}
 INGESTION = {
     "logsIngestion": "https://dcr.westeurope-1.ingest.monitor.azure.com",
@@ -167,6 +169,7 @@ def events(made: Snapshot, **facts: Any) -> Snapshot:
         "functionAppName": made.outputs["FLOWLOG_FUNCTION_APP"],
         "storageName": made.outputs["FLOWLOG_STORAGE_ACCOUNT"],
         "eventSources": made.outputs["FLOWLOG_EVENT_SOURCES"],
+        "trigger": settings_of(made)["FLOWLOG_TRIGGER_SOURCE"],
     }
     return predict("events.bicep", given, "rg-dev", **facts)
 

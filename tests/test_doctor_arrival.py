@@ -10,6 +10,7 @@ from azurite_installation import ACCOUNT, AzuriteInstallation, ok
 
 from flowlog_core.config.checks import Finding
 from flowlog_core.doctor import arrival
+from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import Unavailable
 
@@ -31,9 +32,18 @@ def test_a_change_that_waits_too_long_is_a_fault(installation: AzuriteInstallati
             "forwards what is behind",
         )
     ]
-    by_events = installation.open(now=examined.now(), FLOWLOG_TRIGGER_SOURCE="EventGrid")
-    (finding,) = arrived(by_events)
-    assert "an event subscription for Blob Created" in finding.to_do
+
+    def to_do(trigger: str) -> str:
+        changed = installation.open(now=examined.now(), FLOWLOG_TRIGGER_SOURCE=trigger)
+        (finding,) = arrived(changed)
+        return finding.to_do
+
+    assert "an event subscription for Blob Created with this app as" in to_do("EventGrid")
+    assert "for Blob Created with the queue flowlog-events as" in to_do("EventQueue")
+    assert to_do("Timer") == (
+        "Check that the app runs, and that its function `sweep` runs every 1 min; see the sweep "
+        "below. `flowlog run --once` forwards what is behind"
+    )
 
 
 def test_a_young_change_is_on_its_way(installation: AzuriteInstallation) -> None:
@@ -127,6 +137,43 @@ def test_events_that_the_host_gave_up_are_counted(installation: AzuriteInstallat
             "queue",
         )
     ]
+
+
+def test_the_event_queue_is_looked_for_and_its_poison_counted(
+    installation: AzuriteInstallation,
+) -> None:
+    name = f"{installation.queue_name}-events"
+    examined = installation.open(FLOWLOG_TRIGGER_SOURCE="EventQueue", FLOWLOG_EVENT_QUEUE=name)
+    assert [(one.level, one.what) for one in arrival.event_queue(examined)] == [
+        (
+            "fault",
+            f"Queue {name} does not exist: Event Grid cannot deliver events, and only the sweep "
+            "forwards flow logs",
+        )
+    ]
+    installation.queues.create_queue(name)
+    installation.queues.create_queue(f"{name}-poison").send_message("one")
+    assert [(one.level, one.what) for one in arrival.event_queue(examined)] == [
+        ("ok", f"Queue {name} exists; about 0 events are waiting"),
+        (
+            "warning",
+            f"1 events are in the queue {name}-poison. The host gave up on each after 10 tries",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("trigger", ["EventQueue", "Timer"])
+def test_without_a_blob_trigger_no_queue_of_a_log_account_is_asked(
+    installation: AzuriteInstallation, trigger: str
+) -> None:
+    """The app has no right to them, and nothing is there."""
+    name = f"{installation.queue_name}-events"
+    installation.queues.create_queue(name)
+    told = examine(installation.open(FLOWLOG_TRIGGER_SOURCE=trigger, FLOWLOG_EVENT_QUEUE=name))
+    events = [one.finding.what for one in told if one.about == "Events"]
+    has_queue = [f"Queue {name} exists; about 0 events are waiting"]
+    assert events == (has_queue if trigger == "EventQueue" else [])
+    assert [one for one in told if "poison" in one.finding.what] == []
 
 
 def test_a_sweep_is_known_by_its_checkpoint(installation: AzuriteInstallation) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from infra_snapshot import (
@@ -12,7 +13,9 @@ from infra_snapshot import (
     GROUP,
     INFRA,
     PRIVATE,
+    QUEUED,
     SUBSCRIPTION,
+    TIMED,
     TWO,
     Snapshot,
     app_of,
@@ -39,7 +42,8 @@ def test_the_ids_of_roles_are_the_published_ones() -> None:
 def test_every_role_in_the_list_is_assigned() -> None:
     used = {
         role
-        for _, role, _ in assigned(main(**PRIVATE)) | assigned(main(**TWO, logBlobRole="Owner"))
+        for made in (main(**PRIVATE), main(**TWO, logBlobRole="Owner"), main(**QUEUED))
+        for _, role, _ in assigned(made)
     }
     assert used == json.loads((INFRA / "roles.json").read_text(encoding="utf-8")).keys()
 
@@ -60,7 +64,9 @@ def assigned(made: Snapshot) -> set[tuple[str, str, str]]:
 def test_the_readme_names_every_role_that_is_assigned() -> None:
     (table,) = re.findall(r"### Who may what\n(.*?)\n\n[A-Z]", README, re.DOTALL)
     named = set(re.findall(r"\| ((?:Storage|Monitoring)[\w ]+?) \|", table))
-    assert named == {role for _, role, _ in assigned(main(**PRIVATE))}
+    assert named == {
+        role for made in (main(**PRIVATE), main(**QUEUED)) for _, role, _ in assigned(made)
+    }
 
 
 def test_nobody_may_more_than_is_needed() -> None:
@@ -79,6 +85,37 @@ def test_nobody_may_more_than_is_needed() -> None:
         (f"evgt-{token}-eastus", "Storage Blob Data Contributor", state_of(made)),
         ("their-topic", "Storage Blob Data Contributor", state_of(made)),
     }
+
+
+@pytest.mark.parametrize("parameters", [QUEUED, TIMED], ids=["EventQueue", "Timer"])
+def test_without_a_blob_trigger_log_accounts_are_read_and_nothing_else(
+    parameters: dict[str, Any],
+) -> None:
+    made = main(**parameters)
+    token = state_of(made)[-13:]
+    identity = f"id-flowlog-{token}"
+    found = assigned(made)
+    assert {one for one in found if one[2].startswith("logs")} == {
+        (identity, "Storage Blob Data Reader", "logse"),
+        (identity, "Storage Blob Data Reader", "logsw"),
+    }
+    topics = [f"evgt-{token}-eastus", "their-topic"] if parameters is QUEUED else []
+    assert {one for one in found if one[0] != identity} == {
+        (topic, role, where)
+        for topic in topics
+        for role, where in (
+            ("Storage Queue Data Message Sender", "flowlog-events"),
+            ("Storage Blob Data Contributor", state_of(made)),
+        )
+    }
+
+
+def test_the_app_can_be_closed_to_the_public_network() -> None:
+    """With eventGridOnly, which is for the blob trigger, nothing more is closed or opened."""
+    assert app_of(main(**TWO))["publicNetworkAccess"] == "Enabled"
+    closed = app_of(main(**QUEUED, publicAccess=False, eventGridOnly=True))
+    assert closed["publicNetworkAccess"] == "Disabled"
+    assert closed["siteConfig"]["ipSecurityRestrictions"] == []
 
 
 def test_the_trial_has_a_flow_log_written_by_an_identity_of_its_own() -> None:
@@ -201,6 +238,11 @@ def test_in_a_private_network_every_account_has_its_endpoints() -> None:
     }
     groups = made.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
     assert len(groups) == len(endpoints)
+    queued = main(**{**PRIVATE, "trigger": "EventQueue"})
+    without = {one.name for one in queued.of("Microsoft.Network/privateEndpoints")}
+    assert endpoints - without == {
+        f"pep-{account}-queue" for account in ("logse", "logsw", f"stflowtrial{token}")
+    }
     assert app_of(made)["virtualNetworkSubnetId"].endswith("/subnets/app")
     assert app_of(main(**TWO)).get("virtualNetworkSubnetId") is None
 

@@ -53,7 +53,7 @@ DEPLOYED = {
 DEPLOY = (
     f"deployment group create --subscription {SUB} --resource-group rg-dev --name flowlog-events "
     f"--template-file {HOOKS.parent / 'events.bicep'} --parameters functionAppName=func-x "
-    f"storageName=stx eventSources={SOURCES} --output none"
+    f"storageName=stx eventSources={SOURCES} trigger=EventGrid --output none"
 )
 SAID = "Events of logse go to func-x as east\nEvents of logsw go to func-x as west\n"
 BASE = "https://func-x.azurewebsites.net/runtime/webhooks/blobs"

@@ -6,7 +6,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from azure_stand_in import HOOKS, Azure, listed, provider, site, topic, watcher, webhook
+from azure_stand_in import (
+    HOOKS,
+    Azure,
+    listed,
+    provider,
+    queue_subscription,
+    site,
+    topic,
+    watcher,
+    webhook,
+)
 
 SUB, OTHER = "5b4b650e-28b9-4790-b3ab-ddbd88d727c4", "a925f2f7-5c63-4b7b-8799-25a5f97bc3b2"
 LOGS = f"/subscriptions/{SUB}/resourceGroups/logs"
@@ -45,7 +55,11 @@ def run(azure: Azure, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_list_is_kept_in_the_form_that_the_template_reads(azure: Azure) -> None:
-    ran = run(azure, FLOWLOG_LOG_ACCOUNTS=f" east = {EAST.lower()}, west={WEST}")
+    ran = run(
+        azure,
+        FLOWLOG_LOG_ACCOUNTS=f" east = {EAST.lower()}, west={WEST}",
+        FLOWLOG_TRIGGER="EventGrid",
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert azure.changes() == [f"{CHECKED}east={EAST},west={WEST}"]
     assert ["azd", "env", "set"] == azure.calls[-1][:3]
@@ -90,7 +104,13 @@ def test_a_wrong_list_is_refused_before_azure_is_asked(azure: Azure) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["FLOWLOG_TRIAL", "FLOWLOG_PRIVATE_NETWORK", "FLOWLOG_EVENT_GRID_ONLY"]
+    "name",
+    [
+        "FLOWLOG_TRIAL",
+        "FLOWLOG_PRIVATE_NETWORK",
+        "FLOWLOG_EVENT_GRID_ONLY",
+        "FLOWLOG_PUBLIC_ACCESS",
+    ],
 )
 def test_a_switch_is_true_or_false(azure: Azure, name: str) -> None:
     """The template's parameter is a bool: azd would fail in the middle of its own words."""
@@ -296,3 +316,85 @@ def test_what_was_deployed_and_cannot_be_read_does_not_hinder_the_next_deploymen
     azure: Azure,
 ) -> None:
     assert run(azure, FLOWLOG_EVENT_SOURCES="east=?").returncode == 0
+
+
+def test_the_event_queue_is_recommended_before_anything_is_made_for_several_accounts(
+    azure: Azure,
+) -> None:
+    ran = run(azure, FLOWLOG_LOG_ACCOUNTS=f"east={EAST},west={WEST}")
+    assert (ran.returncode, ran.stdout) == (
+        0,
+        "There are 2 log accounts. With the blob trigger, the default, one account that cannot be "
+        "read stops the Functions host, and with it all others. Recommended: stop here, 'azd env "
+        "set FLOWLOG_TRIGGER EventQueue', then start again. To keep the blob trigger and not see "
+        "this again: 'azd env set FLOWLOG_TRIGGER EventGrid'. docs/ways-in.md compares them.\n",
+    )
+    both = run(azure, FLOWLOG_TRIAL="true", AZURE_LOCATION="")
+    assert "There are 2 log accounts." in both.stdout
+
+
+@pytest.mark.parametrize("trigger", ["EventGrid", "EventQueue", "Timer"])
+def test_a_choice_that_was_made_is_not_commented_on(azure: Azure, trigger: str) -> None:
+    ran = run(azure, FLOWLOG_LOG_ACCOUNTS=f"east={EAST},west={WEST}", FLOWLOG_TRIGGER=trigger)
+    assert (ran.returncode, ran.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (
+            {"FLOWLOG_TRIGGER": "Queue"},
+            "FLOWLOG_TRIGGER: 'Queue' is none of EventGrid, EventQueue, Timer. Write one of them.",
+        ),
+        (
+            {"FLOWLOG_PUBLIC_ACCESS": "false"},
+            "FLOWLOG_PUBLIC_ACCESS is false, and with FLOWLOG_TRIGGER=EventGrid Event Grid calls "
+            "the app from the public network. Set one of them: 'azd env set FLOWLOG_TRIGGER "
+            "EventQueue' or 'azd env set FLOWLOG_PUBLIC_ACCESS true'.",
+        ),
+        (
+            {"FLOWLOG_EXTRA_SETTINGS": "FLOWLOG_CLAIM_S=90; FLOWLOG_TRIGGER_SOURCE =Timer"},
+            "FLOWLOG_EXTRA_SETTINGS sets FLOWLOG_TRIGGER_SOURCE, which would leave the event "
+            "subscriptions and roles of another trigger. Take it out, then 'azd env set "
+            "FLOWLOG_TRIGGER' to one of EventGrid, EventQueue, Timer.",
+        ),
+    ],
+)
+def test_a_trigger_that_something_contradicts_is_refused_before_azure_is_asked(
+    azure: Azure, settings: dict[str, str], complaint: str
+) -> None:
+    ran = run(azure, **settings)
+    assert (ran.returncode, azure.calls) == (1, [])
+    assert ran.stderr == f"Flowlog: {complaint}\n"
+
+
+def test_a_timer_needs_no_event_grid(azure: Azure) -> None:
+    """Neither its provider nor a topic of the account, whatever state those are in."""
+    register(azure, SUB, "EventGrid", "NotRegistered")
+    azure.answers(TOPICS.format(SUB), listed(topic(THEIRS, EAST, None)))
+    ran = run(azure, FLOWLOG_TRIGGER="Timer", FLOWLOG_PUBLIC_ACCESS="false")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert azure.changes() == [f"{CHECKED}east={EAST}"]
+
+
+def test_an_account_that_was_removed_from_the_list_stops_filling_the_event_queue(
+    azure: Azure,
+) -> None:
+    topic_id = f"{LOGS}/providers/Microsoft.EventGrid/systemTopics/t"
+    state = SITE.replace("Microsoft.Web/sites/func-x", "Microsoft.Storage/storageAccounts/stx")
+    azure.answers(f"GET {SITE}", site("func-x", "principal"))
+    azure.answers(f"GET {topic_id}", topic(topic_id, EAST))
+    ours = queue_subscription(topic_id, "func-x-nsg-queue", state, "flowlog-events")
+    theirs = queue_subscription(topic_id, "other", state, "que")
+    azure.answers(f"GET {topic_id}/eventSubscriptions", listed(ours, theirs))
+    ran = run(
+        azure,
+        FLOWLOG_LOG_ACCOUNTS=f"west={WEST}",
+        FLOWLOG_TRIGGER="EventQueue",
+        AZURE_RESOURCE_GROUP="rg-dev",
+        FLOWLOG_FUNCTION_APP="func-x",
+        FLOWLOG_STORAGE_ACCOUNT="stx",
+        FLOWLOG_EVENT_SOURCES=f"east={EAST}=t,west={WEST}=t",
+    )
+    assert ran.returncode == 0
+    assert azure.changes() == [f"delete {ours['id']}", f"{CHECKED}west={WEST}"]

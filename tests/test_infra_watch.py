@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from infra_snapshot import INGESTION, ONE, TWO, main, settings_of, state_of
+from infra_snapshot import INGESTION, ONE, QUEUED, TIMED, TWO, main, settings_of, state_of
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
@@ -94,6 +94,23 @@ def test_what_must_not_go_unnoticed_has_an_alert() -> None:
         if one.name.startswith("flowlog-silence")
     )
     assert silence.body["properties"]["windowSize"] == "PT120M"
+
+
+def test_each_trigger_has_the_alerts_that_mean_something_for_it() -> None:
+    """Without events the sweep forwards all; without a blob trigger nobody fills the queue."""
+    queued, timed = main(**QUEUED), main(**TIMED)
+    kept = [one.name.rpartition("-")[0] for one in queued.of("Microsoft.Insights/metricAlerts")]
+    assert kept == ["flowlog-undelivered-events"] * 2
+    assert timed.of("Microsoft.Insights/metricAlerts") == []
+    rules = {
+        made: [
+            one.name.rpartition("-")[0].removeprefix("flowlog-")
+            for one in snapshot.of("Microsoft.Insights/scheduledQueryRules")
+        ]
+        for made, snapshot in (("queued", queued), ("timed", timed))
+    }
+    assert rules["queued"] == [*ALERTS]
+    assert rules["timed"] == [name for name in ALERTS if name != "missed-events"]
 
 
 def test_the_readme_tells_of_every_alert() -> None:

@@ -377,6 +377,26 @@ def test_what_a_trigger_names_must_be_a_flow_log_in_a_container_of_flow_logs(
     ]
 
 
+def test_events_of_another_container_are_ignored_and_named_once(
+    account: Account, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The host does not hold an event against the path of its function: docs/host.md."""
+    interface = Interface.nsg(7)
+    account.blobs.create_container("elsewhere")
+    blob = account.blobs.get_blob_client("elsewhere", interface.blob_name(HOUR))
+    blob.upload_blob(b'{"records":[]}')
+    caplog.set_level(logging.INFO, "flowlog_core")
+    for _ in range(2):
+        name = interface.blob_name(HOUR)
+        assert account.services[0].ingest_named("FlowLogs", "elsewhere", name) is None
+    assert caplog.messages == [
+        f"Events arrive of a container without flow logs, and are ignored: {ACCOUNT}/"
+        "elsewhere. Set FLOWLOG_NSG_CONTAINER or FLOWLOG_VNET_CONTAINER, or a filter in the event "
+        "subscription."
+    ]
+    assert account.received() == []
+
+
 def event_of(account: Account, interface: Interface, **changed: str) -> bytes:
     """The message of an event as Event Grid writes it into a queue, without the base64."""
     names = {"container": account.container_of(interface), "name": interface.blob_name(HOUR)}

@@ -891,3 +891,107 @@ class Lease:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
+
+
+TIMER: dict[str, Any] = {"untouched_for_s": 0, "max_s": 50, "young_hours": 3}
+"""As `Service.sweep` sets them where no events are sent."""
+
+
+def slow(world: World, seconds: float) -> None:
+    """Each entry takes so long to send."""
+
+    class Slow(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            world.clock.sleep(seconds)
+            return super().send(messages)
+
+    world.use(sink=Slow())
+
+
+def young_then_old(world: World) -> tuple[list[BlobRef], list[BlobRef]]:
+    """Three young blobs that come last in the order of names, and five old ones."""
+    young = [blob_at(hours_ago, resource="Z") for hours_ago in range(3)]
+    old = [blob_at(hours_ago, resource="A") for hours_ago in range(4, 9)]
+    for blob in young + old:
+        world.append(blob)
+    return young, old
+
+
+def test_without_events_young_hours_are_forwarded_before_a_backlog(world: World) -> None:
+    young, old = young_then_old(world)
+    slow(world, 10)
+    assert world.sweep(**TIMER).forwarded == 5
+    assert {*world.received()} >= {text for blob in young for text in world.written[blob]}
+    world.minutes_later(1)
+    assert world.sweep(**TIMER).forwarded == 3
+    assert sorted(world.received()) == sorted(t for b in young + old for t in world.written[b])
+
+
+def test_young_hours_leave_a_fifth_of_the_time_to_the_others(world: World) -> None:
+    """Else what is written to old hours, or failed there, would wait as long as all is busy."""
+    blobs = [blob_at(0, number, resource="Z") for number in range(1, 12)]
+    old = blob_at(5, resource="A")
+    for blob in (*blobs, old):
+        world.append(blob)
+    slow(world, 10)
+    assert world.sweep(**TIMER).forwarded == 5
+    assert {*world.received()} >= {*world.written[old]}
+
+
+def test_an_hour_is_young_for_three_hours_after_it_began(world: World) -> None:
+    world.clock.sleep(30 * 60)
+    young, old = blob_at(2), blob_at(3)
+    world.append(young)
+    world.append(old)
+    slow(world, 21)
+    world.sweep(**TIMER)
+    assert world.received()[:2] == world.written[young]
+
+
+def test_an_append_costs_five_storage_calls_by_the_timer(world: World) -> None:
+    """One look at the checkpoint, claim, read, send, release. Listings are shared by all."""
+    blob = blob_at(0)
+    world.append(blob)
+    world.sweep(**TIMER)
+    world.minutes_later(1)
+    world.append(blob)
+    for calls in (world.checkpoints.calls, world.blobs.calls):
+        calls.clear()
+    sent = len(world.sink.messages)
+    assert world.sweep(**TIMER).forwarded == 1
+    checkpoint = sum(world.checkpoints.calls[call] for call in ("get", "create", "replace"))
+    assert checkpoint + world.blobs.calls["read"] + len(world.sink.messages) - sent <= 5
+
+
+def test_a_run_by_the_timer_leaves_a_container_to_the_run_that_has_it(world: World) -> None:
+    world.append(blob_at(0))
+    inner: list[SweepReport] = []
+
+    class Nested(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            inner.append(world.sweep(**TIMER))
+            return super().send(messages)
+
+    world.use(sink=Nested())
+    assert world.sweep(**TIMER).forwarded == 1
+    assert [(one.is_whole, one.looked_at) for one in inner] == [(False, 0)]
+
+
+def test_a_container_that_cannot_be_listed_costs_one_try_a_run(world: World) -> None:
+    world.append(blob_at(0))
+    page = world.blobs.page
+    tried: list[str] = []
+
+    def forbidden(account: str, container: str, prefix: str, **options: Any) -> Page:
+        if container == "forbidden":
+            tried.append(prefix)
+            raise NotAllowed("403")
+        return page(account, container, prefix, **options)
+
+    world.blobs.page = forbidden  # type: ignore[method-assign]
+    containers = [Container("account", "forbidden"), LOGS]
+    report = world.sweep(**TIMER, containers=containers)
+    assert (report.failed, report.forwarded, len(tried)) == (1, 1, 1)
+    world.blobs.page = page  # type: ignore[method-assign]
+    world.append(blob_at(5, container=containers[0]))
+    assert world.sweep(**TIMER, containers=containers).forwarded == 1

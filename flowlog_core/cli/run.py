@@ -86,6 +86,13 @@ def run(options: argparse.Namespace) -> int:
     log_to_stderr(options, as_json=options.log == "json")
     for finding in extras_are_installed(Facts(settings, environment_of(options))):
         log.warning("%s. Run: %s", finding.what, finding.to_do)
+    if settings.trigger_source == "EventQueue":
+        log.warning(
+            "flowlog run looks for changed blobs and reads no events. If no function app reads the "
+            "queue %s, events pile up there: remove the event subscriptions, or set "
+            "FLOWLOG_TRIGGER_SOURCE to Timer",
+            settings.event_queue,
+        )
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -17,6 +17,7 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.behind import WHERE_FLOW_LOGS_ARE, failed_and_next, not_flow_logs
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
+from flowlog_core.source.events import MAX_DELIVERIES, POISON_SUFFIX
 from flowlog_core.source.listing import Listed, Others, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing
 from flowlog_core.sweep.sweep import is_behind
@@ -153,15 +154,20 @@ def _arrived(
 
 
 def _what_to_do(settings: Settings, account: str) -> str:
-    trigger = (
-        f"that storage account {account} has an event subscription for Blob Created with this app "
-        "as its endpoint (`flowlog doctor --azure` checks that)"
-        if settings.trigger_source == "EventGrid"
-        else "that polling has had time to find the change (it may take minutes)"
-    )
+    subscription = f"that storage account {account} has an event subscription for Blob Created with"
+    triggers = {
+        "EventGrid": f"{subscription} this app as its endpoint (`flowlog doctor --azure` checks "
+        "that). See also the poison queue and the sweep below",
+        "EventQueue": f"{subscription} the queue {settings.event_queue} as its endpoint (`flowlog "
+        "doctor --azure` checks that). See also the event queue and the sweep below",
+        "Timer": f"that its function `sweep` runs every {settings.sweep_minutes} min; see the "
+        "sweep below",
+        "LogsAndContainerScan": "that polling has had time to find the change (it may take "
+        "minutes). See also the poison queue and the sweep below",
+    }
     return (
-        f"Check that the app runs, and {trigger}. See also the poison queue and the sweep below. "
-        "`flowlog run --once` forwards what is behind"
+        f"Check that the app runs, and {triggers[settings.trigger_source]}. `flowlog run --once` "
+        "forwards what is behind"
     )
 
 
@@ -174,16 +180,8 @@ def _age(age: timedelta) -> str:
 def poison_queue(at: Installation, source: Connection) -> list[Finding]:
     """Count the events that the host gave up on."""
     account = at.service.accounts[source.name]
-    queue = at.clients.queues(source).get_queue_client(POISON_QUEUE)
-    try:
-        properties = queue.get_queue_properties(raw_response_hook=at.hear)
-    except ResourceNotFoundError as error:
-        if not is_missing(error):
-            raise
-        messages = 0
-    else:
-        messages = properties.approximate_message_count or 0
-    if messages == 0:
+    messages = _messages(at, source, POISON_QUEUE)
+    if not messages:
         return [Finding("ok", f"Account {account}: the poison queue is empty")]
     return [
         Finding(
@@ -194,6 +192,47 @@ def poison_queue(at: Installation, source: Connection) -> list[Finding]:
             "queue",
         )
     ]
+
+
+def event_queue(at: Installation) -> list[Finding]:
+    """The queue that Event Grid fills is there; count what waits and what the host gave up on."""
+    state, name = at.settings.state, at.settings.event_queue
+    waiting = _messages(at, state, name)
+    if waiting is None:
+        return [
+            Finding(
+                "fault",
+                f"Queue {name} does not exist: Event Grid cannot deliver events, and only the "
+                "sweep forwards flow logs",
+                "Run `azd provision`, or create the queue, and an event subscription of each log "
+                "account with this queue as its endpoint",
+            )
+        ]
+    findings = [Finding("ok", f"Queue {name} exists; about {waiting} events are waiting")]
+    poison = f"{name}{POISON_SUFFIX}"
+    if messages := _messages(at, state, poison):
+        findings.append(
+            Finding(
+                "warning",
+                f"{messages} events are in the queue {poison}. The host gave up on each after "
+                f"{MAX_DELIVERIES} tries",
+                "The sweep forwards their flow logs. Find the errors in the app's log, then clear "
+                "the queue",
+            )
+        )
+    return findings
+
+
+def _messages(at: Installation, connection: Connection, name: str) -> int | None:
+    """About how many messages are in a queue; None if it does not exist."""
+    queue = at.clients.queues(connection).get_queue_client(name)
+    try:
+        properties = queue.get_queue_properties(raw_response_hook=at.hear)
+    except ResourceNotFoundError as error:
+        if not is_missing(error):
+            raise
+        return None
+    return properties.approximate_message_count or 0
 
 
 def last_sweep(at: Installation) -> list[Finding]:

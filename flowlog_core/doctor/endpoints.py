@@ -74,17 +74,24 @@ def caller(connection: Connection) -> str:
 _BLOB_TRIGGER = (
     "Storage Blob Data Reader (Storage Blob Data Owner where the host polls instead of Event Grid)"
 )
+_READER = "Storage Blob Data Reader"
+_QUEUES = "Storage Queue Data Contributor"
 _SINK: dict[Service, str] = {
     "queue": "Storage Queue Data Message Sender (or Contributor, which may create the queue too)",
     "table": "Storage Table Data Contributor",
 }
 
 
+def _blob_role(settings: Settings) -> str:
+    return _BLOB_TRIGGER if settings.has_blob_triggers else _READER
+
+
 class SourceEndpoints(NamedTuple):
     """The services of one account that holds flow logs."""
 
     blobs: Endpoint
-    queues: Endpoint
+    queues: Endpoint | None
+    """For the poison queue of the host's blob trigger; None without one."""
 
 
 class Endpoints(NamedTuple):
@@ -100,6 +107,8 @@ class Endpoints(NamedTuple):
     checkpoints: Endpoint
     dead_letters: Endpoint
     records: Endpoint
+    events: Endpoint | None
+    """The event queue; None unless it is used."""
 
     @classmethod
     def of(cls, settings: Settings, clients: Clients) -> Endpoints:
@@ -119,17 +128,21 @@ class Endpoints(NamedTuple):
         return cls(
             tuple(
                 SourceEndpoints(
-                    endpoint(source, "blob", _BLOB_TRIGGER),
-                    endpoint(source, "queue", "Storage Queue Data Contributor"),
+                    endpoint(source, "blob", _blob_role(settings)),
+                    endpoint(source, "queue", _QUEUES) if settings.has_blob_triggers else None,
                 )
                 for source in settings.sources
             ),
             endpoint(settings.state, "table", "Storage Table Data Contributor"),
             endpoint(settings.state, "blob", "Storage Blob Data Contributor"),
             endpoint(settings.sink_connection, sink, _SINK[sink]),
+            endpoint(settings.state, "queue", _QUEUES)
+            if settings.trigger_source == "EventQueue"
+            else None,
         )
 
     def all(self) -> list[Endpoint]:
         """Each of them, sources first."""
         sources = [endpoint for source in self.sources for endpoint in source]
-        return [*sources, self.checkpoints, self.dead_letters, self.records]
+        state = (self.checkpoints, self.dead_letters, self.records, self.events)
+        return [one for one in (*sources, *state) if one is not None]

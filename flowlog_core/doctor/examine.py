@@ -50,8 +50,11 @@ def storage_checks(at: Installation) -> list[Check]:
         checks += [
             Check(about, opened.blobs, partial(access.log_containers, at, source)),
             Check(about, opened.blobs, partial(arrival.events_arrive, at, source)),
-            Check(about, opened.queues, partial(arrival.poison_queue, at, source)),
         ]
+        if opened.queues is not None:
+            checks.append(Check(about, opened.queues, partial(arrival.poison_queue, at, source)))
+    if endpoints.events is not None:
+        checks.append(Check("Events", endpoints.events, partial(arrival.event_queue, at)))
     return [
         *checks,
         Check("Checkpoints", endpoints.checkpoints, partial(access.checkpoint_table, at)),

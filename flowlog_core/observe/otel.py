@@ -78,7 +78,7 @@ class MetricsObserver:
         self._count(failed.outcome, where)
 
     def event_ignored(self, reason: str) -> None:
-        """A message of the event queue led to no flow log."""
+        """An event led to no flow log."""
         self._add("flowlog.events.ignored", 1, {"flowlog.reason": reason})
 
     def swept(self, summary: SweepReport, took_s: float) -> None:

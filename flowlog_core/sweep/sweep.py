@@ -14,6 +14,10 @@ workers keep ending is forwarded alone, once the cursor is saved behind it, so t
 past it.
 
 Each container has a cursor of its own. The container that has waited longest comes first.
+
+Where no events are sent (FLOWLOG_TRIGGER_SOURCE=Timer), a sweep runs every minute and forwards what
+is behind in the youngest hours of every container first, for four fifths of its time. The pass over
+the window has the rest: it finds what came late, and what did not fit.
 """
 
 from __future__ import annotations
@@ -48,6 +52,10 @@ log = logging.getLogger(__name__)
 SETTLED_AFTER = timedelta(hours=3)
 """How long after its hour has begun nobody appends to a blob any more: one hour to write it, the
 rest for a late Network Watcher. Bytes that make no entry by then never will."""
+_UNSETTLED = 0.5
+"""Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
+_YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
+"""The same where the youngest hours come before, and when those end."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_BACKOFF_S = 60
 MAX_BACKOFF_S = 600
@@ -87,6 +95,8 @@ class SweepOptions:
     """Leave blobs that failed alone until `try_again_at`. A person's own command does not."""
     max_s: float = 240
     """End after this long, or once the sweep has got any further if that takes longer."""
+    young_hours: int = 0
+    """Forward what is behind in hours that began less than so many hours ago before all else."""
 
 
 class Sweep:
@@ -117,19 +127,31 @@ class Sweep:
         Raises a `FlowlogError` only if the cursors cannot be read or written.
         """
         containers = self._longest_waiting_first()
+        if self._options.young_hours:
+            containers = [one for one in containers if self._in_turn(self._forward_young, *one)]
         self._forward_unsettled(containers)
         for container, stored in containers:
             if self._must_end():
                 break
-            try:
-                self._sweep(container, stored)
-            except ClaimLost as error:
-                log.warning("%s, because this one stood still for too long", error)
-                self._report.is_whole = False
+            self._in_turn(self._sweep, container, stored)
         log.info("swept: %s", self._report)
         if self._report.archived:
             log.warning("%s", self._report.archived_warning)
         return self._report
+
+    def _in_turn(
+        self,
+        look: Callable[[Container, StoredCursor], bool],
+        container: Container,
+        stored: StoredCursor,
+    ) -> bool:
+        """Let `look` have its turn; False if the container is left alone for this sweep."""
+        try:
+            return look(container, stored)
+        except ClaimLost as error:
+            log.warning("%s, because this one stood still for too long", error)
+            self._report.is_whole = False
+            return False
 
     def look_at_all(self) -> SweepReport:
         """One pass over every hour there is, without a memory and beside other sweeps."""
@@ -157,7 +179,7 @@ class Sweep:
         return sorted(stored.items(), key=last_saved)
 
     def _forward_unsettled(self, containers: Sequence[tuple[Container, StoredCursor]]) -> None:
-        """Forward blobs with a claim that ran out or an old failure, for half the time at most."""
+        """Forward blobs with a claim that ran out or an old failure, while there is time for it."""
         pipeline, options = self._pipeline, self._options
         if not containers:
             return
@@ -170,8 +192,8 @@ class Sweep:
         now = max(stored.server_time for _, stored in containers)
 
         def must_end() -> bool:
-            took_s = pipeline.clock.monotonic() - self._started
-            return self._stop.is_set() or took_s >= options.max_s / 2
+            part = _UNSETTLED_BESIDE_YOUNG if options.young_hours else _UNSETTLED
+            return self._is_past(part)
 
         def due(page: Sequence[Checkpoint]) -> Iterator[BlobRef]:
             for checkpoint in page:
@@ -195,9 +217,52 @@ class Sweep:
             log.warning("cannot look for claims that ran out: %s", error)
             self._report.failed += 1
 
-    def _sweep(self, container: Container, stored: StoredCursor) -> None:
-        """Hold the container's cursor and go on with its pass."""
-        pipeline, options = self._pipeline, self._options
+    def _forward_young(self, container: Container, stored: StoredCursor) -> bool:
+        """Hold the container's cursor, and forward what is behind in the youngest hours.
+
+        Nothing is noted at the cursor: the pass over the window comes to these hours too. Returns
+        False if the container cannot be listed, or if another sweep has it.
+        """
+        held = self._hold(container, stored)
+        if held is None:
+            return False
+        options, now = self._options, held.now()
+        cursor = next_cursor(stored.cursor, now, options.hours, options.since)
+        held.save(cursor)
+        is_listed = True
+        try:
+            for step in flow_logs_since(self._lister, *container, _young_since(now, options)):
+                behind, _, _ = self._behind(step.listed, cursor, now)
+                self._forward_each(self._while_young(behind, held, cursor), now)
+                held.save_now_and_then(cursor)
+                if self._is_past(_YOUNG):
+                    break
+        except NotFound:
+            log.debug("%s/%s does not exist yet", *container)
+        except ClaimLost:
+            raise
+        except FlowlogError as error:
+            log.warning("cannot list %s/%s: %s", *container, error)
+            self._report.failed += 1
+            is_listed = False
+        finally:
+            with suppress(FlowlogError):  # it runs out by itself
+                held.release()
+        return is_listed
+
+    def _while_young(
+        self, behind: Sequence[Listed], held: HeldCursor, cursor: Cursor
+    ) -> Iterator[BlobRef]:
+        for one in behind:
+            if self._is_past(_YOUNG):
+                return
+            held.save_now_and_then(cursor)
+            self._report.behind += 1
+            yield one.blob
+
+    def _hold(self, container: Container, stored: StoredCursor) -> HeldCursor | None:
+        """Hold the container's cursor; None if another sweep has it."""
+        pipeline = self._pipeline
         held = hold(
             self._cursors,
             container,
@@ -210,7 +275,16 @@ class Sweep:
         if held is None:
             log.info("another sweep of %s/%s is running", *container)
             self._report.is_whole = False
-            return
+        return held
+
+    def _sweep(self, container: Container, stored: StoredCursor) -> bool:
+        """Hold the container's cursor and go on with its pass. False if another sweep has it."""
+        options = self._options
+        if options.young_hours:  # this sweep has held it meanwhile
+            stored = self._cursors.get(container)
+        held = self._hold(container, stored)
+        if held is None:
+            return False
         now = held.now()
         cursor = next_cursor(stored.cursor, now, options.hours, options.since)
         held.save(cursor)
@@ -221,6 +295,7 @@ class Sweep:
                 held.release()
             raise
         held.release(cursor)
+        return True
 
     def _go_through(
         self, container: Container, cursor: Cursor, now: datetime, held: HeldCursor | None
@@ -231,6 +306,7 @@ class Sweep:
             for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
                 self._report.add_not_flow_logs(*container, step.others)
                 behind, deadly, cursor = self._behind(step.listed, cursor, now)
+                self._report.behind += len(behind) + len(deadly)
                 cursor = self._forward(behind, cursor, now, held)
                 if self._ended_early:
                     return cursor
@@ -255,10 +331,14 @@ class Sweep:
         self._got_further = True
         return cursor.over(held.now() if held is not None and all_listed else None)
 
+    def _is_past(self, part: float) -> bool:
+        """Told to stop, or such a part of the time is over."""
+        took_s = self._pipeline.clock.monotonic() - self._started
+        return self._stop.is_set() or took_s >= self._options.max_s * part
+
     def _must_end(self) -> bool:
         """Told to stop, or out of time; but a sweep that never got further would never end."""
-        took_s = self._pipeline.clock.monotonic() - self._started
-        is_late = self._got_further and took_s >= self._options.max_s
+        is_late = self._got_further and self._is_past(1)
         if is_late or self._stop.is_set():
             self._ended_early, self._report.is_whole = True, False
         return self._ended_early
@@ -375,8 +455,13 @@ class Sweep:
                 deadly.append(one)
             else:
                 behind.append(one)
-        report.behind += len(behind) + len(deadly)
         return behind, deadly, cursor
+
+
+def _young_since(now: datetime, options: SweepOptions) -> datetime:
+    """The first hour that began less than `young_hours` ago."""
+    oldest = now - timedelta(hours=options.young_hours)
+    return oldest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
 def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:

@@ -16,15 +16,17 @@ from typing import Any
 from infra.hooks.accounts import LogAccount, Refused
 from infra.hooks.hook import INFRA, Hook
 from infra.hooks.subscriptions import App
+from infra.hooks.topics import API as TOPICS_API
 
 IN_FORCE_AFTER = timedelta(minutes=10)
 LOOKS, BETWEEN_LOOKS_S = 12, 10.0
-_ROLES: dict[str, str] = json.loads((INFRA / "roles.json").read_text())
+ROLES: dict[str, str] = json.loads((INFRA / "roles.json").read_text())
 # Each line is one right; any of its roles gives it.
 _NEEDED = (
     ("Storage Blob Data Reader", "Storage Blob Data Contributor", "Storage Blob Data Owner"),
     ("Storage Queue Data Contributor",),
 )
+_SENDER = "Storage Queue Data Message Sender"
 
 
 def wait_for_access(hook: Hook, accounts: Iterable[LogAccount], app: App) -> None:
@@ -58,7 +60,7 @@ def _since(hook: Hook, account: LogAccount, app: App) -> datetime:
             hook.sleep(BETWEEN_LOOKS_S)
         found: list[datetime] = []
         for principal in app.principals:
-            assignments = assignments_of(hook, account, principal)
+            assignments = assignments_of(hook, account.id, principal)
             times = [_oldest(assignments, roles) for roles in _NEEDED]
             if all(times):
                 found.append(max(filter(None, times)))
@@ -78,19 +80,31 @@ def _since(hook: Hook, account: LogAccount, app: App) -> datetime:
     )
 
 
-def assignments_of(hook: Hook, account: LogAccount, principal: str) -> list[dict[str, Any]]:
-    """The role assignments of `principal` that hold for `account`, its own and inherited ones."""
-    path = f"{account.id}/providers/Microsoft.Authorization/roleAssignments"
+def senders_in_force_at(hook: Hook, accounts: Iterable[LogAccount], queue_id: str) -> datetime:
+    """When the system topics' role on the event queue is surely in force; long ago without one."""
+    assigned = [datetime.min.replace(tzinfo=UTC)]
+    for account in accounts:
+        topic = hook.az.find(account.topic_id, version=TOPICS_API) or {}
+        principal = str((topic.get("identity") or {}).get("principalId") or "")
+        if principal:
+            since = _oldest(assignments_of(hook, queue_id, principal), (_SENDER,))
+            assigned += [] if since is None else [since]
+    return max(assigned) + IN_FORCE_AFTER
+
+
+def assignments_of(hook: Hook, scope: str, principal: str) -> list[dict[str, Any]]:
+    """The role assignments of `principal` that hold for `scope`, its own and inherited ones."""
+    path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
     parameters = {"version": "2022-04-01", "$filter": f"principalId eq '{principal}'"}
     found = [one["properties"] | {"id": one["id"]} for one in hook.az.list(path, **parameters)]
-    # The filter also gives those below the account, on one container, say.
-    below = f"{account.id}/".casefold()
+    # The filter also gives those below the scope, on one container of an account, say.
+    below = f"{scope}/".casefold()
     return [one for one in found if not one["scope"].casefold().startswith(below)]
 
 
 def _oldest(assignments: list[dict[str, Any]], roles: tuple[str, ...]) -> datetime | None:
     """Since when one of `roles` is assigned; None if none is."""
-    wanted = {_ROLES[role].lower() for role in roles if role in _ROLES}
+    wanted = {ROLES[role].lower() for role in roles if role in ROLES}
     return min(
         (
             _time(properties["createdOn"])

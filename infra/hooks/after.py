@@ -1,16 +1,22 @@
 """After something was made: has Event Grid send the events of the log accounts to the app.
 
+To its blob triggers, or to the event queue; with Timer there are no events.
+
 What is there already is brought up to date, so it does no harm to run this again, and helps after
 a key was renewed.
 """
 
 from __future__ import annotations
 
-from infra.hooks.access import wait_for_access
+import json
+
+from infra.hooks.access import senders_in_force_at, wait_for_access
 from infra.hooks.accounts import LogAccount, Refused, read_event_sources
 from infra.hooks.azure_cli import AzFailed
 from infra.hooks.hook import INFRA, Hook
-from infra.hooks.subscriptions import App, find_app, remove_stale
+from infra.hooks.remains import name_remains
+from infra.hooks.subscriptions import App, find_app, remove_stale, to_event_queue
+from infra.hooks.trigger import BLOB_TRIGGER, EVENT_QUEUE, TIMER, trigger_of
 
 KEY = "blobs_extension"
 NEEDED = (
@@ -23,7 +29,8 @@ NEEDED = (
 LAST_APP, LAST_PRINCIPAL = "FLOWLOG_LAST_APP", "FLOWLOG_LAST_PRINCIPAL"
 """What remove.py needs to know after `azd down`, which forgets the outputs."""
 KEY_LOOKS, BETWEEN_LOOKS_S = 60, 10.0
-DEPLOYMENT_TRIES = 3
+DEPLOYMENT_TRIES, BETWEEN_REFUSALS_S = 3, 60.0
+_QUEUE: str = json.loads((INFRA / "names.json").read_text())["eventQueue"]
 
 
 class NoAnswer(Exception):
@@ -34,28 +41,41 @@ class NoAnswer(Exception):
 
 
 def postdeploy(hook: Hook) -> None:
-    """Wait for the key of the blob triggers, then send the events."""
+    """Wait for the key of the blob triggers where they are used, then send the events."""
+    trigger = trigger_of(hook)
     hook.needed(*NEEDED)
     hook.az.sign_in_checked(hook.value("AZURE_SUBSCRIPTION_ID"), hook.name)
-    _wait_for_key(hook)
-    _send_events(hook)
+    if trigger == BLOB_TRIGGER:
+        _wait_for_key(hook)
+    _send_events(hook, trigger)
 
 
 def postprovision(hook: Hook) -> None:
-    """Send the events if the app has its code already: accounts may be new, or have new names."""
+    """Send the events; to blob triggers if the app has its code already.
+
+    Accounts may be new or have new names, and the trigger may be another.
+    """
+    trigger = trigger_of(hook)
     hook.needed(*NEEDED)
     hook.az.sign_in_checked(hook.value("AZURE_SUBSCRIPTION_ID"), hook.name)
+    if trigger != BLOB_TRIGGER:
+        _send_events(hook, trigger)
+        return
     app = hook.value("FLOWLOG_FUNCTION_APP")
     try:
-        if KEY in _keys(hook):
-            _send_events(hook)
-            return
-        hook.say(f"{app} has no code yet. Events are sent to it after 'azd deploy'.")
+        has_key = KEY in _keys(hook)
     except NoAnswer as failed:  # as of an app without code, often
         hook.say(
             f"{app} has not started with its code: {failed}. Events are sent to it after "
             "'azd deploy'."
         )
+        return
+    if not has_key and not _uses_event_queue(hook):
+        hook.say(f"{app} has no code yet. Events are sent to it after 'azd deploy'.")
+        return
+    if not has_key:
+        _wait_for_key(hook)  # the app restarts with the other trigger
+    _send_events(hook, trigger)
 
 
 def _keys(hook: Hook) -> list[str]:
@@ -95,7 +115,13 @@ def _wait_for_key(hook: Hook) -> None:
     )
 
 
-def _send_events(hook: Hook) -> None:
+def _uses_event_queue(hook: Hook) -> bool:
+    """Whether events still go to the event queue."""
+    accounts = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
+    return any(to_event_queue(hook.az, account, hook.state_id) for account in accounts)
+
+
+def _send_events(hook: Hook, trigger: str) -> None:
     accounts = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
     app = find_app(hook)
     if app is None:
@@ -103,29 +129,53 @@ def _send_events(hook: Hook) -> None:
     # Kept before anything can fail, so that remove.py knows whose the roles are.
     hook.remember(LAST_APP, app.name)
     hook.remember(LAST_PRINCIPAL, " ".join(app.principals))
-    wait_for_access(hook, accounts, app)
-    _deploy(hook)
+    if trigger == BLOB_TRIGGER:
+        wait_for_access(hook, accounts, app)
+    if trigger != TIMER:
+        _deploy(hook, accounts, trigger)
     for account in accounts:
-        remove_stale(hook, account, app)
-    _say_what_is_sent(hook, accounts, app)
+        remove_stale(hook, account, app, trigger)
+    name_remains(hook, accounts, app, trigger, hook.state_id)
+    _say_what_is_sent(hook, accounts, app, trigger)
 
 
-def _deploy(hook: Hook) -> None:
-    """Deploy events.bicep. Event Grid calls the app before it accepts the address."""
+def _deploy(hook: Hook, accounts: tuple[LogAccount, ...], trigger: str) -> None:
+    """Deploy events.bicep.
+
+    Event Grid calls the app before it accepts the address of a blob trigger. It may refuse the
+    event queue until its role there is in force, which is tried once a minute.
+    """
     subscription, group, app, storage, sources = (hook.value(name) for name in NEEDED)
-    for tried in range(1, DEPLOYMENT_TRIES + 1):
+    in_force = None
+    failed_times = 0
+    while True:
         try:
             hook.az.run(
                 *("deployment", "group", "create", "--subscription", subscription),
                 *("--resource-group", group, "--name", "flowlog-events"),
                 *("--template-file", str(INFRA / "events.bicep"), "--parameters"),
                 *(f"functionAppName={app}", f"storageName={storage}", f"eventSources={sources}"),
+                f"trigger={trigger}",
                 *("--output", "none"),
             )
             return
         except AzFailed as failed:
             said = str(failed).splitlines()
-            if tried == DEPLOYMENT_TRIES:
+            if in_force is None and trigger == EVENT_QUEUE:
+                queue = f"{hook.state_id}/queueServices/default/queues/{_QUEUE}"
+                in_force = senders_in_force_at(hook, accounts, queue)
+                if hook.now() < in_force:
+                    hook.say(
+                        "The event subscriptions were refused, perhaps as Event Grid may not send "
+                        f"to the queue {_QUEUE} yet: its role is new, and Azure can take 10 "
+                        f"minutes to apply it. Trying again every minute until {in_force:%H:%M} "
+                        "UTC."
+                    )
+            if in_force is not None and hook.now() < in_force:
+                hook.sleep(BETWEEN_REFUSALS_S)
+                continue
+            failed_times += 1
+            if failed_times == DEPLOYMENT_TRIES:
                 raise Refused(
                     *said,
                     "the event subscriptions could not be made; see above. Until they are, the "
@@ -135,10 +185,21 @@ def _deploy(hook: Hook) -> None:
         hook.sleep(BETWEEN_LOOKS_S)  # an app that has just started may be late to answer
 
 
-def _say_what_is_sent(hook: Hook, accounts: tuple[LogAccount, ...], app: App) -> None:
-    for account in accounts:
-        hook.say(f"Events of {account.account} go to {app.name} as {account.name}")
-    if hook.value("FLOWLOG_EVENT_GRID_ONLY") != "true":
+def _say_what_is_sent(hook: Hook, accounts: tuple[LogAccount, ...], app: App, trigger: str) -> None:
+    if trigger == TIMER:
+        hook.say(f"No events are sent: {app.name} looks for new flow logs every minute")
+    for account in accounts if trigger != TIMER else ():
+        to = f"the queue {_QUEUE} of {hook.value('FLOWLOG_STORAGE_ACCOUNT')}"
+        to = f"{app.name} as {account.name}" if trigger == BLOB_TRIGGER else to
+        hook.say(f"Events of {account.account} go to {to}")
+    if trigger != BLOB_TRIGGER:
+        if hook.value("FLOWLOG_PUBLIC_ACCESS") != "false":
+            hook.say(
+                f"Nobody needs to call {app.name}. Once its code is deployed, you can close it to "
+                "the public network: 'azd env set FLOWLOG_PUBLIC_ACCESS false', then 'azd "
+                "provision'. To deploy code again, set it to true first."
+            )
+    elif hook.value("FLOWLOG_EVENT_GRID_ONLY") != "true":
         hook.say(
             "Once records arrive, you can turn away every caller but Event Grid: "
             "'azd env set FLOWLOG_EVENT_GRID_ONLY true', then 'azd provision'."

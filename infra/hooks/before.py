@@ -5,8 +5,9 @@ from __future__ import annotations
 from infra.hooks.accounts import SETTING, LogAccount, Refused, parse_accounts, read_event_sources
 from infra.hooks.azure_cli import AzFailed
 from infra.hooks.hook import Hook
-from infra.hooks.subscriptions import find_app, remove, webhooks
+from infra.hooks.subscriptions import find_app, remove, to_event_queue, webhooks
 from infra.hooks.topics import with_topics
+from infra.hooks.trigger import TIMER, checked_trigger, recommend
 
 CHECKED = "FLOWLOG_LOG_ACCOUNTS_CHECKED"
 """The value that main.parameters.json reads: the list in one form, with the topics that exist."""
@@ -25,13 +26,17 @@ def preprovision(hook: Hook) -> None:
     private = hook.switch("FLOWLOG_PRIVATE_NETWORK")
     hook.switch("FLOWLOG_EVENT_GRID_ONLY")
     hook.switch("FLOWLOG_AGGREGATE")
+    trigger = checked_trigger(hook)
     accounts = parse_accounts(hook.value(SETTING), trial=trial)
     if not accounts and not trial:
         raise Refused(*_NO_ACCOUNT)
     own = hook.value("AZURE_SUBSCRIPTION_ID")
     hook.az.sign_in_checked(own, hook.name)
-    _register(hook, accounts, own, trial=trial, private=private)
-    accounts = with_topics(hook.az, accounts, hook.value("AZURE_ENV_NAME"))
+    recommend(hook, len(accounts) + trial)
+    providers = ["Microsoft.Insights"] + ["Microsoft.EventGrid"] * (trigger != TIMER)
+    _register(hook, accounts, own, providers, trial=trial, private=private)
+    if trigger != TIMER:
+        accounts = with_topics(hook.az, accounts, hook.value("AZURE_ENV_NAME"))
     if trial:
         _check_watcher(hook, own)
     _stop_events_of_removed(hook, accounts, trial=trial)
@@ -39,16 +44,19 @@ def preprovision(hook: Hook) -> None:
 
 
 def _register(
-    hook: Hook, accounts: tuple[LogAccount, ...], own: str, *, trial: bool, private: bool
+    hook: Hook,
+    accounts: tuple[LogAccount, ...],
+    own: str,
+    providers: list[str],
+    *,
+    trial: bool,
+    private: bool,
 ) -> None:
-    """Register the providers of the templates' resources where they are not yet."""
+    """Register `providers` and those of the private network where they are not yet."""
+    subscriptions = [account.subscription for account in accounts] + [own] * (trial and bool(own))
     needed = dict.fromkeys(
-        (account.subscription, provider)
-        for account in accounts
-        for provider in ("Microsoft.EventGrid", "Microsoft.Insights")
+        (subscription, provider) for subscription in subscriptions for provider in providers
     )
-    if trial and own:
-        needed |= {(own, "Microsoft.EventGrid"): None, (own, "Microsoft.Insights"): None}
     if private and own:
         # The app's subnet is lent to this one; nothing in the templates would register it.
         needed[own, "Microsoft.App"] = None
@@ -133,8 +141,9 @@ def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, tri
     if not removed or (app := find_app(hook)) is None:
         return
     for old in removed:
-        for webhook in webhooks(hook.az, old, app):
-            remove(hook, webhook, f"{old.account} is no longer in {SETTING}")
+        sent = [*webhooks(hook.az, old, app), *to_event_queue(hook.az, old, hook.state_id)]
+        for subscription in sent:
+            remove(hook, subscription, f"{old.account} is no longer in {SETTING}")
         hook.say(
             f"{old.account} keeps its system topic, alerts and role assignments. To list them, and "
             f"then to remove them: python infra/remove.py --account {old.id}"

@@ -59,6 +59,17 @@ class Hook:
             raise Refused(f"{name}: '{text}' is neither true nor false. Write one of them.")
         return text == "true"
 
+    @property
+    def state_id(self) -> str:
+        """The resource id of the app's own storage account."""
+        subscription, group, account = map(
+            self.value, ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "FLOWLOG_STORAGE_ACCOUNT")
+        )
+        return (
+            f"/subscriptions/{subscription}/resourceGroups/{group}"
+            f"/providers/Microsoft.Storage/storageAccounts/{account}"
+        )
+
     def needed(self, *names: str) -> tuple[str, ...]:
         """Values that must be set. Raises `Refused` naming all that are not."""
         missing = [name for name in names if not self.value(name)]

@@ -160,7 +160,7 @@ def _of_account(
                 "alert", f"{group}/providers/Microsoft.Insights/metricAlerts/{name}", "2018-03-01"
             )
     for principal in principals:
-        for assignment in assignments_of(hook, account, principal):
+        for assignment in assignments_of(hook, account.id, principal):
             if account.is_at(assignment["scope"]):  # one of a whole group is not ours
                 yield Leftover("role assignment", assignment["id"], "2022-04-01")
 

@@ -11,11 +11,11 @@ from infra.hooks.accounts import LogAccount
 from infra.hooks.azure_cli import Az
 from infra.hooks.hook import INFRA, Hook
 from infra.hooks.topics import API
+from infra.hooks.trigger import BLOB_TRIGGER, EVENT_QUEUE, SETTING
 
 WEBHOOK_PATH = "/runtime/webhooks/blobs"
-WATCHED: tuple[str, ...] = tuple(
-    one["function"] for one in json.loads((INFRA / "names.json").read_text())["watched"]
-)
+_NAMES = json.loads((INFRA / "names.json").read_text())
+WATCHED: tuple[str, ...] = tuple(one["function"] for one in _NAMES["watched"])
 """First part of the names of the functions; the connection's name follows."""
 
 
@@ -30,11 +30,17 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
-    """An event subscription whose address is the app's blob trigger. `repr` shows no key."""
+class Subscription:
+    """An event subscription to the event queue."""
 
     id: str
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook(Subscription):
+    """An event subscription whose address is the app's blob trigger. `repr` shows no key."""
+
     function: str
     """As the address names it; empty: it names none, or Azure knows no full address."""
 
@@ -77,25 +83,45 @@ def webhooks(az: Az, account: LogAccount, app: App) -> list[Webhook]:
     return found
 
 
+def to_event_queue(az: Az, account: LogAccount, state_id: str) -> list[Subscription]:
+    """The subscriptions of the account's topic that send events to the app's event queue."""
+    if az.find(account.topic_id, version=API) is None:
+        return []
+    found = []
+    for one in az.list(f"{account.topic_id}/eventSubscriptions", version=API):
+        delivery = one["properties"].get("deliveryWithResourceIdentity") or {}
+        queue = (delivery.get("destination") or {}).get("properties") or {}
+        is_here = str(queue.get("resourceId") or "").casefold() == state_id.casefold()
+        if is_here and queue.get("queueName") == _NAMES["eventQueue"]:
+            found.append(Subscription(one["id"], one["name"]))
+    return found
+
+
 def functions_of(account: LogAccount) -> set[str]:
     """The functions of the app that read `account`, in lower case, as an address names them."""
     return {f"host.functions.{kind}_{account.name}".lower() for kind in WATCHED}
 
 
-def remove_stale(hook: Hook, account: LogAccount, app: App) -> None:
+def remove_stale(hook: Hook, account: LogAccount, app: App, trigger: str) -> None:
     """Remove the account's subscriptions that no function of the app answers.
 
+    Those of another trigger than `trigger`: their events would be queued, and billed, for nobody.
     The app answers Event Grid's handshake and 202 to events of a function that does not exist, and
     drops them; an address without a function stops the host every ten minutes.
     """
     for webhook in webhooks(hook.az, account, app):
-        if not webhook.function:
+        if trigger != BLOB_TRIGGER:
+            remove(hook, webhook, f"{SETTING} is {trigger}")
+        elif not webhook.function:
             remove(hook, webhook, "its address names no function, which stops the Functions host")
         elif webhook.function.lower() not in functions_of(account):
             remove(hook, webhook, f"no function {webhook.function} reads {account.account}")
+    if trigger != EVENT_QUEUE:
+        for subscription in to_event_queue(hook.az, account, hook.state_id):
+            remove(hook, subscription, f"{SETTING} is {trigger}")
 
 
-def remove(hook: Hook, webhook: Webhook, reason: str) -> None:
+def remove(hook: Hook, subscription: Subscription, reason: str) -> None:
     """Delete an event subscription, and say so."""
-    hook.az.rest("delete", webhook.id, version=API)
-    hook.say(f"Removed the event subscription {webhook.name}: {reason}")
+    hook.az.rest("delete", subscription.id, version=API)
+    hook.say(f"Removed the event subscription {subscription.name}: {reason}")

@@ -3,6 +3,9 @@
 @description('The storage account with the flow logs.')
 param accountId string
 
+@description('The host of a blob trigger keeps failed events in the account.')
+param hasPoisonQueue bool
+
 @description('Its Event Grid system topic.')
 param topicId string
 
@@ -13,7 +16,7 @@ var accountName = last(split(accountId, '/'))
 
 // Azure measures the messages of all queues of an account together, once an hour. In an account for
 // flow logs the poison queue is the only one.
-resource poisonAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = {
+resource poisonAlert 'Microsoft.Insights/metricAlerts@2018-03-01' = if (hasPoisonQueue) {
   name: 'flowlog-poison-queue-${accountName}'
   location: 'global'
   tags: tags

@@ -7,11 +7,14 @@ param insightsId string
 param email string
 param silenceMinutes int
 
+@description('With Timer there are none, and the sweep forwards everything.')
+param hasEvents bool
+
 @description('Names of the storage accounts with flow logs.')
 param accountNames array
 
 // Every metric is in docs/telemetry.md; a test holds these names against the code.
-var rules = [
+var allRules = [
   {
     name: 'lag'
     title: 'Flows arrive late'
@@ -112,6 +115,7 @@ var rules = [
     severity: 2
   }
 ]
+var rules = filter(allRules, rule => hasEvents || rule.name != 'missed-events')
 
 resource group 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'ag-flowlog-${token}'

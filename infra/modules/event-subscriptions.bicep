@@ -1,6 +1,7 @@
 // One log account's events, to the function of the app that watches the container.
+import { flowLogsOf, keepUndelivered, retryPolicy } from 'subscribed.bicep'
+
 param connection string
-param accountName string
 param topicName string
 
 @description('Of names.json: container, and the first part of the name of its function.')
@@ -15,10 +16,6 @@ param deadLetterContainer string
 resource app 'Microsoft.Web/sites@2024-04-01' existing = {
   name: functionAppName
   scope: resourceGroup(functionAppSubscription, functionAppGroup)
-}
-
-resource account 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
-  name: accountName
 }
 
 resource topic 'Microsoft.EventGrid/systemTopics@2022-06-15' existing = {
@@ -38,44 +35,8 @@ resource subscriptions 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2022
       }
     }
     eventDeliverySchema: 'EventGridSchema'
-    filter: {
-      includedEventTypes: [
-        'Microsoft.Storage.BlobCreated'
-      ]
-      subjectBeginsWith: '/blobServices/default/containers/${one.container}/blobs/'
-      subjectEndsWith: 'PT1H.json'
-      isSubjectCaseSensitive: false
-      advancedFilters: [
-        {
-          operatorType: 'StringIn'
-          key: 'data.api'
-          // How a commit of blocks, a blob written whole and a copy are named; and, in an account with a
-          // hierarchical namespace, a file that is complete.
-          values: concat([
-            'PutBlockList'
-            'PutBlob'
-            'CopyBlob'
-          ], account.properties.?isHnsEnabled ?? false ? [
-            'FlushWithClose'
-          ] : [])
-        }
-      ]
-    }
-    retryPolicy: {
-      maxDeliveryAttempts: 30
-      eventTimeToLiveInMinutes: 1440
-    }
-    deadLetterWithResourceIdentity: {
-      identity: {
-        type: 'SystemAssigned'
-      }
-      deadLetterDestination: {
-        endpointType: 'StorageBlob'
-        properties: {
-          resourceId: deadLetterAccountId
-          blobContainerName: deadLetterContainer
-        }
-      }
-    }
+    filter: flowLogsOf(one.container)
+    retryPolicy: retryPolicy
+    deadLetterWithResourceIdentity: keepUndelivered(deadLetterAccountId, deadLetterContainer)
   }
 }]

@@ -17,6 +17,12 @@ param sourceNames array
 @description('One for each log account: name (of the connection), id (of the account).')
 param sources array
 
+@description('EventGrid, EventQueue or Timer.')
+param trigger string
+
+@description('Let the app be called from the public network.')
+param publicAccess bool
+
 param sink string
 param shards int
 param queueEncoding string
@@ -75,7 +81,8 @@ var sourceBlobs = [for source in sources: {
   name: '${source.name}__blobServiceUri'
   value: 'https://${last(split(source.id, '/'))}.blob.${suffix}'
 }]
-var sourceQueues = [for source in sources: {
+// For the host, which keeps failed events of a blob trigger there.
+var sourceQueues = [for source in (trigger == 'EventGrid' ? sources : []): {
   name: '${source.name}__queueServiceUri'
   value: 'https://${last(split(source.id, '/'))}.queue.${suffix}'
 }]
@@ -92,6 +99,14 @@ var ownSettings = [
   {
     name: 'FLOWLOG_VNET_CONTAINER'
     value: names.watched[1].container
+  }
+  {
+    name: 'FLOWLOG_TRIGGER_SOURCE'
+    value: trigger
+  }
+  {
+    name: 'FLOWLOG_EVENT_QUEUE'
+    value: names.eventQueue
   }
   {
     name: 'FLOWLOG_STATE'
@@ -184,6 +199,7 @@ var setHere = filter(concat(ownSettings, hostSettings), setting => !contains(add
 var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, setHere, addedSettings)
 
 // Azure's own addresses from which Event Grid calls; with eventGridOnly every other caller is turned away.
+var closed = eventGridOnly && trigger == 'EventGrid'
 var fromEventGrid = [
   {
     name: 'event-grid'
@@ -231,7 +247,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    publicNetworkAccess: 'Enabled' // Event Grid delivers from outside; the restriction below is for it
+    publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled' // Event Grid calls a blob trigger from outside
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       appSettings: appSettings
@@ -239,8 +255,8 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       remoteDebuggingEnabled: false
-      ipSecurityRestrictions: eventGridOnly ? fromEventGrid : []
-      ipSecurityRestrictionsDefaultAction: eventGridOnly ? 'Deny' : 'Allow'
+      ipSecurityRestrictions: closed ? fromEventGrid : []
+      ipSecurityRestrictionsDefaultAction: closed ? 'Deny' : 'Allow'
       scmIpSecurityRestrictionsUseMain: false // deployments come from elsewhere, with an Entra token
     }
     functionAppConfig: {

@@ -5,6 +5,12 @@ param topicName string
 @description('The account has this topic already; its system-assigned identity must be on.')
 param topicExists bool
 
+@description('Timer: no events are sent, and the account gets no topic.')
+param hasTopic bool
+
+@description('The host of a blob trigger keeps failed events in the account.')
+param hasPoisonQueue bool
+
 param blobRole string
 param principalId string
 param workspaceId string
@@ -16,7 +22,7 @@ resource account 'Microsoft.Storage/storageAccounts@2023-05-01' existing = {
   name: accountName
 }
 
-// The host asks for a blob's properties before it calls the app; the app reads and lists.
+// The app reads and lists. The host of a blob trigger asks for the blob's properties before.
 resource readLogs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(account.id, principalId, blobRole)
   scope: account
@@ -28,7 +34,7 @@ resource readLogs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
 }
 
 // The host makes the queue webjobs-blobtrigger-poison here and puts events into it that failed.
-resource keepFailedEvents 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+resource keepFailedEvents 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hasPoisonQueue) {
   name: guid(account.id, principalId, 'Storage Queue Data Contributor')
   scope: account
   properties: {
@@ -39,7 +45,7 @@ resource keepFailedEvents 'Microsoft.Authorization/roleAssignments@2022-04-01' =
 }
 
 // A module of its own, as a topic's region is known only when the account has been looked up.
-module newTopic 'system-topic.bicep' = if (!topicExists) {
+module newTopic 'system-topic.bicep' = if (hasTopic && !topicExists) {
   name: 'flowlog-topic-${accountName}'
   params: {
     name: topicName
@@ -50,9 +56,10 @@ module newTopic 'system-topic.bicep' = if (!topicExists) {
   }
 }
 
-resource existingTopic 'Microsoft.EventGrid/systemTopics@2022-06-15' existing = if (topicExists) {
+resource existingTopic 'Microsoft.EventGrid/systemTopics@2022-06-15' existing = if (hasTopic && topicExists) {
   name: topicName
 }
 
+// Empty without a topic.
 output topicPrincipalId string = (topicExists ? existingTopic.?identity.?principalId : newTopic.?outputs.principalId) ?? ''
 output topicId string = resourceId('Microsoft.EventGrid/systemTopics', topicName)

@@ -9,6 +9,9 @@ param names object
 @description('How many queues take the records: shards.')
 param shards int
 
+@description('Event Grid delivers events to a queue here.')
+param hasEventQueue bool
+
 @description('Delete dead letters after so many days; 0 keeps them forever.')
 param deadLetterDays int
 
@@ -119,7 +122,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2023-05
 
 // What flowlog_core/sinks/shards.py puts behind the name.
 var shardQueues = [for shard in range(0, shards): '${names.queue}-${padLeft(shard, 2, '0')}']
-var queueNames = shards > 1 ? shardQueues : [ names.queue ]
+var queueNames = concat(shards > 1 ? shardQueues : [ names.queue ], hasEventQueue ? [ names.eventQueue ] : [])
 
 resource queue 'Microsoft.Storage/storageAccounts/queueServices/queues@2023-05-01' = [for queueName in queueNames: {
   parent: queues

@@ -668,6 +668,17 @@ def _window_from_now() -> list[Replacement]:
     return [(sweep, "next_cursor", next_cursor)]
 
 
+def _old_before_young() -> list[Replacement]:
+    return [(sweep.Sweep, "_forward_young", lambda *_: True)]
+
+
+def _young_is_the_open_hour() -> list[Replacement]:
+    def young_since(now: Any, _options: Any) -> Any:
+        return now.replace(minute=0, second=0, microsecond=0)
+
+    return [(sweep, "_young_since", young_since)]
+
+
 def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
     mutants = [Mutant(b.__name__.strip("_").replace("_", "-"), what, b) for b, what in builders]
     return {mutant.name: mutant for mutant in mutants}
@@ -724,6 +735,11 @@ MUTANTS = _table(
     (_time_up_before_any_progress, "a sweep whose time is up ends before it made progress"),
     (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
     (_window_from_now, "a sweep's window is counted from now, even if no sweep ran for long"),
+    (
+        _old_before_young,
+        "a sweep by the timer goes on with old hours before young ones",
+    ),
+    (_young_is_the_open_hour, "a sweep by the timer takes the open hour alone for young"),
     (_living_taken_over, "every owner counts as dead"),
     (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
     (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),

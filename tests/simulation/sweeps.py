@@ -6,6 +6,9 @@
     deployment A  sweep  sweep         (stopped)            sweep  sweep
     deployment B     sweep   sweep   sweep   sweep   sweep     sweep      on the same state table
 
+In some schedules no events are sent and the sweep runs every minute, as with a timer. There a
+backlog of old hours, more than a sweep can forward, must not delay young ones.
+
 What runs is the real sweep, with the real claims; `ingest` is cut down to its claim, so that a
 schedule of days takes milliseconds. The listing comes in the order of either kind of account, in
 pages of any length, each of which takes its time.
@@ -46,6 +49,8 @@ _RESOURCES = ("WEB", "WEB-2", "WEB.3", "WEB0")
 _SWEEP_EVERY_S = 300
 _WINDOW_HOURS = 2
 _MAX_SWEEPS_TO_THE_END = 300
+_TIMER_MAX_S = 1.0
+"""Of a quick sweep by the timer: time for some 20 blobs."""
 
 
 class _SlowBlobs(MemoryBlobs):
@@ -87,10 +92,19 @@ class SweepSchedule:
             new_owner=lambda: f"owner-{rng.getrandbits(64):x}",
         )
         self.outage: StorageError | Contention | None = None
+        by_timer = Random(seed + 15)  # of its own: the other numbers decide the same as before
+        self.is_timed = by_timer.random() < (0.5 if self.is_quick else 0.1)
+        self.sweep_every_s, self.window_hours = _SWEEP_EVERY_S, _WINDOW_HOURS
+        if self.is_timed:
+            self.sweep_every_s, self.window_hours = 60, 24
+            self.max_s = _TIMER_MAX_S if self.is_quick else 50.0
+            self.counts["schedules by timer"] += 1
 
     def run(self) -> None:
         """Run the whole schedule. Raises `Violated`."""
         rng = self.rng
+        if self.is_timed:
+            self._put_backlog()
         for _ in range(rng.randint(1, 2)):
             self._minutes_pass(rng.choice((5, 20)), commits=2, sweeping=_CONTAINERS)
             self.outage = rng.choice((Unavailable, NotAllowed, NotFound, Contention))("outage")
@@ -110,52 +124,80 @@ class SweepSchedule:
             self._recover()
 
     def _minutes_pass(self, minutes: float, commits: int, sweeping: Iterable[Container]) -> None:
-        until_s = self.clock.now_s + minutes * 60
+        until_s = self.clock.now_s + minutes * 60 * self.sweep_every_s / _SWEEP_EVERY_S
         while self.clock.now_s < until_s:
             for _ in range(self.rng.randint(0, commits)):
                 self._commit()
             commits = max(1, commits // 2)
             for container in sweeping:
                 self._sweep(container)
-            self.clock.sleep(_SWEEP_EVERY_S if sweeping else 4 * _SWEEP_EVERY_S)
+            self.clock.sleep(self.sweep_every_s if sweeping else 4 * self.sweep_every_s)
 
     def _recover(self) -> None:
         """The outage is over. Everything must be forwarded, soon if there is enough time."""
-        self.clock.sleep(self.rng.random() * _SWEEP_EVERY_S + 120)
+        self.clock.sleep(self.rng.random() * self.sweep_every_s + 120)
         ended_s = self.clock.now_s
         whole: Counter[Container] = Counter()
+        passes = 2 * _SWEEP_EVERY_S / self.sweep_every_s
         for _ in range(_MAX_SWEEPS_TO_THE_END):
             for container in _CONTAINERS:
                 whole[container] += self._sweep(container)
             if self.is_quick and self.clock.now_s - ended_s > 15 * 60:
                 self._require_nothing_behind("all is forwarded within 15 minutes of an outage")
-            if min(whole.values()) > 2:  # passes; the last began when nothing had to wait
+            if min(whole.values()) > passes:  # the last began when nothing had to wait
                 self._require_nothing_behind("the sweep finds all that is behind")
                 return
-            self.clock.sleep(_SWEEP_EVERY_S)
+            self.clock.sleep(self.sweep_every_s)
         raise Violated("a sweep gets further each time", f"not whole after {dict(whole)} passes")
 
-    def _require_nothing_behind(self, promise: str) -> None:
-        behind = [
+    def _behind(self) -> list[BlobRef]:
+        return [
             blob
             for blob, etag in self.blobs.versions().items()
             if (found := self.checkpoints.get(checkpoint_key(blob)).checkpoint) is None
             or found.progress.etag != etag
         ]
+
+    def _require_nothing_behind(self, promise: str) -> None:
+        behind = self._behind()
         if behind:
             raise Violated(promise, f"behind: {', '.join(map(str, behind))}")
+
+    def _put_backlog(self) -> None:
+        """What an outage of a day left behind: a sweep has time for a part of it."""
+        for hours_ago in range(4, 12):
+            for resource in _RESOURCES:
+                for container in _CONTAINERS:
+                    self._put(container, resource, hours_ago, number=1)
+
+    def _put(self, container: Container, resource: str, hours_ago: int, number: int) -> BlobRef:
+        hour = service_time(self.clock) - timedelta(hours=hours_ago)
+        log = LogBlob.parse(replace(Interface.nsg(number), name=resource).blob_name(hour))
+        assert log is not None
+        blob = BlobRef(*container, log)
+        self.blobs.put(blob, b"x")
+        return blob
+
+    def _require_young_forwarded(self, container: Container) -> None:
+        """After a sweep by the timer, nothing is behind in the hours that are still written to."""
+        since = service_time(self.clock) - timedelta(hours=2)
+        behind = [
+            blob
+            for blob in self._behind()
+            if blob.log.hour >= since and Container(blob.account, blob.container) == container
+        ]
+        if behind:
+            names = ", ".join(map(str, behind))
+            raise Violated("the youngest hours come first", f"behind: {names}")
 
     def _commit(self) -> None:
         rng = self.rng
         container = rng.choice(_CONTAINERS)
-        hour = service_time(self.clock) - timedelta(hours=rng.choice((0, 0, 1)))
-        interface = replace(Interface.nsg(rng.randint(1, 2)), name=rng.choice(_RESOURCES))
-        log = LogBlob.parse(interface.blob_name(hour))
-        assert log is not None
-        blob = BlobRef(*container, log)
-        self.blobs.put(blob, b"x")
+        hours_ago = rng.choice((0, 0, 1))
+        number, resource = rng.randint(1, 2), rng.choice(_RESOURCES)
+        blob = self._put(container, resource, hours_ago, number)
         self.note("writer", str(blob))
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 or self.is_timed:
             self.counts["faults: event lost"] += 1
             return
         for _ in range(5):
@@ -166,7 +208,9 @@ class SweepSchedule:
                 self.clock.sleep(rng.random() * 3)
 
     def _sweep(self, container: Container) -> bool:
-        options = SweepOptions([container], _WINDOW_HOURS, max_s=self.max_s)
+        options = SweepOptions([container], self.window_hours, max_s=self.max_s)
+        if self.is_timed:
+            options = replace(options, untouched_for_s=0, young_hours=3)
         sweep = Sweep(
             self.blobs,
             self.pipeline,
@@ -178,6 +222,8 @@ class SweepSchedule:
         report = sweep.run()
         self.counts["sweeps that ended a pass" if report.is_whole else "sweeps out of time"] += 1
         self.note("sweep", f"{container.name}: {report}")
+        if self.is_timed and self.is_quick and self.outage is None and not report.backing_off:
+            self._require_young_forwarded(container)
         return report.is_whole
 
     def _ingest(

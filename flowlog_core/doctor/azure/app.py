@@ -80,7 +80,7 @@ def _is_disabled(function: Json) -> bool:
 
 
 def expected_functions(settings: Settings) -> dict[str, tuple[str, str]]:
-    """Source and container of each function for events, as `function_app.py` names them."""
+    """Source and container of each blob function, as `function_app.py` names them."""
     return {
         f"{kind}_{source.name}": (source.name, container)
         for source in settings.sources
@@ -88,11 +88,18 @@ def expected_functions(settings: Settings) -> dict[str, tuple[str, str]]:
     }
 
 
+def functions_for_events(settings: Settings) -> list[str]:
+    """The functions that events start, as `function_app.py` names them."""
+    if settings.has_blob_triggers:
+        return [*expected_functions(settings)]
+    return ["events"] if settings.trigger_source == "EventQueue" else []
+
+
 def functions_are_there(
     functions: Mapping[str, bool], settings: Settings, deployment: Deployment
 ) -> Iterator[Finding]:
     """Each function that the settings ask for is deployed and enabled."""
-    expected = [*expected_functions(settings), *_TIMERS]
+    expected = [*functions_for_events(settings), *_TIMERS]
     missing = [name for name in expected if name not in functions]
     disabled = [name for name in expected if functions.get(name) is False]
     if missing:
@@ -109,7 +116,9 @@ def functions_are_there(
             f"Enable them in the Azure portal, {deployment.app}, Functions",
         )
     if not missing and not disabled:
-        yield Finding("ok", f"All {len(expected)} functions are deployed and enabled")
+        one = f"The function {expected[0]} is"
+        all_of_them = f"All {len(expected)} functions are" if len(expected) > 1 else one
+        yield Finding("ok", f"{all_of_them} deployed and enabled")
 
 
 def settings_of(arm: Arm, deployment: Deployment) -> dict[str, str]:

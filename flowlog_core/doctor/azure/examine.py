@@ -14,9 +14,15 @@ from flowlog_core.doctor.azure import app as apps
 from flowlog_core.doctor.azure.arm import Arm, Json, Missing, NotVisible
 from flowlog_core.doctor.azure.deliveries import deliveries
 from flowlog_core.doctor.azure.deployment import Deployment
+from flowlog_core.doctor.azure.event_queue import (
+    of_other_triggers,
+    queue_is_there,
+    queue_subscriptions_fit,
+)
 from flowlog_core.doctor.azure.last_sweep import last_sweep
 from flowlog_core.doctor.azure.network import network_allows
 from flowlog_core.doctor.azure.roles import (
+    FOR_BLOB_TRIGGER,
     ON_LOG_ACCOUNT,
     ON_STATE_ACCOUNT,
     Need,
@@ -91,12 +97,13 @@ class _Look:
             self.tell(about, *findings)
         if settings is not None and functions is not None:
             self.tell(about, *apps.functions_are_there(functions, settings, deployment))
-        self._add(
-            about,
-            "the access restrictions",
-            _READER,
-            lambda: apps.event_grid_may_call(arm, deployment),
-        )
+        if settings is None or settings.has_blob_triggers:
+            self._add(
+                about,
+                "the access restrictions",
+                _READER,
+                lambda: apps.event_grid_may_call(arm, deployment),
+            )
         if settings is None:
             self.tell(
                 "Log accounts",
@@ -122,35 +129,41 @@ class _Look:
             return
         account_id = str(account["id"])
         self.tell(about, network_allows(account, app))
-        self._at_roles(about, source, app, account_id, ON_LOG_ACCOUNT)
-        if settings.trigger_source != "EventGrid":
-            return
+        needs = ON_LOG_ACCOUNT + FOR_BLOB_TRIGGER * settings.has_blob_triggers
+        self._at_roles(about, source, app, account_id, needs)
         topic = self._seen(about, "the system topic", _READER, lambda: [topic_of(arm, account_id)])
         if topic is None:
             return
+        has_events = settings.trigger_source in ("EventGrid", "EventQueue")
         if topic[0] is None:
-            self.tell(
-                about,
-                Finding(
-                    "fault",
-                    f"Account {name} has no Event Grid system topic, so no event subscriptions. "
-                    "Only the sweep forwards its flow logs",
-                    "Run `azd provision`, then `azd hooks run postdeploy`",
-                ),
-            )
+            if has_events:
+                self.tell(
+                    about,
+                    Finding(
+                        "fault",
+                        f"Account {name} has no Event Grid system topic, so no event "
+                        "subscriptions. Only the sweep forwards its flow logs",
+                        "Run `azd provision`, then `azd hooks run postdeploy`",
+                    ),
+                )
             return
-        own = topic[0]
-        expected = [
-            Expected(function, container)
-            for function, (of, container) in apps.expected_functions(settings).items()
-            if of == source.name
-        ]
-        self._add(
-            about,
-            "the event subscriptions",
-            _READER,
-            lambda: subscriptions_fit(arm, own, app.host, expected, functions),
-        )
+        own, state_id = topic[0], self._state_id(settings)
+
+        def subscriptions() -> Iterator[Finding]:
+            if settings.trigger_source == "EventGrid":
+                expected = [
+                    Expected(function, container)
+                    for function, (of, container) in apps.expected_functions(settings).items()
+                    if of == source.name
+                ]
+                yield from subscriptions_fit(arm, own, app.host, expected, functions)
+            elif settings.trigger_source == "EventQueue":
+                yield from queue_subscriptions_fit(arm, own, state_id, settings)
+            yield from of_other_triggers(arm, own, app.host, state_id, settings)
+
+        self._add(about, "the event subscriptions", _READER, subscriptions)
+        if not has_events:
+            return
         self._add(
             about,
             "the deliveries of Event Grid",
@@ -162,11 +175,15 @@ class _Look:
         arm, state = self._arm, settings.state
         name = state.account
         about = f"State account {name} ({state.name})"
-        at = f"{self._deployment.group_id}/providers/Microsoft.Storage/storageAccounts/{name}"
+        at = self._state_id(settings)
         account = self._account(about, name, at)
         if account is not None:
             self.tell(about, network_allows(account, app))
             self._at_roles(about, state, app, str(account["id"]), ON_STATE_ACCOUNT)
+            if settings.trigger_source == "EventQueue":
+                self._add(
+                    about, "the event queue", _READER, lambda: queue_is_there(arm, at, settings)
+                )
         if state.connection_string is not None:
             self.tell(
                 "Sweep",
@@ -177,6 +194,11 @@ class _Look:
         self._add(
             "Sweep", "the last sweep", _TABLE_ROLE, lambda: [last_sweep(arm, settings, accounts)]
         )
+
+    def _state_id(self, settings: Settings) -> str:
+        """The resource id of the state account, which is in the group of the app."""
+        name = settings.state.account
+        return f"{self._deployment.group_id}/providers/Microsoft.Storage/storageAccounts/{name}"
 
     def _at_telemetry(
         self, app: apps.App, settings: Settings, environment: Mapping[str, str]

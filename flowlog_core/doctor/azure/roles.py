@@ -20,6 +20,7 @@ ROLE_IDS = {
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "Storage Blob Data Reader": "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",
     "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    "Storage Queue Data Message Sender": "c6a89b2d-59bc-44d0-9896-0f6e12d7b80a",
     "Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
 }
 
@@ -39,7 +40,15 @@ ON_LOG_ACCOUNT = (
         "to read flow logs",
         ("Storage Blob Data Contributor", "Storage Blob Data Owner"),
     ),
-    Need("Storage Queue Data Contributor", "for the poison queue of the host"),
+)
+FOR_BLOB_TRIGGER = (Need("Storage Queue Data Contributor", "for the poison queue of the host"),)
+"""On a log account too."""
+TO_EVENT_QUEUE = (
+    Need(
+        "Storage Queue Data Message Sender",
+        "to deliver events",
+        ("Storage Queue Data Contributor",),
+    ),
 )
 ON_DEAD_LETTERS = (
     Need(

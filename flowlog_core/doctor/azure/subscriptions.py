@@ -75,6 +75,16 @@ def topic_of(arm: Arm, account_id: str) -> Topic | None:
     return None
 
 
+def topic_is_ready(topic: Topic) -> Iterator[Finding]:
+    """The topic was created whole."""
+    if topic.state != "Succeeded":
+        yield Finding(
+            "fault",
+            f"System topic {_last(topic.id)} is in state {topic.state}",
+            "Wait if it is being created or updated. Otherwise run `azd provision`",
+        )
+
+
 def subscriptions_fit(
     arm: Arm,
     topic: Topic,
@@ -87,17 +97,12 @@ def subscriptions_fit(
     `functions` are those that the app has, or None if the caller may not list them. The answer that
     holds the whole address also holds the key of the extension, which is never printed.
     """
-    if topic.state != "Succeeded":
-        yield Finding(
-            "fault",
-            f"System topic {_last(topic.id)} is in state {topic.state}",
-            "Wait if it is being created or updated. Otherwise run `azd provision`",
-        )
+    yield from topic_is_ready(topic)
     reached: set[str] = set()
     containers: set[str] = set()
     are_all_seen = True
     for one in arm.list(f"{topic.id}/eventSubscriptions", EVENT_GRID):
-        if not _leads_to(one, host):
+        if not leads_to_app(one, host):
             continue
         try:
             found = _with_address(arm, one)
@@ -117,7 +122,7 @@ def subscriptions_fit(
             reached.add(found.function)
         containers.add(found.dead_letters)
     for container in sorted(containers - {""}):
-        yield from _may_keep_undelivered(arm, topic, container)
+        yield from may_keep_undelivered(arm, topic, container)
     for need in expected:
         if need.function not in reached and are_all_seen:
             yield Finding(
@@ -128,7 +133,8 @@ def subscriptions_fit(
             )
 
 
-def _may_keep_undelivered(arm: Arm, topic: Topic, container_id: str) -> Iterator[Finding]:
+def may_keep_undelivered(arm: Arm, topic: Topic, container_id: str) -> Iterator[Finding]:
+    """The topic's identity may write the events that it cannot deliver."""
     if not topic.principal_id:
         yield Finding(
             "fault",
@@ -143,7 +149,8 @@ def _may_keep_undelivered(arm: Arm, topic: Topic, container_id: str) -> Iterator
     )
 
 
-def _dead_letters(properties: Json) -> str:
+def dead_letters_of(properties: Json) -> str:
+    """The id of the container for events that a subscription cannot deliver; empty: none."""
     by_identity = properties.get("deadLetterWithResourceIdentity") or {}
     destination = (
         by_identity.get("deadLetterDestination") or properties.get("deadLetterDestination") or {}
@@ -155,7 +162,8 @@ def _dead_letters(properties: Json) -> str:
     return f"{place['resourceId']}/blobServices/default/containers/{container}"
 
 
-def _leads_to(subscription: Json, host: str) -> bool:
+def leads_to_app(subscription: Json, host: str) -> bool:
+    """Whether an event subscription calls the webhook of the app at `host`."""
     destination = subscription.get("properties", {}).get("destination") or {}
     address = urlsplit(str((destination.get("properties") or {}).get("endpointBaseUrl") or ""))
     return (
@@ -177,7 +185,7 @@ def _with_address(arm: Arm, subscription: Json) -> _Found:
         names[0].removeprefix(_FUNCTION_PREFIX) if names else None,
         properties.get("filter") or {},
         str(properties.get("expirationTimeUtc") or ""),
-        _dead_letters(properties),
+        dead_letters_of(properties),
     )
 
 
@@ -215,7 +223,7 @@ def _wrong_with(
             f"{remove}, then run `azd hooks run postdeploy`",
         )
         return
-    yield from _wrong_with_filter(about, found.filter, need)
+    yield from wrong_with_filter(about, found.filter, need.container)
     if not found.dead_letters:
         yield Finding(
             "warning",
@@ -225,7 +233,8 @@ def _wrong_with(
         )
 
 
-def _wrong_with_filter(about: str, chosen: Json, need: Expected) -> Iterator[Finding]:
+def wrong_with_filter(about: str, chosen: Json, needed: str) -> Iterator[Finding]:
+    """What keeps events of the container `needed` away, or lets others pass."""
     types = chosen.get("includedEventTypes")
     if types is not None and _CREATED not in types:
         yield Finding("fault", f"{about} does not include the event type {_CREATED}", _REMAKE)
@@ -237,23 +246,23 @@ def _wrong_with_filter(about: str, chosen: Json, need: Expected) -> Iterator[Fin
         )
     fold = str.lower if not chosen.get("isSubjectCaseSensitive") else str
     begin, end = chosen.get("subjectBeginsWith") or "", chosen.get("subjectEndsWith") or ""
-    container = f"/blobServices/default/containers/{need.container}/"
+    container = f"/blobServices/default/containers/{needed}/"
     if not fold(begin).startswith(fold(container)):
         is_wider = fold(container).startswith(fold(begin))
         yield Finding(
             "fault",
             f"{about}: its subject filter "
             + (
-                f"does not limit events to container {need.container}"
+                f"does not limit events to container {needed}"
                 if is_wider
-                else f"names another container than {need.container}"
+                else f"names another container than {needed}"
             ),
             _REMAKE,
         )
     elif fold(begin).removeprefix(fold(container)).removeprefix("blobs/"):
         yield Finding(
             "warning",
-            f"{about}: its subject filter excludes part of container {need.container}. Only the "
+            f"{about}: its subject filter excludes part of container {needed}. Only the "
             "sweep forwards the rest",
             _REMAKE,
         )
