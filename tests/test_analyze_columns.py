@@ -13,13 +13,14 @@ from fuzz.fuzz_documents import ODD_FIELDS, ODD_VALUES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowlog_core.analyze import columns
+from flowlog_core.analyze import columns, tuple_lines
 from flowlog_core.analyze.columns import blocks, convert
 from flowlog_core.analyze.problems import Problem
 from flowlog_core.parsing import Damaged, Framer, read
 from flowlog_core.parsing.entry import Normalized, normalize
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
+from flowlog_core.parsing.tuples import VNET4
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
@@ -174,3 +175,14 @@ def test_an_entry_too_large_to_keep_is_read_like_the_others(version: int) -> Non
     rows, problems = by_columns(data)
     assert (rows, problems) == by_records(data)
     assert (len(rows), len(problems)) == ({4: 17, 5: 12}[version], 1)
+
+
+def test_a_format_that_has_no_columns_yet_is_read_by_way_of_its_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A version that is new in `parsing` is right at once, and fast later."""
+    data = b'{"records":[' + _json(entry("vnet4", 7, 30)) + b"]}"
+    expected = by_columns(data)
+    monkeypatch.delitem(tuple_lines._FORMATS, VNET4)
+    assert by_columns(data) == expected
+    assert len(expected[0]) == 30

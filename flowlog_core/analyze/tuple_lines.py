@@ -163,9 +163,12 @@ def read_lines(
 ) -> dict[str, pa.Array]:
     """The columns of those names that such tuples have, with a row for each.
 
-    Raises `NotPlain` if any of the texts might not be a tuple of this format.
+    Raises `NotPlain` if any of the texts might not be a tuple of this format, and for a format
+    that is not known here: the ordinary way reads it, slower.
     """
-    line_format = _FORMATS[tuples]
+    line_format = _FORMATS.get(tuples)
+    if line_format is None:
+        raise NotPlain
     try:
         data = ("\n".join(texts) + "\n").encode()
     except (TypeError, UnicodeEncodeError):  # one is not a string, or half a surrogate pair

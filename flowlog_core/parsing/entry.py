@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import (
-    NSG1,
-    NSG2,
-    VNET4,
+    NSG_VERSIONS,
+    VNET_VERSIONS,
     BadField,
     BadTuple,
     Drops,
@@ -95,7 +94,10 @@ class EntryFormat:
 
 FORMATS = {
     (one.category, one.version): one
-    for one in (EntryFormat.nsg(1, NSG1), EntryFormat.nsg(2, NSG2), EntryFormat.vnet(4, VNET4))
+    for one in (
+        *(EntryFormat.nsg(version, tuples) for version, tuples in NSG_VERSIONS.items()),
+        *(EntryFormat.vnet(version, tuples) for version, tuples in VNET_VERSIONS.items()),
+    )
 }
 
 

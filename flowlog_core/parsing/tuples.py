@@ -383,3 +383,7 @@ VNET4 = TupleFormat(
     _counted(_VNET4_FLOWS),
     _VNET4_FLOWS,
 )
+
+NSG_VERSIONS = {1: NSG1, 2: NSG2}
+VNET_VERSIONS = {4: VNET4}
+"""By the version that an entry states. Entries of a new version are read once it is here."""
