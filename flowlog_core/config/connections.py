@@ -34,6 +34,8 @@ class Connection:
     """Addresses of the services, if an identity is used."""
     client_id: str | None = None
     """Of a user-assigned identity; None for the app's system-assigned one."""
+    namespace: str = ""
+    """Host name of an Event Hubs namespace, if an identity is used there."""
 
     @property
     def is_emulator(self) -> bool:
