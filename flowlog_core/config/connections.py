@@ -97,6 +97,12 @@ def parse_connection(
             uris[service] = uri
         else:
             faults.append(_missing(name, setting, service, purpose, environment))
+    client_id = parse_identity(name, environment, faults)
+    return Connection(name, uris=uris, client_id=client_id)
+
+
+def parse_identity(name: str, environment: Mapping[str, str], faults: list[str]) -> str | None:
+    """Read the client id of a user-assigned identity; None for the app's own."""
     credential = environment.get(f"{name}__credential", "").strip()
     client_id = environment.get(f"{name}__clientId", "").strip() or None
     if credential and credential.lower() != "managedidentity":
@@ -105,7 +111,7 @@ def parse_connection(
         faults.append(
             f"{name}__credential: missing, although {name}__clientId is set. Write managedidentity"
         )
-    return Connection(name, uris=uris, client_id=client_id)
+    return client_id
 
 
 def _parse_string(

@@ -99,7 +99,8 @@ class Endpoints(NamedTuple):
     """In the order of the settings."""
     checkpoints: Endpoint
     dead_letters: Endpoint
-    records: Endpoint
+    records: Endpoint | None
+    """None for an event hub, see `doctor.event_hub`."""
 
     @classmethod
     def of(cls, settings: Settings, clients: Clients) -> Endpoints:
@@ -115,7 +116,7 @@ class Endpoints(NamedTuple):
             account = client.account_name or client.url.partition("://")[2].partition("/")[0]
             return Endpoint(connection, service, account, role, client.url)
 
-        sink: Service = settings.sink
+        sink: Service | None = None if settings.sink == "eventhub" else settings.sink
         return cls(
             tuple(
                 SourceEndpoints(
@@ -126,10 +127,11 @@ class Endpoints(NamedTuple):
             ),
             endpoint(settings.state, "table", "Storage Table Data Contributor"),
             endpoint(settings.state, "blob", "Storage Blob Data Contributor"),
-            endpoint(settings.sink_connection, sink, _SINK[sink]),
+            endpoint(settings.sink_connection, sink, _SINK[sink]) if sink else None,
         )
 
     def all(self) -> list[Endpoint]:
         """Each of them, sources first."""
         sources = [endpoint for source in self.sources for endpoint in source]
-        return [*sources, self.checkpoints, self.dead_letters, self.records]
+        records = [self.records] if self.records else []
+        return [*sources, self.checkpoints, self.dead_letters, *records]

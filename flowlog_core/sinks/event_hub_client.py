@@ -107,6 +107,7 @@ class EventHub:
                     client = await self._take()
                     try:
                         batch = await client.create_batch()
+                        await _look_again(client)
                     except BaseException:
                         self._throw_away(client)
                         raise
@@ -235,6 +236,18 @@ class EventHub:
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+async def _look_again(client: EventHubProducerClient) -> None:
+    """Raise the error of a link that was refused.
+
+    A service accepts a link before it refuses it, and the SDK looks at the first answer alone. It
+    has nothing public that would look again without sending.
+    """
+    (producer,) = client._producers.values()
+    handler: Any = producer and producer._handler
+    for _ in range(2):
+        await handler.do_work_async()
 
 
 def _fill(batch: EventDataBatch, events: Sequence[Event]) -> int:

@@ -56,6 +56,8 @@ def flowlog_error(doing: str, error: Exception) -> FlowlogError:
         return error
     if isinstance(error, TimeoutError):
         return Unavailable(f"{doing}: no answer in time")
+    if hasattr(error, "condition"):  # of the SDK's AMQP library, which is not public
+        error = EventHubError(str(error), error)  # type: ignore[arg-type]  # wrongly declared
     if isinstance(error, EventHubError):
         return _kind_of(error)(f"{doing}: {_in_one_line(error)}")
     if isinstance(error, AzureError):  # of the identity
