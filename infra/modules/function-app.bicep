@@ -18,6 +18,10 @@ param sourceNames array
 param sources array
 
 param sink string
+
+@description('Event Hubs namespace of the records; empty: another sink.')
+param namespaceName string
+
 param shards int
 param extraSettings string
 param maximumInstanceCount int
@@ -74,6 +78,26 @@ var sourceQueues = [for source in sources: {
   value: 'https://${last(split(source.id, '/'))}.queue.${suffix}'
 }]
 
+// The namespace, under the connection name FlowlogHub.
+var hubSettings = empty(namespaceName) ? [] : [
+  {
+    name: 'FLOWLOG_SINK_CONNECTION'
+    value: 'FlowlogHub'
+  }
+  {
+    name: 'FlowlogHub__fullyQualifiedNamespace'
+    value: '${namespaceName}.servicebus.windows.net'
+  }
+  {
+    name: 'FlowlogHub__credential'
+    value: 'managedidentity'
+  }
+  {
+    name: 'FlowlogHub__clientId'
+    value: clientId
+  }
+]
+
 var ownSettings = [
   {
     name: 'FLOWLOG_SOURCES'
@@ -112,6 +136,10 @@ var ownSettings = [
     value: names.table
   }
   {
+    name: 'FLOWLOG_EVENT_HUB'
+    value: names.eventHub
+  }
+  {
     name: 'FLOWLOG_SHARDS'
     value: string(shards)
   }
@@ -147,7 +175,7 @@ var addedSettings = [for extra in extras: {
   value: trim(substring(extra, indexOf(extra, '=') + 1))
 }]
 
-var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, ownSettings, hostSettings, addedSettings)
+var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, hubSettings, ownSettings, hostSettings, addedSettings)
 
 // Azure's own addresses from which Event Grid calls; with eventGridOnly every other caller is turned away.
 var fromEventGrid = [
