@@ -70,7 +70,7 @@ clean: ## remove all that setup and the tools made
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml
+$(PYTHON_READY): requirements.txt requirements-dev.txt requirements-broker.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "Flowlog needs Python 3.11 or newer; '$(PYTHON)' was not found." >&2; \
 	  echo "Install it, or name yours: make setup PYTHON=/path/to/python" >&2; exit 1; }
@@ -81,6 +81,9 @@ $(PYTHON_READY): requirements.txt requirements-dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
 	  echo "'$(PYTHON) -m venv' failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-broker.txt \
+	  >.venv/broker.log 2>&1 || echo "The Event Hubs tests will be skipped: python-qpid-proton could" \
+	  "not be built, which needs a C compiler and Python's headers (.venv/broker.log)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -19,7 +19,7 @@ SETTINGS = Settings.from_environment(os.environ)
 # At INFO, the worker's level, the SDK logs every request, token and export. host.json cannot filter
 # these lines, because the worker passes no logger names to the host. ("azure" itself would include
 # "azure.functions", the worker.)
-for name in ("azure.core", "azure.identity", "azure.monitor"):
+for name in ("azure.core", "azure.eventhub", "azure.identity", "azure.monitor"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 # One for the process, created before any event: the first events may run on several threads.

@@ -47,8 +47,14 @@ param eventGridOnly bool = false
 @allowed([
   'queue'
   'table'
+  'eventhub'
 ])
 param sink string = 'queue'
+
+@description('With the sink eventhub: how many partitions the event hub has. It cannot be changed later.')
+@minValue(1)
+@maxValue(32)
+param eventHubPartitions int = 8
 
 @description('Over how many queues, or partitions of the table, the interfaces are spread.')
 @minValue(1)
@@ -134,6 +140,8 @@ var tags = {
 var groupName = 'rg-${environmentName}'
 var functionAppName = 'func-flowlog-${token}'
 var storageName = 'stflowlog${token}'
+var namespaceName = 'evhns-flowlog-${token}'
+var toHub = sink == 'eventhub'
 var trialStorageName = 'stflowtrial${token}'
 
 // The one list of log accounts: those that were named, and the one for trying out.
@@ -206,6 +214,22 @@ module access 'modules/access.bicep' = {
     storageName: storage.outputs.name
     insightsName: monitoring.outputs.insightsName
     principalId: identity.outputs.principalId
+  }
+}
+
+module eventHub 'modules/event-hub.bicep' = if (toHub) {
+  name: 'flowlog-event-hub'
+  scope: group
+  params: {
+    name: namespaceName
+    hubName: names.eventHub
+    location: location
+    tags: tags
+    principalId: identity.outputs.principalId
+    actionGroupId: alerts.outputs.actionGroupId
+    workspaceId: monitoring.outputs.workspaceId
+    partitions: eventHubPartitions
+    privateNetwork: privateNetwork
   }
 }
 
@@ -300,6 +324,7 @@ module network 'modules/network.bicep' = if (privateNetwork) {
     token: token
     location: location
     tags: tags
+    withEventHub: toHub
   }
 }
 
@@ -313,6 +338,22 @@ module privateStorage 'modules/private-endpoints.bicep' = if (privateNetwork) {
       'blob'
       'queue'
       'table'
+    ]
+    subnetId: network.?outputs.endpointSubnetId ?? ''
+    zoneIds: network.?outputs.zoneIds ?? {}
+    location: location
+    tags: tags
+  }
+}
+
+module privateHub 'modules/private-endpoints.bicep' = if (privateNetwork && toHub) {
+  name: 'flowlog-private-event-hub'
+  scope: group
+  params: {
+    name: namespaceName
+    accountId: eventHub.?outputs.id ?? ''
+    services: [
+      'namespace'
     ]
     subnetId: network.?outputs.endpointSubnetId ?? ''
     zoneIds: network.?outputs.zoneIds ?? {}
@@ -357,6 +398,7 @@ module functionApp 'modules/function-app.bicep' = {
     trigger: trigger
     publicAccess: publicAccess
     sink: sink
+    namespaceName: toHub ? namespaceName : ''
     shards: shards
     queueEncoding: queueEncoding
     keep: keep
@@ -375,7 +417,9 @@ module functionApp 'modules/function-app.bicep' = {
     access
     logAccount
     privateStorage
+    privateHub
     privateLogs
+    eventHub
   ]
 }
 

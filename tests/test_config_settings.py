@@ -57,6 +57,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         sink_connection=storage,
         queue="flowlog-records",
         table="flowrecords",
+        event_hub="flowlog-records",
         shards=1,
         queue_encoding="gzip",
         keep=Rules(()),
@@ -92,6 +93,7 @@ def test_everything_can_be_set() -> None:
             "FLOWLOG_CHECKPOINT_TABLE": "checks",
             "FLOWLOG_DEAD_LETTER_CONTAINER": "dead",
             "FLOWLOG_SINK": "table",
+            "FLOWLOG_EVENT_HUB": "hub",
             "FLOWLOG_SINK_CONNECTION": "sink",
             "sink__tableServiceUri": "https://sink.table.core.windows.net",
             "FLOWLOG_QUEUE": "records",
@@ -135,6 +137,7 @@ def test_everything_can_be_set() -> None:
         sink_connection=Connection("sink", uris={"table": "https://sink.table.core.windows.net"}),
         queue="records",
         table="records",
+        event_hub="hub",
         shards=32,
         queue_encoding="json",
         keep=parse("action=deny;dst_port=443,8000-8999"),
@@ -274,7 +277,7 @@ def test_a_queue_name_leaves_room_for_what_its_shards_put_behind_it() -> None:
     assert [len(queue) for queue in named.queues] == [63, 63]
     assert Settings.from_environment({**LOCAL, "FLOWLOG_QUEUE": "q" * 63}).queues == ("q" * 63,)
     assert faults_of({**sharded, "FLOWLOG_QUEUE": too_long, "FLOWLOG_SINK": "kafka"}) == [
-        "FLOWLOG_SINK: 'kafka' cannot be used. Write queue or table",
+        "FLOWLOG_SINK: 'kafka' cannot be used. Write queue, table or eventhub",
         f"FLOWLOG_QUEUE: '{too_long}' is too long for 2 shards (FLOWLOG_SHARDS), which append -00, "
         "-01, … to it. Write at most 60 characters",
     ]

@@ -175,7 +175,7 @@ def test_settings_that_cannot_be_read_are_exit_2_and_all_told() -> None:
             {"about": "Settings", "level": "fault", "what": what, "to_do": ""}
             for what in (
                 "FLOWLOG_QEUE: there is no such setting. Did you mean FLOWLOG_QUEUE?",
-                "FLOWLOG_SINK: 'kafka' cannot be used. Write queue or table",
+                "FLOWLOG_SINK: 'kafka' cannot be used. Write queue, table or eventhub",
             )
         ],
         "faults": 2,

@@ -315,7 +315,8 @@ NOT_LET_IN = ("fault", "The access restrictions of the app do not allow Event Gr
             [
                 (
                     "fault",
-                    "App setting FLOWLOG_SINK: 'kafka' cannot be used. Write queue or table",
+                    "App setting FLOWLOG_SINK: 'kafka' cannot be used. Write queue, table or "
+                    "eventhub",
                 ),
                 ("unknown", "Log accounts were not checked: the app settings are unknown"),
             ],

@@ -122,7 +122,11 @@ def test_the_app_accepts_the_settings_that_it_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    "parameters", [TWO, PRIVATE, {"trial": True, "sink": "table"}, QUEUED, TIMED]
+    "parameters",
+    [
+        *(TWO, PRIVATE, {"trial": True, "sink": "table"}, {**TWO, "sink": "eventhub"}),
+        *(QUEUED, TIMED),
+    ],
 )
 def test_the_app_has_nothing_to_say_against_its_settings(parameters: dict[str, Any]) -> None:
     environment = {**settings_of(main(**parameters)), "WEBSITE_SKU": "FlexConsumption"}
@@ -236,6 +240,21 @@ def test_the_queue_of_every_shard_is_created(shards: int) -> None:
     made = main(**TWO, shards=shards)
     settings = Settings.from_environment(settings_of(made))
     assert (settings.shards, queues_of(made)) == (shards, settings.queues)
+
+
+def test_the_event_hub_of_the_settings_is_created_with_the_sink_alone() -> None:
+    assert main(**TWO).of("Microsoft.EventHub/namespaces") == []
+    made = main(**TWO, sink="eventhub", eventHubPartitions=12)
+    settings = Settings.from_environment(settings_of(made))
+    (namespace,) = made.of("Microsoft.EventHub/namespaces")
+    (hub,) = made.of("Microsoft.EventHub/namespaces/eventhubs")
+    assert (settings.sink, settings.event_hub) == ("eventhub", hub.name)
+    assert settings.sink_connection == Connection(
+        "FlowlogHub",
+        client_id=settings.state.client_id,
+        namespace=f"{namespace.name}.servicebus.windows.net",
+    )
+    assert hub.body["properties"]["partitionCount"] == 12
 
 
 def test_no_more_shards_are_deployed_than_the_app_accepts() -> None:
@@ -420,6 +439,8 @@ PUBLISHED_NAMES = {
         r"(?!.*--)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
     ),
     "Microsoft.Storage/storageAccounts/tableServices/tables": r"[A-Za-z][A-Za-z0-9]{2,62}",
+    "Microsoft.EventHub/namespaces": r"[A-Za-z][A-Za-z0-9-]{4,48}[A-Za-z0-9]",
+    "Microsoft.EventHub/namespaces/eventhubs": r"[A-Za-z0-9][\w.-]{0,254}[A-Za-z0-9]",
     "Microsoft.Web/serverfarms": r"[A-Za-z0-9-]{1,40}",
     "Microsoft.Web/sites": r"[A-Za-z0-9][A-Za-z0-9-]{0,58}[A-Za-z0-9]",
     "Microsoft.OperationalInsights/workspaces": r"[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]",
@@ -434,7 +455,8 @@ PUBLISHED_NAMES = {
 def test_the_names_of_resources_fit() -> None:
     long = {"logAccounts": f"{'a' * 30}={EAST}", "environmentName": "e" * 40}
     made = main(**long, trial=True, privateNetwork=True, shards=MAX_SHARDS)
-    resources = made.resources + events(made).resources
+    resources = made.resources + main(**long, sink="eventhub").resources
+    resources += events(made).resources
     assert PUBLISHED_NAMES.keys() - {one.type for one in resources} == set()
     wrong = [
         one.id

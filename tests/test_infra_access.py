@@ -42,7 +42,12 @@ def test_the_ids_of_roles_are_the_published_ones() -> None:
 def test_every_role_in_the_list_is_assigned() -> None:
     used = {
         role
-        for made in (main(**PRIVATE), main(**TWO, logBlobRole="Owner"), main(**QUEUED))
+        for made in (
+            main(**PRIVATE),
+            main(**TWO, logBlobRole="Owner"),
+            main(**TWO, sink="eventhub"),
+            main(**QUEUED),
+        )
         for _, role, _ in assigned(made)
     }
     assert used == json.loads((INFRA / "roles.json").read_text(encoding="utf-8")).keys()
@@ -63,10 +68,9 @@ def assigned(made: Snapshot) -> set[tuple[str, str, str]]:
 
 def test_the_readme_names_every_role_that_is_assigned() -> None:
     (table,) = re.findall(r"### Who may what\n(.*?)\n\n[A-Z]", README, re.DOTALL)
-    named = set(re.findall(r"\| ((?:Storage|Monitoring)[\w ]+?) \|", table))
-    assert named == {
-        role for made in (main(**PRIVATE), main(**QUEUED)) for _, role, _ in assigned(made)
-    }
+    named = set(re.findall(r"\| ((?:Azure|Storage|Monitoring)[\w ]+?) \|", table))
+    deployed = (main(**PRIVATE), main(**QUEUED), main(**TWO, sink="eventhub"))
+    assert named == {role for made in deployed for _, role, _ in assigned(made)}
 
 
 def test_nobody_may_more_than_is_needed() -> None:
@@ -156,6 +160,23 @@ def test_storage_takes_tokens_over_tls_and_nothing_else(private: bool) -> None:
                 "defaultAction": "Deny" if private else "Allow",
             },
         }
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_an_event_hub_takes_tokens_over_tls_and_nothing_else(private: bool) -> None:
+    made = main(**TWO, sink="eventhub", privateNetwork=private)
+    (namespace,) = made.of("Microsoft.EventHub/namespaces")
+    properties = namespace.body["properties"]
+    assert (properties["disableLocalAuth"], properties["minimumTlsVersion"]) == (True, "1.2")
+    assert properties["publicNetworkAccess"] == ("Disabled" if private else "Enabled")
+    token = state_of(made)[-13:]
+    role = "Azure Event Hubs Data Sender"
+    assert (f"id-flowlog-{token}", role, "flowlog-records") in assigned(made)
+    endpoints = {one.name for one in made.of("Microsoft.Network/privateEndpoints")}
+    zones = {one.name for one in made.of("Microsoft.Network/privateDnsZones")}
+    # learn.microsoft.com, "Azure Private Endpoint private DNS zone values"
+    assert (f"pep-{namespace.name}-namespace" in endpoints) == private
+    assert ("privatelink.servicebus.windows.net" in zones) == private
 
 
 def test_the_app_is_called_over_tls_and_deployed_with_a_token_alone() -> None:

@@ -87,6 +87,9 @@ def test_what_must_not_go_unnoticed_has_an_alert() -> None:
     made = main(**TWO, silenceMinutes=120)
     watched = {one.name.rpartition("-")[0] for one in made.of("Microsoft.Insights/metricAlerts")}
     assert watched == {"flowlog-poison-queue", "flowlog-undelivered-events"}
+    to_hub = main(**TWO, sink="eventhub").of("Microsoft.Insights/metricAlerts")
+    added = {one.name.partition("-evhns-")[0] for one in to_hub if "-evhns-" in one.name}
+    assert added == {"flowlog-event-hub-throttled"}
     assert tuple(alerts()) == ALERTS
     (silence,) = (
         one
@@ -120,7 +123,11 @@ def test_the_readme_tells_of_every_alert() -> None:
     assert told[: len(ALERTS)] == [
         one["displayName"].removeprefix("Flowlog: ") for one in alerts().values()
     ]
-    assert told[len(ALERTS) :] == ["`flowlog-poison-queue-…`", "`flowlog-undelivered-events-…`"]
+    assert told[len(ALERTS) :] == [
+        "`flowlog-poison-queue-…`",
+        "`flowlog-undelivered-events-…`",
+        "`flowlog-event-hub-throttled-…`",
+    ]
 
 
 @pytest.mark.parametrize("name", ALERTS)

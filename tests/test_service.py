@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -52,13 +55,19 @@ class Account:
     """A service with containers, tables and a queue of its own in a shared Azurite."""
 
     def __init__(
-        self, connection_string: str, unique: Callable[[str], str], sink: str, shards: int = 1
+        self,
+        connection_string: str,
+        unique: Callable[[str], str],
+        sink: str,
+        shards: int = 1,
+        **changed: str,
     ) -> None:
         self.connection_string = connection_string
         self.environment = names_of_its_own(connection_string, unique) | {
             "FLOWLOG_SINK": sink,
             "FLOWLOG_SHARDS": str(shards),
             "FLOWLOG_SENDS_IN_FLIGHT": "4",
+            **changed,
         }
         self.nsg = self.environment["FLOWLOG_NSG_CONTAINER"]
         self.vnet = self.environment["FLOWLOG_VNET_CONTAINER"]
@@ -124,8 +133,8 @@ def make_account(
 ) -> Iterator[Callable[..., Account]]:
     made: list[Account] = []
 
-    def make(sink: str = "queue", shards: int = 1) -> Account:
-        made.append(Account(connection_string, unique, sink, shards))
+    def make(sink: str = "queue", shards: int = 1, **changed: str) -> Account:
+        made.append(Account(connection_string, unique, sink, shards, **changed))
         return made[-1]
 
     yield make
@@ -524,3 +533,60 @@ def test_both_examples_of_the_tutorial_arrive_whole(account: Account) -> None:
     records = account.received()
     assert [tuple_of(record) for record in records] == tuples_in(data)
     assert [record["version"] for record in records] == [1] + [2] * 7
+
+
+def test_an_event_hub_gets_every_record(make_account: Callable[..., Account]) -> None:
+    pytest.importorskip("proton", reason="python-qpid-proton is missing: it needs a C compiler")
+    from amqp_broker import Broker  # noqa: PLC0415 - needs proton
+
+    with Broker() as broker:
+        account = make_account(
+            "eventhub",
+            FLOWLOG_SINK_CONNECTION="Hub",
+            FLOWLOG_EVENT_HUB=broker.hub,
+            Hub=broker.connection_string,
+        )
+        interface = Interface.vnet()
+        generator = FlowLogGenerator(3)
+        writer = account.writer(NetworkWatcherWriter, interface)
+        expected = []
+        for worker in (0, 1):
+            entries = [generator.entry("vnet4", interface, HOUR, 40) for _ in range(2)]
+            for entry in entries:
+                writer.append(entry)
+            expected += [each for entry in entries for each in entry.tuples]
+            outcome = account.ingest(interface, worker)
+            assert (outcome.records, outcome.messages) == (80, 2)
+        batches = [decode(event.body) for event in broker.events]
+        assert [batch.id for batch in batches] == [event.id for event in broker.events]
+        received = in_order_of_position(r for batch in batches for r in batch.records)
+        assert [tuple_of(record) for record in received] == expected
+        account.close()
+
+
+def test_what_only_an_event_hub_needs_is_imported_where_it_is_the_sink(
+    make_account: Callable[..., Account],
+) -> None:
+    account = make_account("table")
+    script = (
+        "import os, sys; from flowlog_core.service import Service; "
+        "from flowlog_core.config.settings import Settings; "
+        "Service(Settings.from_environment(os.environ)); "
+        "print('azure.eventhub' in sys.modules)"
+    )
+    hub = {
+        "FLOWLOG_SINK": "eventhub",
+        "FLOWLOG_SINK_CONNECTION": "Hub",
+        "Hub": "Endpoint=sb://127.0.0.1:9;SharedAccessKeyName=a;SharedAccessKey=Yg==",
+    }
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | account.environment | changed,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout
+        for changed in ({}, hub)
+    ]
+    assert said == ["False\n", "True\n"]

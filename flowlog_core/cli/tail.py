@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     if settings is None:
         return 2
     if settings.sink != "queue":
-        print("FLOWLOG_SINK is table: there is no queue to read from", file=sys.stderr)
+        print(f"FLOWLOG_SINK is {settings.sink}: there is no queue to read from", file=sys.stderr)
         return 2
     log_to_stderr(options)
     clients = Clients(settings)
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
                     return 1 if unreadable else 0
                 time.sleep(_IDLE_S)
     except FlowlogError as error:
-        print(explained(error, [Endpoints.of(settings, clients).records]), file=sys.stderr)
+        print(explained(error, Endpoints.of(settings, clients).all()), file=sys.stderr)
         return 1
     finally:
         clients.close()

@@ -82,7 +82,9 @@ def _version(package: str) -> str:
 def settings_can_be_read(facts: Facts) -> Iterator[Finding]:
     """Report where records come from and go to. Settings with faults never get this far."""
     settings = facts.settings
-    name = settings.queue if settings.sink == "queue" else settings.table
+    name = {"queue": settings.queue, "table": settings.table, "eventhub": settings.event_hub}[
+        settings.sink
+    ]
     shards = f", in {settings.shards} shards" if settings.shards > 1 else ""
     yield Finding(
         "ok",
@@ -197,13 +199,20 @@ class Extra(NamedTuple):
     modules: tuple[str, ...]
     is_needed: Callable[[Facts], str]
     """The setting that needs it, or an empty text."""
+    level: Level = "warning"
+    """Of the finding that they are missing; a warning where records are sent even so."""
 
 
 def _first_set(*names: str) -> Callable[[Facts], str]:
     return lambda facts: next((name for name in names if facts.environment.get(name)), "")
 
 
+def _event_hub(facts: Facts) -> str:
+    return "FLOWLOG_SINK=eventhub" if facts.settings.sink == "eventhub" else ""
+
+
 EXTRAS = (
+    Extra("eventhub", ("azure.eventhub.aio",), _event_hub, "fault"),
     Extra("traffic", ("azure.monitor.ingestion",), _first_set("FLOWLOG_TRAFFIC_RULE")),
     Extra(
         "telemetry",
@@ -219,13 +228,13 @@ EXTRAS = (
 
 
 def extras_are_installed(facts: Facts) -> Iterator[Finding]:
-    """The packages that a setting needs are installed. Without them, records are still sent."""
+    """The packages that a setting needs are installed."""
     for extra in EXTRAS:
         setting = extra.is_needed(facts)
         missing = [name for name in extra.modules if setting and not _is_installed(name)]
         if missing:
             yield Finding(
-                "warning",
+                extra.level,
                 f"{setting} is set, but the package for it is not installed "
                 f"(no module {missing[0]})",
                 f"pip install 'flowlog-azure[{extra.name}]'",

@@ -35,6 +35,8 @@ class Connection:
     """Addresses of the services, if an identity is used."""
     client_id: str | None = None
     """Of a user-assigned identity; None for the app's system-assigned one."""
+    namespace: str = ""
+    """Host name of an Event Hubs namespace, if an identity is used there."""
 
     @property
     def is_emulator(self) -> bool:
@@ -115,6 +117,12 @@ def parse_connection(
             uris[service] = uri
         else:
             faults.append(_missing(name, setting, service, purpose, environment))
+    client_id = parse_identity(name, environment, faults)
+    return Connection(name, uris=uris, client_id=client_id)
+
+
+def parse_identity(name: str, environment: Mapping[str, str], faults: list[str]) -> str | None:
+    """Read the client id of a user-assigned identity; None for the app's own."""
     credential = environment.get(f"{name}__credential", "").strip()
     client_id = environment.get(f"{name}__clientId", "").strip() or None
     if credential and credential.lower() != "managedidentity":
@@ -123,7 +131,7 @@ def parse_connection(
         faults.append(
             f"{name}__credential: missing, although {name}__clientId is set. Write managedidentity"
         )
-    return Connection(name, uris=uris, client_id=client_id)
+    return client_id
 
 
 def _parse_string(

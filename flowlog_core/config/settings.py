@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 from flowlog_core.config.addresses import unresolved
 from flowlog_core.config.connection_names import breaks_sections, read_instead, same_but_for_case
 from flowlog_core.config.connections import Connection, Service, parse_connection
+from flowlog_core.config.event_hubs import parse_event_hubs
 from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
 from flowlog_core.errors import SettingsError
 from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
@@ -30,7 +31,7 @@ from flowlog_core.source.events import (
 )
 
 TriggerSource = Literal["EventGrid", "EventQueue", "Timer", "LogsAndContainerScan"]
-SinkKind = Literal["queue", "table"]
+SinkKind = Literal["queue", "table", "eventhub"]
 Schema = Literal["flowlog", "ecs", "ocsf", "asim"]
 _BLOB_TRIGGERS = ("EventGrid", "LogsAndContainerScan")
 _TIMER_MINUTES = 1
@@ -53,6 +54,7 @@ class Settings:
     sink_connection: Connection
     queue: str
     table: str
+    event_hub: str
     shards: int
     queue_encoding: Encoding
     keep: Rules
@@ -110,12 +112,16 @@ class Settings:
         needed.setdefault(state_name, {}).update({"table": "checkpoints", "blob": "dead letters"})
         if source == "EventQueue":
             needed[state_name]["queue"] = "events"
-        needed.setdefault(sink_name, {})[_service(values["sink"])] = "the records that are sent"
+        is_hub = values["sink"] == "eventhub"
+        if not is_hub:
+            needed.setdefault(sink_name, {})[_service(values["sink"])] = "the records that are sent"
         connections = {
             name: parse_connection(name, environment, services, faults)
             for name, services in needed.items()
         }
         faults += _one_account([connections[name] for name in source_names])
+        if is_hub:
+            hub = _hub(sink_name, state_name, values, environment, faults)
         if source in _BLOB_TRIGGERS:
             faults += _misread("FLOWLOG_SOURCES", source_names, environment)
         if source == "EventQueue":
@@ -135,9 +141,31 @@ class Settings:
         return cls(
             sources=tuple(connections[name] for name in source_names),
             state=connections[state_name],
-            sink_connection=connections[sink_name],
+            sink_connection=hub if is_hub else connections[sink_name],
             **values,
         )
+
+
+def _hub(
+    sink_name: str,
+    state_name: str,
+    values: Mapping[str, Any],
+    environment: Mapping[str, str],
+    faults: list[str],
+) -> Connection:
+    """The connection to the namespace of the event hub."""
+    if values["shards"] > 1:
+        faults.append(
+            "FLOWLOG_SHARDS: has no effect with FLOWLOG_SINK=eventhub, where the event hub spreads "
+            "interfaces over its partitions. Remove it"
+        )
+    if sink_name == state_name:
+        faults.append(
+            "FLOWLOG_SINK_CONNECTION: must name a connection to Event Hubs, as FLOWLOG_SINK is "
+            f"eventhub. {state_name} is the storage account of FLOWLOG_STATE"
+        )
+        return Connection(sink_name)
+    return parse_event_hubs(sink_name, values["event_hub"], environment, faults)
 
 
 def _service(sink: object) -> Service:

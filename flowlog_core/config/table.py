@@ -122,6 +122,12 @@ _table = _named(
     "Write 3 to 63 letters and digits, a letter first, and not the word tables",
 )
 
+_event_hub = _named(
+    "(?=.{1,256}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?",
+    "Write 1 to 256 letters, digits, full stops, hyphens and underscores, a letter or digit at "
+    "both ends",
+)
+
 TABLE: tuple[Row, ...] = (
     Row(
         "FLOWLOG_SOURCES",
@@ -185,14 +191,15 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_SINK",
         "sink",
         "queue",
-        "Where records are sent: queue or table.",
-        _one_of("queue", "table"),
+        "Where records are sent: queue, table or eventhub.",
+        _one_of("queue", "table", "eventhub"),
     ),
     Row(
         "FLOWLOG_SINK_CONNECTION",
         "sink_connection",
         "",
-        "Connection name of the sink's account. Empty: the account of FLOWLOG_STATE.",
+        "Connection name of the sink's account, or of its Event Hubs namespace. Empty: the account "
+        "of FLOWLOG_STATE.",
         _or_empty(_connection_name),
     ),
     Row(
@@ -210,6 +217,13 @@ TABLE: tuple[Row, ...] = (
         _table,
     ),
     Row(
+        "FLOWLOG_EVENT_HUB",
+        "event_hub",
+        "flowlog-records",
+        "Event hub of the eventhub sink. It must exist.",
+        _event_hub,
+    ),
+    Row(
         "FLOWLOG_SHARDS",
         "shards",
         "1",
@@ -221,7 +235,8 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_QUEUE_ENCODING",
         "queue_encoding",
         "gzip",
-        "gzip, or json: fifteen times the size. docs/consuming.md says how to read either.",
+        "Of queue messages and events: gzip, or json: fifteen times the size. docs/consuming.md "
+        "says how to read either.",
         _one_of("gzip", "json"),
     ),
     Row(
@@ -268,7 +283,8 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_SENDS_IN_FLIGHT",
         "sends_in_flight",
         "16",
-        "Maximum number of storage calls that send at the same time, per process.",
+        "Maximum number of calls that send at the same time, per process. For an event hub, each "
+        "has a connection.",
         _whole_number(1, 256, "calls"),
     ),
     Row(

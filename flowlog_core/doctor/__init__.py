@@ -8,6 +8,7 @@ explain_error   what an error of a storage service means
 advice          what to do about it
 explain_once    the same beside the log of `flowlog run`
 access          whether each container, queue and table can be used; leaves nothing behind
+event_hub       whether the event hub takes events, if it is the sink
 workspace       whether traffic summaries reach the Log Analytics workspace
 behind          why a blob is not forwarded
 arrival         whether events arrive: blobs against checkpoints, poison queue, sweeps

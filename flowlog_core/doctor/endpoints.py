@@ -106,7 +106,8 @@ class Endpoints(NamedTuple):
     """In the order of the settings."""
     checkpoints: Endpoint
     dead_letters: Endpoint
-    records: Endpoint
+    records: Endpoint | None
+    """None for an event hub, see `doctor.event_hub`."""
     events: Endpoint | None
     """The event queue; None unless it is used."""
 
@@ -124,7 +125,7 @@ class Endpoints(NamedTuple):
             account = client.account_name or client.url.partition("://")[2].partition("/")[0]
             return Endpoint(connection, service, account, role, client.url)
 
-        sink: Service = settings.sink
+        sink: Service | None = None if settings.sink == "eventhub" else settings.sink
         return cls(
             tuple(
                 SourceEndpoints(
@@ -135,7 +136,7 @@ class Endpoints(NamedTuple):
             ),
             endpoint(settings.state, "table", "Storage Table Data Contributor"),
             endpoint(settings.state, "blob", "Storage Blob Data Contributor"),
-            endpoint(settings.sink_connection, sink, _SINK[sink]),
+            endpoint(settings.sink_connection, sink, _SINK[sink]) if sink else None,
             endpoint(settings.state, "queue", _QUEUES)
             if settings.trigger_source == "EventQueue"
             else None,

@@ -16,6 +16,7 @@ from flowlog_core.config.checks import Facts, Finding, cheap_findings
 from flowlog_core.config.connections import Connection
 from flowlog_core.doctor import access, arrival
 from flowlog_core.doctor.endpoints import Endpoint, Endpoints, caller
+from flowlog_core.doctor.event_hub import accepts_events, hub_endpoint
 from flowlog_core.doctor.explain_error import explain_error
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told
@@ -60,8 +61,14 @@ def storage_checks(at: Installation) -> list[Check]:
         Check("Checkpoints", endpoints.checkpoints, partial(access.checkpoint_table, at)),
         Check("Checkpoints", endpoints.checkpoints, partial(arrival.last_sweep, at)),
         Check("Dead letters", endpoints.dead_letters, partial(access.dead_letter_container, at)),
-        *(Check("Sink", endpoints.records, find) for find in access.sink(at)),
+        *_sink_checks(at, endpoints.records),
     ]
+
+
+def _sink_checks(at: Installation, records: Endpoint | None) -> list[Check]:
+    if records is None:
+        return [Check("Sink", hub_endpoint(at.settings), partial(accepts_events, at))]
+    return [Check("Sink", records, find) for find in access.sink(at)]
 
 
 def examine(at: Installation) -> list[Told]:

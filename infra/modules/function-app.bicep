@@ -24,6 +24,10 @@ param trigger string
 param publicAccess bool
 
 param sink string
+
+@description('Event Hubs namespace of the records; empty: another sink.')
+param namespaceName string
+
 param shards int
 param queueEncoding string
 param keep string
@@ -87,6 +91,26 @@ var sourceQueues = [for source in (trigger == 'EventGrid' ? sources : []): {
   value: 'https://${last(split(source.id, '/'))}.queue.${suffix}'
 }]
 
+// The namespace, under the connection name FlowlogHub.
+var hubSettings = empty(namespaceName) ? [] : [
+  {
+    name: 'FLOWLOG_SINK_CONNECTION'
+    value: 'FlowlogHub'
+  }
+  {
+    name: 'FlowlogHub__fullyQualifiedNamespace'
+    value: '${namespaceName}.servicebus.windows.net'
+  }
+  {
+    name: 'FlowlogHub__credential'
+    value: 'managedidentity'
+  }
+  {
+    name: 'FlowlogHub__clientId'
+    value: clientId
+  }
+]
+
 var ownSettings = [
   {
     name: 'FLOWLOG_SOURCES'
@@ -131,6 +155,10 @@ var ownSettings = [
   {
     name: 'FLOWLOG_TABLE'
     value: names.table
+  }
+  {
+    name: 'FLOWLOG_EVENT_HUB'
+    value: names.eventHub
   }
   {
     name: 'FLOWLOG_SHARDS'
@@ -194,7 +222,7 @@ var addedSettings = [for extra in extras: {
 
 // A setting that became a parameter may still be among those that were added.
 var addedNames = map(addedSettings, added => added.name)
-var setHere = filter(concat(ownSettings, hostSettings), setting => !contains(addedNames, setting.name))
+var setHere = filter(concat(hubSettings, ownSettings, hostSettings), setting => !contains(addedNames, setting.name))
 
 var appSettings = concat(stateSettings, sourceCredentials, sourceClients, sourceBlobs, sourceQueues, setHere, addedSettings)
 

@@ -2,12 +2,16 @@
 param token string
 param location string
 param tags object
+param withEventHub bool
 
 var services = [
   'blob'
   'queue'
   'table'
 ]
+var ofStorage = [for service in services: 'privatelink.${service}.${environment().suffixes.storage}']
+var ofEventHubs = 'privatelink.servicebus.windows.net'
+var zoneNames = concat(ofStorage, withEventHub ? [ ofEventHubs ] : [])
 
 // No inbound rule of its own: only the network itself may talk to the endpoints, Azure's default.
 resource guard 'Microsoft.Network/networkSecurityGroups@2023-11-01' = {
@@ -63,13 +67,13 @@ resource network 'Microsoft.Network/virtualNetworks@2023-11-01' = {
   }
 }
 
-resource zones 'Microsoft.Network/privateDnsZones@2020-06-01' = [for service in services: {
-  name: 'privatelink.${service}.${environment().suffixes.storage}'
+resource zones 'Microsoft.Network/privateDnsZones@2020-06-01' = [for zoneName in zoneNames: {
+  name: zoneName
   location: 'global'
   tags: tags
 }]
 
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = [for (service, i) in services: {
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2020-06-01' = [for (zoneName, i) in zoneNames: {
   parent: zones[i]
   name: 'flowlog'
   location: 'global'
@@ -88,4 +92,5 @@ output zoneIds object = {
   blob: zones[0].id
   queue: zones[1].id
   table: zones[2].id
+  namespace: resourceId('Microsoft.Network/privateDnsZones', ofEventHubs)
 }

@@ -1,4 +1,4 @@
-// Private endpoints of one storage account, with their names.
+// Private endpoints of one storage account or Event Hubs namespace, with their names.
 param name string
 param accountId string
 param services array
