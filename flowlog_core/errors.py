@@ -114,7 +114,7 @@ class StorageError(FlowlogError):
 
 
 class Unavailable(StorageError):
-    """The service gave no complete answer, or asked the caller to wait."""
+    """The service gave no complete answer, or asked to wait; or another program answered."""
 
     try_again = True
 
@@ -207,7 +207,9 @@ def may_pass(status: int) -> bool:
 def _kind_of(error: AzureError) -> type[StorageError]:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         status = error.status_code
-        if may_pass(status):
+        # A 404 without a code is of a proxy, or another program in the service's place: it must not
+        # pass for a blob that was deleted, or a container that is not there yet.
+        if may_pass(status) or (status == HTTPStatus.NOT_FOUND and not error_code(error)):
             return Unavailable
         by_code = _BY_CODE_OF_409.get(error_code(error), Refused)
         kind = by_code if status == HTTPStatus.CONFLICT else _BY_STATUS.get(status)

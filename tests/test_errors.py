@@ -48,7 +48,8 @@ def answer(status: int) -> Any:
 
 
 def coded(code: str, status: int = 409) -> HttpResponseError:
-    error = http(status, ResourceExistsError if status == 409 else HttpResponseError)
+    kinds = {404: ResourceNotFoundError, 409: ResourceExistsError}
+    error = http(status, kinds.get(status, HttpResponseError))
     error.error_code = code  # type: ignore[attr-defined]  # as the blob client sets it
     return error
 
@@ -89,7 +90,9 @@ def body_cut_off() -> HttpResponseError:
         (coded("BlobBeingRehydrated"), Archived, False),
         (http(412, ResourceModifiedError), Conflict, False),
         (http(416), OutOfRange, False),
-        (http(404, ResourceNotFoundError), NotFound, False),
+        (coded("BlobNotFound", 404), NotFound, False),
+        # No storage service answers without a code: learn.microsoft.com, "Status and error codes".
+        (http(404, ResourceNotFoundError), Unavailable, True),
         (http(401, ClientAuthenticationError), NotAllowed, False),
         (http(403), NotAllowed, False),
         (http(400), Refused, False),

@@ -59,7 +59,7 @@ def test_fields_are_written_as_they_are_read(text: str) -> None:
         ("id, src_pi", [(5, "there is no field 'src_pi'. Did you mean src_ip?")]),
         ("id,,rule", [(4, "expected the name of a field")]),
         ("rule,id, rule", [(10, "rule is named twice")]),
-        ("lean,rule", [(1, "lean stands alone")]),
+        ("lean,rule", [(1, "lean cannot be combined with other names")]),
         (
             "port,x,id,",
             [

@@ -1,7 +1,8 @@
-"""Flow records in the schemas of others: pure mappings, each of one record to one event.
+"""Flow records in other schemas: pure mappings of one record to one event.
 
-docs/schemas.md has a table of each, with its source. A mapping takes a whole record, or the sum of
-a flow (`shape.aggregate`), and gives nested JSON without nulls. `row_of` makes it flat for a table.
+docs/schemas.md has a table of each, with its source. A mapping takes a record with all fields, or
+the sum of a flow (`shape.aggregate`), and returns nested JSON without nulls. `row_of` flattens it
+for a table.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def flowlog(record: Mapping[str, Any]) -> dict[str, Any]:
 SCHEMAS: Mapping[str, Mapped] = MappingProxyType(
     {"flowlog": flowlog, "ecs": ecs, "ocsf": ocsf, "asim": asim}
 )
-"""By the name that the setting and the command line have for each."""
+"""By the name that the setting and the command line use."""
 
 VERSIONS: Mapping[str, str] = MappingProxyType(
     {"flowlog": "1", "ecs": ECS_VERSION, "ocsf": OCSF_VERSION, "asim": ASIM_VERSION}

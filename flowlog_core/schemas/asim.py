@@ -2,7 +2,7 @@
 
 Columns, classes and values as on Microsoft's page "The ASIM Network Session normalization schema
 reference" and in `ASimTester.csv` of the repository Azure/Azure-Sentinel, which Sentinel's own
-tests go by. What it has no column for is in `AdditionalFields`.
+tests use. Fields without a column of their own are in `AdditionalFields`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def asim(record: Record) -> dict[str, Any]:
 
 
 def _device(record: Record) -> dict[str, Any]:
-    """Who reports the session: the network, subnet, interface or security group that is logged."""
+    """The device that reports the session: the logged network, subnet, interface or NSG."""
     name = record["target_resource_id"] or record["resource_id"]
     if not name:  # `Dvc` is mandatory: the interface, or else the kind of log
         return {"Dvc": record["mac"] or record["category"]}

@@ -1,8 +1,8 @@
 """Elastic Common Schema: a flow record as an event of category `network`.
 
-Fields, types and allowed values as in Elastic's field list of version 9.4.0; what a denied
-connection's outcome is, as on its page "Using the categorization fields". What ECS has no field
-for is under `flowlog`.
+Fields, types and allowed values are those of Elastic's field list, version 9.4.0. The outcome of a
+denied connection follows its page "Using the categorization fields". Fields without an ECS name
+are under `flowlog`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def ecs(record: Record) -> dict[str, Any]:
                 "category": ["network"],
                 "type": ["connection", "allowed" if allowed else "denied", of_flow],
                 "action": record["action"],
-                # Of those who enforce the rules: to block what they deny is a success, too.
+                # The outcome of enforcing the rule: a connection that was blocked is a success.
                 "outcome": "success",
                 "module": "flowlog",
                 "dataset": "flowlog.flow",
@@ -86,7 +86,7 @@ def ecs(record: Record) -> dict[str, Any]:
 
 
 def _end(record: Record, end: str, address: str | None) -> dict[str, Any]:
-    """One end of the flow; its counters are of what it sent."""
+    """One end of the flow. Its counters are those of what it sent."""
     sent = "src_to_dst" if end == "src" else "dst_to_src"
     return {
         "address": record[f"{end}_ip"],

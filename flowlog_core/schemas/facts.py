@@ -1,4 +1,4 @@
-"""What the schemas ask of a record that it does not say in so many words."""
+"""Values that the schemas need and that are derived from a record's fields."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _INSIDE = tuple(
 
 
 def milliseconds(text: str | None) -> int | None:
-    """Milliseconds since 1970 of an RFC 3339 time, None of any other text.
+    """Milliseconds since 1970 of an RFC 3339 time; None for any other text.
 
-    `log_time` is whatever the entry says.
+    `log_time` is copied from the entry, so it may be any text.
     """
     if text is None or _TIME.fullmatch(text) is None:
         return None
@@ -50,7 +50,7 @@ def is_time(text: str | None) -> bool:
 
 
 def mac(text: str | None, separator: str) -> str | None:
-    """A MAC address as six upper-case octets; None of what is no MAC address."""
+    """A MAC address as six upper-case octets; None if the text is no MAC address."""
     if text is None or _MAC.fullmatch(text) is None:
         return None
     digits = text.replace(":", "").replace("-", "").upper()
@@ -58,7 +58,7 @@ def mac(text: str | None, separator: str) -> str | None:
 
 
 def subscription(record: Record) -> str | None:
-    """The Azure subscription: of the target, or else of the resource that logs."""
+    """The Azure subscription of the target, or else of the logged resource."""
     for text in (record["target_resource_id"], record["resource_id"]):
         if text and (match := _SUBSCRIPTION.match(text)):
             return match[1]
@@ -66,7 +66,7 @@ def subscription(record: Record) -> str | None:
 
 
 def total(one: int | None, other: int | None) -> int | None:
-    """Both directions together; None where neither is known, or a 64-bit number cannot hold it."""
+    """The sum of both directions; None if neither is known, or if the sum exceeds 64 bits."""
     if one is None and other is None:
         return None
     together = (one or 0) + (other or 0)

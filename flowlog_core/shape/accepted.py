@@ -1,4 +1,4 @@
-"""Whether a value is one that a term accepts: answered from memory wherever it can be."""
+"""Whether a term accepts a value. Answers are cached."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MAX_REMEMBERED_CHARACTERS = 256
 
 @lru_cache(maxsize=256)  # one memory a term, however many compiled rules share it
 def accepted_by(term: Term) -> Mapping[object, bool]:
-    """By value, whether a term accepts it, `!=` left aside. Every value has an answer.
+    """Maps every value to whether the term accepts it. Ignores `!=`.
 
-    Numbers may come as their digits, times as RFC 3339 or as digits that count Unix seconds or
-    milliseconds, a protocol as its name or number. None is not accepted, nor is what cannot be
-    read. Answers are remembered within bounds, which is what makes rules cheap.
+    A number may be given as digits, a time as RFC 3339 or as digits that count Unix seconds or
+    milliseconds, a protocol as its name or number. None, and what cannot be read, is not accepted.
+    A bounded number of answers is cached, which is what makes rules cheap.
     """
     test = _TESTS[term.query_field.kind](term.accepts)
 
@@ -64,11 +64,11 @@ def _time_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
 
 
 Ranges = tuple[tuple[int, int], ...]
-_BELOW_ALL, _ABOVE_ALL = -1, 2**65  # no counter, sum, port or time comes near
+_BELOW_ALL, _ABOVE_ALL = -1, 2**65  # outside the range of counters, sums, ports and times
 
 
 def ranges_of(accepts: tuple[Accept, ...]) -> Ranges:
-    """The spans as pairs of numbers that are compared quickly."""
+    """The spans as pairs of numbers, which compare quickly."""
     return tuple(
         (
             _BELOW_ALL if span.low is None else span.low,

@@ -1,16 +1,16 @@
 """One record for all tuples of one flow in one entry, its counters summed exactly.
 
-A flow is what agrees in every field but `id`, `time`, `state` and the counters. The record has
-those of its first tuple, and
+Tuples belong to one flow if they agree in every field but `id`, `time`, `state` and the counters.
+The record has the fields of the first tuple, except
 
-- `id`: the first tuple's with `.agg` behind it, never the id that tuple has alone;
-- `time` and `last_time`: the earliest and the latest time of its tuples;
-- `state`: theirs if all have the same, else null;
-- the counters: sums of what is not null, and null where all are;
-- `tuples`: how many it stands for.
+- `id`: that of the first tuple, followed by `.agg`, so that it never equals a tuple's own id;
+- `time` and `last_time`: the earliest and the latest time of the tuples;
+- `state`: their state if it is the same in all, otherwise null;
+- the counters: the sums of the values that are not null; null if all are null;
+- `tuples`: the number of tuples.
 
-Where a sum would come to more than a record's counter holds (2**63 - 1), the flow goes on in
-another record, named for the tuple it begins with: sums stay exact, and ids different.
+If a sum exceeds what a record's counter can hold (2**63 - 1), the rest of the flow is in another
+record, whose id is made from its own first tuple. So sums are always exact, and ids unique.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from flowlog_core.parsing.record import COUNTERS, FIELDS, SUM_SUFFIX
 
 AGGREGATE_FIELDS = ("last_time", "tuples")
-"""What a sum has behind the fields of every record."""
+"""The fields that a sum has in addition to those of every record."""
 
 _MAX_COUNTER = 2**63 - 1
 _OF_ONE_TUPLE = frozenset(("id", "time", "state", *COUNTERS))
@@ -58,7 +58,7 @@ def aggregate(records: Iterable[Mapping[str, Any]]) -> Sums:
 
 
 def _add(known: dict[str, Any], record: Mapping[str, Any]) -> bool:
-    """Add a record to a sum; False, and nothing changed, where a counter would not hold it."""
+    """Add a record to a sum. Returns False, and changes nothing, if a counter would overflow."""
     counters = {}
     for name in COUNTERS:
         one, other = known[name], record[name]
@@ -66,7 +66,7 @@ def _add(known: dict[str, Any], record: Mapping[str, Any]) -> bool:
         if total is not None and total > _MAX_COUNTER:
             return False
     known.update(counters)
-    # Times of one form compare as their texts do.
+    # Times have one form, so their texts compare as the times do.
     known["time"] = min(known["time"], record["time"])
     known["last_time"] = max(known["last_time"], record["time"])
     if known["state"] != record["state"]:

@@ -1,4 +1,4 @@
-"""A rule as a quick function of values: of a record's, or of the fields of a tuple."""
+"""Compiles a rule to a function of values: those of a record, or the fields of a tuple."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FEW_NUMBERS = 2048
 
 
 def all_of(tests: list[Test]) -> Test:
-    """All of them, as a chain: each is called only if those before it hold."""
+    """One test for all: each is called only if those before it hold."""
     if not tests:
         return lambda _values: True
     *before, last = tests
@@ -51,7 +51,7 @@ def any_of(tests: list[Test]) -> Test:
 
 
 def test_of(term: Term, at: Mapping[str, int], spelled: Spelled) -> Test:
-    """The test of one term; `at` says in which place a field is, and one in none is null."""
+    """The test of one term. `at` maps each field to its index; a field without one is null."""
     query_field, negated = term.query_field, term.negated
     if query_field.reading == "sum":
         return _test_of_sum(term, [at[name] for name in query_field.reads if name in at])
@@ -73,9 +73,9 @@ def test_of(term: Term, at: Mapping[str, int], spelled: Spelled) -> Test:
 def _test_of_value(
     term: Term, place: int, spelling: Callable[[Any], object] | None, place_of_ms: int | None
 ) -> Test:
-    """Whether the term accepts what is in the place, `!=` left aside.
+    """Whether the term accepts the value at this index. Ignores `!=`.
 
-    Ports, counters and times hardly repeat: they are compared. All else is remembered.
+    Ports, counters and times hardly repeat, so they are compared. Other answers are cached.
     """
     accepted = accepted_by(term)
     kind, ranges = term.query_field.kind, ranges_of(term.accepts)

@@ -1,8 +1,8 @@
 """Which fields of a record are sent: all, some by name, or `lean`.
 
-`lean` leaves out what a consumer knows without: nulls, and the three fields that the name of the
-blob, in every message's `source`, says already. `lean` and `restored` are exact opposites:
-`restored(lean(record, blob), blob)` is the record, whatever it holds.
+`lean` leaves out what a consumer can derive: nulls, and the three fields that the blob's name
+contains, which is in every message's `source`. `restored` is the exact inverse of `lean`:
+`restored(lean(record, blob), blob)` equals the record, whatever it contains.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class Fields:
     def parse(cls, text: str) -> Fields:
         """`all` (as is the empty text), `lean`, or names of fields with commas between them.
 
-        Where `id` is not among the names it comes first. Raises `FaultsError`, a ValueError, with
-        every fault at its place.
+        If `id` is not among the names, it is added as the first. Raises `FaultsError`, a
+        ValueError, with all faults and their positions.
         """
         if text.strip() in ("", ALL, LEAN):
             return cls(None, text.strip() == LEAN)
@@ -63,9 +63,10 @@ class Fields:
         return cls(tuple(names) if "id" in names else ("id", *names))
 
     def select(self, record: Record, blob: str = "") -> dict[str, Any]:
-        """What is sent of the record; `blob` is the name of its blob, if the consumer gets that.
+        """The fields of the record that are sent; `blob` is its blob's name, if that is sent too.
 
-        A named field that the record lacks (of a sum, where nothing was summed) is left out.
+        A named field that the record does not have (such as `tuples`, which only sums have) is
+        left out.
         """
         if self.names is not None:
             return {name: record[name] for name in self.names if name in record}
@@ -76,16 +77,16 @@ def _fault(name: str, before: list[str]) -> str:
     if not name:
         return "expected the name of a field"
     if name in (ALL, LEAN):
-        return f"{name} stands alone"
+        return f"{name} cannot be combined with other names"
     if name not in NAMES:
         return f"there is no field {name!r}.{nearest(name, NAMES)}"
     return f"{name} is named twice" if name in before else ""
 
 
 def lean(record: Record, blob: str = "") -> dict[str, Any]:
-    """The record without nulls, and without what the name of its blob says in the same letters.
+    """The record without nulls, and without fields whose exact value the blob's name contains.
 
-    Where the name says something else than null, the null stays, so that nothing is confused.
+    A null stays if the name contains a value for that field, so that it is not restored wrongly.
     """
     said = said_by(blob)
     return {name: value for name, value in record.items() if value != said.get(name)}
@@ -100,9 +101,9 @@ def restored(lean_record: Record, blob: str = "") -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def said_by(blob: str) -> Mapping[str, str]:
-    """What the name of a blob says of every record in it: category, resource and interface.
+    """The values that a blob's name contains for each record: category, resource and interface.
 
-    Empty where the name is not that of a flow log.
+    Empty if the name is not that of a flow log.
     """
     log = LogBlob.parse(blob)
     if log is None:

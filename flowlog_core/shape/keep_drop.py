@@ -1,4 +1,4 @@
-"""What is kept and what is dropped, by the rules of both settings."""
+"""Decides which records are sent, by the rules of FLOWLOG_KEEP and FLOWLOG_DROP."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from flowlog_core.shape.rules import Places, Rules, parse
 
 @dataclass(frozen=True)
 class KeepDrop:
-    """What is sent: a record that a keep rule matches, if there are any, and no drop rule does.
+    """A record is sent if a keep rule matches it, or there are none, and no drop rule matches it.
 
-    `keep` is None where there are no keep rules, so that everything is kept.
+    `keep` is None if there are no keep rules.
     """
 
     keep: Rules | None
@@ -26,13 +26,13 @@ class KeepDrop:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether no record whatever would be dropped, so that none need be looked at."""
+        """Whether no record can be dropped, so that none has to be tested."""
         kept = self.keep is None or any(not rule.terms for rule in self.keep.rules)
         return kept and not self.drop
 
     @property
     def keeps_none(self) -> bool:
-        """Whether no record whatever would be kept."""
+        """Whether no record can be kept."""
         return self.keep is not None and not self.keep
 
     def drops(self, record: Mapping[str, object]) -> bool:
@@ -51,7 +51,7 @@ class KeepDrop:
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
 
     def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A quick `drops` of sequences of values; see `Rules.compile`."""
+        """A fast `drops` for sequences of values; see `Rules.compile`."""
         drops = self.drop.compile(places, spelled)
         if self.keep is None:
             return drops

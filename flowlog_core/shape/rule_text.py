@@ -1,10 +1,10 @@
-"""Rules are read from text, every fault named at its place.
+"""Reads rules from text, and reports every fault with its position.
 
     action=deny,dst_port=443,8000-8999;rule=DefaultRule_*
 
 Rules are separated by `;`, terms and values by commas. A piece without an operator is one more
-value of the term before it. Spaces around pieces mean nothing. Values hold no comma, semicolon or
-operator; `?` stands for such a character in a text.
+value of the term before it. Spaces around pieces are ignored. Values cannot contain a comma, a
+semicolon or an operator; in a text, `?` matches any such character.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PIECE = re.compile(r"(?P<field>[^!=<>]*)(?P<operator>!=|>=|<=|=|>|<)(?P<value>.
 
 
 class Fault(NamedTuple):
-    """What is wrong, and where it begins: `position` counts the text's characters from 1."""
+    """A fault, and where it begins: `position` counts the characters of the text from 1."""
 
     position: int
     message: str
@@ -31,7 +31,7 @@ class Fault(NamedTuple):
 
 
 class FaultsError(ValueError):
-    """A text that cannot be used; `faults` holds every fault in it, in order."""
+    """The text is not valid; `faults` holds all its faults, in order."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self.faults = tuple(faults)
@@ -40,7 +40,7 @@ class FaultsError(ValueError):
 
 @dataclass
 class _Draft:
-    """A term that may still get values."""
+    """A term to which values may still be added."""
 
     field: str
     operator: Operator
@@ -49,7 +49,7 @@ class _Draft:
 
 
 def read_rules(text: str) -> tuple[tuple[Term, ...], ...]:
-    """The terms of each rule; a rule of white space alone is none. Raises `FaultsError`."""
+    """The terms of each rule; rules of white space alone are ignored. Raises `FaultsError`."""
     faults: list[Fault] = []
     rules = [_read_rule(rule, position, faults) for rule, position in _split(text, ";", 1) if rule]
     if faults:
@@ -58,7 +58,7 @@ def read_rules(text: str) -> tuple[tuple[Term, ...], ...]:
 
 
 def _split(text: str, separator: str, position: int) -> Iterator[tuple[str, int]]:
-    """The parts without spaces around them, and where each begins."""
+    """The parts, without spaces around them, and the position of each."""
     for part in text.split(separator):
         spaces = len(part) - len(part.lstrip())
         yield part.strip(), position + spaces

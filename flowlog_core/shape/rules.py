@@ -1,4 +1,4 @@
-"""Rules that keep or drop flow records: what the settings and `--where` are written in.
+"""Rules that keep or drop flow records: the language of the settings and of `--where`.
 
     parse("action=deny,dst_port=443,8000-8999;rule=DefaultRule_*").matches(record)
 
@@ -20,12 +20,12 @@ from flowlog_core.shape.rule_words import in_words
 from flowlog_core.shape.terms import Term
 
 Places = Sequence[str | Collection[str]]
-"""Which record field, or which several, each place holds."""
+"""The record field, or fields, at each index."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Terms that must all hold; `str` gives the whole rule, also where some were decided."""
+    """Terms that must all hold. `str` gives the whole rule, including terms already decided."""
 
     terms: tuple[Term, ...]
     text: str
@@ -36,7 +36,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """Rules of which one must match. Without any, nothing matches."""
+    """Rules of which at least one must match. Without rules, nothing matches."""
 
     rules: tuple[Rule, ...]
 
@@ -48,11 +48,11 @@ class Rules:
         return bool(self.rules)
 
     def explain(self) -> str:
-        """The rules in words, one line a rule, for people who ask what theirs mean."""
+        """The rules in words, one line a rule, to show a user what they mean."""
         return "\n".join(" and ".join(map(in_words, rule.terms)) for rule in self.rules)
 
     def matches(self, record: Mapping[str, object]) -> bool:
-        """Whether a record matches; a field that it lacks is null."""
+        """Whether a record matches. A field that it does not have is null."""
         return self._matches_values(tuple(map(record.get, self.reads)))
 
     @cached_property
@@ -68,8 +68,8 @@ class Rules:
     def given(self, known: Mapping[str, object]) -> Rules:
         """The same rules for records that have these values in common.
 
-        Terms that read nothing but `known` are decided here. A rule whose every term holds is left
-        without terms, and matches everything; a rule of which one does not is left out.
+        Terms that read only `known` fields are decided here. A rule whose terms all hold keeps no
+        terms, and matches everything. A rule with a term that does not hold is left out.
         """
         left = []
         for rule in self.rules:

@@ -1,4 +1,4 @@
-"""From an entry to what a sink packs: what the settings want of it, in the form that they want.
+"""Makes of an entry what a sink packs: the records and fields that the settings choose.
 
     shaper = Shaper.of(settings)
     for item in read(chunks, entry_id, drops=shaper.drops):
@@ -40,7 +40,7 @@ class Shaped(NamedTuple):
     sent: EntryRecords
     """What a sink packs."""
     whole: EntryRecords
-    """The same records with all their fields, in our schema: what a dead letter holds."""
+    """The same records with all fields, in Flowlog's schema: the content of a dead letter."""
     kept: EntryRecords
     """A whole record of each tuple that is kept; `whole` unless flows are summed."""
     dropped: int
@@ -49,15 +49,15 @@ class Shaped(NamedTuple):
 
 @dataclass(frozen=True)
 class Shaper:
-    """What is sent of each entry. By default all of it, as it is."""
+    """Selects and converts what is sent of each entry. By default, everything unchanged."""
 
     rules: KeepDrop = _NOTHING_SAID
     fields: Fields = field(default_factory=lambda: Fields.parse(""))
     aggregates: bool = False
     schema: str = FLOWLOG
-    """A name of `schemas.SCHEMAS`. In others than ours `fields` has no meaning."""
+    """A name in `schemas.SCHEMAS`. `fields` applies to Flowlog's own schema only."""
     names_blob: bool = True
-    """Whether what is sent names the blob, as messages do, so that `lean` need not."""
+    """Whether what is sent names the blob, as messages do; `lean` then omits what that says."""
 
     @classmethod
     def of(cls, settings: Settings) -> Shaper:
@@ -97,7 +97,7 @@ class Shaper:
         return Shaped(sent, whole, kept, len(kept.left_out) - len(bad))
 
     def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
-        """By the records themselves, for rules that tuples do not answer."""
+        """Tests the records themselves, for rules that cannot be tested on tuples."""
         kept: list[str] = []
         dropped: list[int] = []
         for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
@@ -119,7 +119,7 @@ class Shaper:
 
     @cached_property
     def _form(self) -> tuple[Form, Callable[[Mapping[str, Any], str], Any]] | None:
-        """What the records become, with the function that makes it; None for what they are."""
+        """The name of the form that is sent and the function that makes it; None if unchanged."""
         before = SUM_SUFFIX if self.aggregates else ""
         if self.schema != FLOWLOG:
             from flowlog_core.schemas import SCHEMAS, VERSIONS  # noqa: PLC0415 - needed by few

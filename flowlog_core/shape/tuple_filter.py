@@ -1,8 +1,8 @@
-"""Rules asked of tuples, before anything is done with their records.
+"""Tests rules on tuples, before records are made of them.
 
-What the records of a group have in common is decided once for all groups that are alike to the
-rules; the rest is asked of the fields as they stand in each tuple. A log has few tuples a group,
-so what a group costs counts as much as what a tuple costs.
+Terms about what a group's tuples have in common are decided once for all groups that the rules
+cannot tell apart; the other terms are tested on the fields of each tuple. A log has few tuples a
+group, so the cost of a group counts as much as the cost of a tuple.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_READY = 1024
 
 
 def needs_records(rules: KeepDrop) -> bool:
-    """Whether a `TupleFilter` cannot answer for these rules."""
+    """Whether these rules can be tested on records only, not by a `TupleFilter`."""
     return not rules.reads.isdisjoint(_OF_RECORDS_ONLY)
 
 

@@ -691,7 +691,10 @@ MUTANTS = _table(
     (_no_ring, "a worker that finds the blob claimed returns without ringing"),
     (_fails_open, "a claim that could not be written counts as won"),
     (_empty_etag_believed, "an event of a blob whose checkpoint has no ETag counts as done"),
-    (_length_compared, "an event of a version no longer than the one that was read counts as done"),
+    (
+        _length_compared,
+        "an event of a version that is not longer than the one that was read counts as done",
+    ),
     (_etag_kept_while_rung, "a version stays noted as read while a newer one is known of"),
     (_second_delivery_leaves, "an event that comes back and meets a claim is given up"),
     (_keep_does_nothing, "a worker continues to send after its claim ran out"),
@@ -705,7 +708,10 @@ MUTANTS = _table(
     (_own_clock, "the age of a claim is judged by the machine's clock"),
     (_frozen_machine_believed, "a claim lasts its full time, though it was made by an old reading"),
     (_etag_of_a_later_read, "what was released is remembered with the ETag of a later reading"),
-    (_conflict_taken_for_an_owner, "whoever claims in vain leaves without another look"),
+    (
+        _conflict_taken_for_an_owner,
+        "a worker whose claim met a conflict leaves without reading the checkpoint again",
+    ),
     (_seam_unchecked, "the bytes before the offset are not compared"),
     (_creation_time_unchecked, "a blob that was deleted and made anew is known by its bytes alone"),
     (_short_answer_taken_for_a_rewriting, "a false 416 or a short answer is a rewritten blob"),
