@@ -87,15 +87,15 @@ def decode(content: str | bytes) -> Batch:
     return Batch(name, source, records, schema)
 
 
-def receive(queue: QueueClient) -> list[QueueMessage]:
+def receive(queue: QueueClient, max_messages: int = _MESSAGES_A_CALL) -> list[QueueMessage]:
     """What one call gives: up to 32 messages, which nobody else sees for a minute.
 
     Raises what the Azure SDK raises.
     """
     return list(
         queue.receive_messages(
-            max_messages=_MESSAGES_A_CALL,
-            messages_per_page=_MESSAGES_A_CALL,  # else the SDK asks for one at a time
+            max_messages=max_messages,
+            messages_per_page=max_messages,  # else the SDK asks for one at a time
             visibility_timeout=_HIDDEN_FOR_S,
         )
     )

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, seam_of
+from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, Refusal, seam_of
 from flowlog_core.checkpoints.claim import MAX_REFUSALS, Claim
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
@@ -36,6 +36,37 @@ MAX_PART_S = 15.0
 """Time before a commit, at the end of an entry."""
 
 
+class Holder(Protocol):
+    """What a chunk is forwarded under: a `Claim`, or in `operate` something that claims nothing."""
+
+    @property
+    def progress(self) -> Progress:
+        """What was forwarded before the next part."""
+        ...
+
+    @property
+    def deaths(self) -> int:
+        """See `Claim.deaths`."""
+        ...
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """See `Claim.refusal`."""
+        ...
+
+    def gives_up(self, refused: ItemRefused) -> bool:
+        """See `Claim.gives_up`."""
+        ...
+
+    def keep(self) -> None:
+        """See `Claim.keep`."""
+        ...
+
+    def now(self) -> datetime:
+        """See `Claim.now`."""
+        ...
+
+
 class Part(NamedTuple):
     """Some entries of a chunk, after everything in them was sent or stored."""
 
@@ -51,7 +82,7 @@ def forward_chunk(
     blob: BlobRef,
     chunk: Chunk,
     framer: Framer,
-    claim: Claim,
+    claim: Holder,
     pipeline: Pipeline,
     stopwatch: Stopwatch[Step],
     *,
@@ -92,7 +123,7 @@ def _forward_part(
     start: Position,
     chunk: Chunk,
     framer: Framer,
-    claim: Claim,
+    claim: Holder,
     pipeline: Pipeline,
     stopwatch: Stopwatch[Step],
     max_items: int | None,

@@ -147,7 +147,7 @@ def _forward_what_is_new(
         return False
     except BlobRewritten as found:
         log.warning("%s; reading it again from its beginning, as a new generation", found)
-        claim.commit(_begin_anew(claim.progress))
+        claim.commit(begin_anew(claim.progress))
         outcome.rewrites += 1
         return False
     except BlobDeleted as found:
@@ -156,7 +156,8 @@ def _forward_what_is_new(
     return claim.finish(claim.progress)
 
 
-def _begin_anew(progress: Progress) -> Progress:
+def begin_anew(progress: Progress) -> Progress:
+    """The progress of a blob that was found to be rewritten: nothing of it is forwarded yet."""
     return replace(
         progress,
         offset=0,

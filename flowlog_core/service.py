@@ -6,6 +6,7 @@ import logging
 import math
 import threading
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,8 @@ class Service:
         # Their own threads: they are stored while a message is being drawn.
         self._letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
         alone = settings.trigger_source == "Timer"
-        self._blobs_at_a_time = Parallel(settings.sends_in_flight if alone else _BLOBS_AT_A_TIME)
+        self.blobs_at_a_time = Parallel(settings.sends_in_flight if alone else _BLOBS_AT_A_TIME)
+        """For sweeps, and for commands that go through many blobs."""
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}
         self.accounts = {
             name: str(client.account_name or client.primary_hostname)
@@ -175,10 +177,17 @@ class Service:
             pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
         )
 
-    def catch_up(self, stop: threading.Event, *, waits_after_failures: bool = True) -> SweepReport:
+    def catch_up(
+        self,
+        stop: threading.Event,
+        forward_since: datetime | None = None,
+        *,
+        waits_after_failures: bool = True,
+    ) -> SweepReport:
         """Forward everything that is behind, whatever its age; `stop` ends it early.
 
-        A blob that failed waits, as in a sweep, if `waits_after_failures`.
+        With `forward_since`, what is behind in older hours is only counted. A blob that failed
+        waits, as in a sweep, if `waits_after_failures`.
         """
         options = SweepOptions(
             self.containers,
@@ -186,11 +195,12 @@ class Service:
             untouched_for_s=0,
             waits_after_failures=waits_after_failures,
             max_s=math.inf,
+            forward_since=forward_since,
         )
         return self._sweep(options, stop).look_at_all()
 
     def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
-        return Sweep(self.blobs, self.pipeline, self.cursors, options, self._blobs_at_a_time, stop)
+        return Sweep(self.blobs, self.pipeline, self.cursors, options, self.blobs_at_a_time, stop)
 
     @property
     def containers(self) -> list[Container]:
@@ -200,7 +210,7 @@ class Service:
 
     def close(self) -> None:
         """End the threads, close the connections, send the last traffic summaries and metrics."""
-        self._blobs_at_a_time.close()
+        self.blobs_at_a_time.close()
         self._parallel.close()
         self._letters_at_a_time.close()
         if self._event_hub is not None:

@@ -27,7 +27,7 @@ from flowlog_core.analyze.contents import Unreadable, unpacked
 from flowlog_core.analyze.prefetch import prefetched
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.rows import rows
-from flowlog_core.analyze.selection import Selection, moment, named_in
+from flowlog_core.analyze.selection import Selection, has_resource, moment, named_in
 from flowlog_core.analyze.sources import Source, expand
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import Azurite
@@ -338,3 +338,18 @@ def test_several_remote_sources_are_read_at_a_time_and_come_in_order() -> None:
 
     got = [b"".join(one.read()) for one in prefetched(map(source, range(3)), max_sources=3)]
     assert got == [b"0", b"1", b"2"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [("web-1-nsg", [1]), ("WEB-1", [1, 11]), ("web-?-nsg", [1, 2]), ("*/web-1*", [1, 11]),
+     ("web", [1, 2, 11]), ("eb-*", [])],
+)  # fmt: skip
+def test_a_resource_is_a_part_of_the_id_or_a_pattern_of_it_or_of_its_last_part(
+    wanted: str, expected: list[int]
+) -> None:
+    """By a blob's name, and by its records where no name says whose they are."""
+    ids = {number: Interface.nsg(number).resource_id for number in (1, 2, 11)}
+    assert [number for number in ids if has_resource(wanted, ids[number])] == expected
+    (rules,) = Selection(resource=wanted).by_text
+    assert [number for number in ids if rules.matches({"resource_id": ids[number]})] == expected

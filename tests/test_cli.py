@@ -25,7 +25,7 @@ from support import in_order_of_position, tuple_of
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
-from flowlog_core.cli import main
+from flowlog_core.cli import _COMMANDS, main
 from flowlog_core.cli.output import writer_for
 from flowlog_core.cli.terminal import printable
 from flowlog_core.clock import SystemClock
@@ -39,10 +39,11 @@ from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
 ACCOUNT, VNET = "devstoreaccount1", "FLOWLOG_VNET_CONTAINER"
 HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
-COMMANDS = [
-    *("flows", "find", "ips", "top", "aggregate", "sql", "export", "report"),
-    *("parse", "run", "tail", "status", "dead-letters", "doctor", "demo", "completion"),
-]
+COMMANDS = list(_COMMANDS)
+
+
+ONCE = ("--once", "--since", "2026-01-01")
+"""The logs of these tests are older than what `--once` looks back by itself."""
 
 
 def flowlog(
@@ -241,38 +242,79 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
     local.append()
     values = tmp_path / "local.settings.json"
     values.write_text(json.dumps({"IsEncrypted": False, "Values": local.environment}))
-    code, out, err = flowlog("run", "--once", "--settings", str(values))
+    code, out, err = flowlog("run", *ONCE, "--settings", str(values))
     assert (code, out) == (0, "")
-    assert err.splitlines()[-1].startswith(
-        "1 blobs looked at, 1 behind, 1 forwarded, 0 failed, 0 left for later after failures, "
-        "0 left to other workers, 0 archived: 1 entries, 6 records, 0 dead letters, "
+    told = err.splitlines()
+    nsg, vnet = (local.environment[f"FLOWLOG_{kind}_CONTAINER"] for kind in ("NSG", "VNET"))
+    assert told[0] == (
+        f"Watching {nsg} and {vnet} in 1 account (devstoreaccount1), forwarding to queue "
+        f"{local.queue_name}. Logs of the hours from 2026-01-01T00 (UTC) on are forwarded."
     )
+    assert told[-1].startswith("1 blob looked at, 1 forwarded: 1 entries, 6 records, ")
     local.container.upload_blob("readme.txt", b"not a flow log")
     local.append()
-    assert flowlog("run", "--once", environment=local.environment)[0] == 0
-    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    assert flowlog("run", *ONCE, environment=local.environment)[0] == 0
+    code, out, err = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
     records = in_order_of_position(json.loads(line) for line in out.splitlines())
     assert [tuple_of(record) for record in records] == local.writer.written
     assert (code, err) == (0, "")
-    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+    assert flowlog("tail", "-q", "--consume", "--once", environment=local.environment) == (
+        0,
+        "",
+        "",
+    )
+
+
+def test_run_once_says_what_it_leaves_out_because_it_is_older(local: Local) -> None:
+    local.append()
+    code, out, err = flowlog("run", "--once", environment=local.environment)
+    (blob,) = local.container.list_blobs()
+    size = blob.size
+    assert (code, out) == (0, "")
+    assert err.splitlines()[1:] == [
+        "1 blob looked at, nothing to forward",
+        f"1 older blob with {size / 1000:.1f} kB not forwarded is left out, the oldest of "
+        "2026-01-01T07. Forward them with: flowlog backfill --since 2026-01-01T07",
+    ]
+    assert flowlog("run", "-q", *ONCE, environment=local.environment) == (0, "", "")
+    assert received(local) == 1
+    code, _, err = flowlog("run", "--once", environment=local.environment)
+    assert (code, err.splitlines()[1:]) == (0, ["1 blob looked at, nothing to forward"])
+
+
+def test_run_says_once_that_nothing_is_behind(local: Local) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "flowlog_core", "run", "--interval", "50ms"],
+        env={**os.environ, **local.environment},
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        told = [process.stderr.readline().decode() for _ in range(2)]
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read().decode()
+        assert process.wait(50) == 0
+    assert told[0].endswith("Logs of all hours are forwarded.\n")
+    assert told[1] == "Nothing is behind. Waiting for new flow logs; Ctrl-C ends this.\n"
+    assert rest == "0 blobs looked at, nothing to forward\n"
 
 
 def test_what_the_settings_leave_of_a_log_is_sent_and_tail_reads_it(local: Local) -> None:
     """One deployment after the other fills the same queue."""
     local.append()
     local.environment |= {"FLOWLOG_KEEP": "action=allow", "FLOWLOG_FIELDS": "lean"}
-    _, _, err = flowlog("run", "--once", environment=local.environment)
+    _, _, err = flowlog("run", *ONCE, environment=local.environment)
     (line,) = [line for line in err.splitlines() if "forwarded devstore" in line]
     records, dropped = map(int, re.findall(r" records=(\d+) .* dropped=(\d+) ", line)[0])
     assert records + dropped == 6
     assert 0 < records < 6
     local.append()
     local.environment |= {"FLOWLOG_KEEP": "", "FLOWLOG_FIELDS": "src_ip"}
-    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    assert flowlog("run", *ONCE, environment=local.environment)[0] == 0
     local.append()
     local.environment |= {"FLOWLOG_FIELDS": "", "FLOWLOG_SCHEMA": "ecs"}
-    assert flowlog("run", "--once", environment=local.environment)[0] == 0
-    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    assert flowlog("run", *ONCE, environment=local.environment)[0] == 0
+    code, out, err = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
     assert (code, err) == (0, "")
     read = [json.loads(line) for line in out.splitlines()]
     lean = in_order_of_position(one for one in read if "action" in one)
@@ -335,7 +377,7 @@ def test_a_schema_is_refused_with_what_it_cannot_have(
 
 def test_run_writes_its_log_as_json_where_it_is_asked_to(local: Local) -> None:
     local.append()
-    code, out, err = flowlog("run", "--once", "--log", "json", environment=local.environment)
+    code, out, err = flowlog("run", *ONCE, "--log", "json", environment=local.environment)
     assert (code, out) == (0, "")
     lines = [json.loads(line) for line in err.splitlines()]
     assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))
@@ -378,13 +420,13 @@ def test_a_name_of_a_blob_forges_no_line_of_the_log(local: Local, form: str) -> 
 def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     local.append()
     nowhere = {"FLOWLOG_SINK": "table", "FLOWLOG_TABLE": "xx"}
-    code, _, err = flowlog("run", "--once", environment={**local.environment, **nowhere})
+    code, _, err = flowlog("run", *ONCE, environment={**local.environment, **nowhere})
     assert (code, "FLOWLOG_TABLE: 'xx' cannot be used" in err) == (2, True)
     local.environment["FLOWLOG_SINK_CONNECTION"] = "Sink"
     local.environment["Sink"] = "AccountName=x;AccountKey=eA==;QueueEndpoint=http://127.0.0.1:9/x;"
-    code, _, err = flowlog("run", "--once", environment=local.environment)
+    code, _, err = flowlog("run", *ONCE, environment=local.environment)
     assert code == 1
-    assert "1 behind, 0 forwarded, 1 failed, " in err.splitlines()[-1]
+    assert err.splitlines()[-1] == "1 blob looked at, 1 failed"
     (named,) = [line for line in err.splitlines() if " still behind: " in line]
     assert re.search(
         rf"WARNING still behind: {ACCOUNT}/\S+ failed once, last at \S+ \S+ UTC: sending "
@@ -393,8 +435,8 @@ def test_run_once_reports_a_blob_that_failed(local: Local) -> None:
     )
     repaired = local.environment["AzureWebJobsStorage"]
     # A person's own command does not wait for that next try.
-    code, _, err = flowlog("run", "--once", environment={**local.environment, "Sink": repaired})
-    assert (code, " 1 behind, 1 forwarded, 0 failed, 0 left" in err.splitlines()[-1]) == (0, True)
+    code, _, err = flowlog("run", *ONCE, environment={**local.environment, "Sink": repaired})
+    assert (code, "1 blob looked at, 1 forwarded: " in err.splitlines()[-1]) == (0, True)
 
 
 def test_run_names_blobs_that_are_no_flow_logs(local: Local) -> None:
@@ -403,7 +445,7 @@ def test_run_names_blobs_that_are_no_flow_logs(local: Local) -> None:
     events = local.writer.blob.blob_name.partition("macAddress=")[0] + "PT1H.json"
     for name in (f"copies/{local.writer.blob.blob_name}", events):
         local.container.upload_blob(name, b"{}")
-    code, _, err = flowlog("run", "--once", environment=local.environment)
+    code, _, err = flowlog("run", *ONCE, environment=local.environment)
     (named,) = [line for line in err.splitlines() if "not named like" in line]
     where = f"{ACCOUNT}/{local.container.container_name}"
     assert named.endswith(
@@ -413,7 +455,7 @@ def test_run_names_blobs_that_are_no_flow_logs(local: Local) -> None:
         "insights-logs-flowlogflowevent, none of them into a folder of another: check "
         "FLOWLOG_NSG_CONTAINER and FLOWLOG_VNET_CONTAINER"
     )
-    assert (code, " 1 forwarded, " in err.splitlines()[-1]) == (0, True)
+    assert (code, " 1 forwarded: " in err.splitlines()[-1]) == (0, True)
 
 
 def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) -> None:
@@ -432,8 +474,7 @@ def test_run_forwards_what_is_appended_until_it_is_told_to_stop(local: Local) ->
         assert process.stderr is not None
         last = process.stderr.read().decode().splitlines()[-1]
         assert process.wait(50) == 0
-    assert " 3 forwarded, 0 failed, " in last
-    assert ": 3 entries, 18 records, " in last
+    assert last.startswith("1 blob looked at, 3 forwarded: 3 entries, 18 records, ")
 
 
 def received(local: Local) -> int:
@@ -447,7 +488,7 @@ def received(local: Local) -> int:
 def test_tail_names_a_message_that_is_not_flowlogs_and_leaves_it(local: Local) -> None:
     local.queue.create_queue()
     local.queue.send_message("hello")
-    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    code, out, err = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
     assert (code, out) == (1, "")
     assert ": not a Flowlog message: " in err
     assert local.queue.get_queue_properties().approximate_message_count == 1
@@ -461,13 +502,17 @@ def test_tail_prints_what_is_in_the_queue_of_every_shard(local: Local) -> None:
         writer = NetworkWatcherWriter(blob)
         writer.append(generator.entry("nsg2", interface, HOUR, 4))
         written += writer.written
-    assert flowlog("run", "--once", environment=local.environment)[0] == 0
+    assert flowlog("run", *ONCE, environment=local.environment)[0] == 0
     queues = local.queues.list_queues(name_starts_with=local.queue_name)
     assert [queue.name for queue in queues] == [f"{local.queue_name}-0{n}" for n in range(3)]
-    code, out, err = flowlog("tail", "--once", environment=local.environment)
+    code, out, err = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
     assert sorted(tuple_of(json.loads(line)) for line in out.splitlines()) == sorted(written)
     assert (code, err) == (0, "")
-    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+    assert flowlog("tail", "-q", "--consume", "--once", environment=local.environment) == (
+        0,
+        "",
+        "",
+    )
 
 
 def test_tail_once_ends_only_when_every_queue_is_empty(local: Local) -> None:
@@ -476,14 +521,16 @@ def test_tail_once_ends_only_when_every_queue_is_empty(local: Local) -> None:
     first = local.queues.create_queue(f"{local.queue_name}-00")
     for _ in range(40):
         first.send_message(trial_message())
-    assert flowlog("tail", "--once", environment=local.environment) == (0, "", "")
+    assert flowlog("tail", "-q", "--consume", "--once", environment=local.environment) == (
+        0,
+        "",
+        "",
+    )
     assert first.get_queue_properties().approximate_message_count == 0
 
 
 def test_tail_needs_the_queue_sink(local: Local) -> None:
-    code, _, err = flowlog(
-        "tail", "--once", environment={**local.environment, "FLOWLOG_SINK": "table"}
-    )
+    code, _, err = flowlog("tail", environment={**local.environment, "FLOWLOG_SINK": "table"})
     assert (code, err) == (2, "FLOWLOG_SINK is table: there is no queue to read from\n")
 
 
@@ -521,9 +568,9 @@ def test_run_once_waits_for_what_another_worker_has(local: Local) -> None:
     store, dead = service.pipeline.checkpoints, "a worker that was killed"
     assert take_or_ring(store, checkpoint_key(blob), str(blob), dead, 6, SystemClock()) is not None
     service.close()
-    code, _, err = flowlog("run", "--once", "--interval", "500ms", environment=local.environment)
+    code, _, err = flowlog("run", *ONCE, "--interval", "500ms", environment=local.environment)
     lines = err.splitlines()
-    assert (code, lines[-1][:52]) == (0, "1 blobs looked at, 1 behind, 1 forwarded, 0 failed, ")
+    assert (code, lines[-1][:34]) == (0, "1 blob looked at, 1 forwarded: 1 e")
     assert sum(" INFO handed_over devstoreaccount1/" in line for line in lines) <= 14
 
 
@@ -532,7 +579,7 @@ def test_run_once_says_where_storage_cannot_be_reached_and_what_to_do() -> None:
     nowhere = dict.fromkeys(
         ("FlowLogs", "AzureWebJobsStorage"), f"AccountName=x;AccountKey=eA=={ends}"
     )
-    code, out, err = flowlog("run", "--once", environment=nowhere)
+    code, out, err = flowlog("run", *ONCE, environment=nowhere)
     assert (code, out, "Traceback" in err) == (1, "", False)
     told, explained = [line for line in err.splitlines() if " WARNING " in line]
     assert " cannot look for what is behind: reading the checkpoint " in told

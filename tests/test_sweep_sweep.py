@@ -494,6 +494,23 @@ def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_t
     assert world.sweep(containers=containers).forwarded == 1
 
 
+def test_a_look_may_leave_out_older_hours_and_says_how_much_that_is(world: World) -> None:
+    for ago in (1, 30, 40):
+        world.append(blob_at(ago, ago))
+    ingest(blob_at(40, 40), world.pipeline)
+    world.append(blob_at(40, 40))
+    sizes = [world.blobs.blob_bytes(blob_at(ago, ago)) for ago in (30, 40)]
+    checkpoint = world.checkpoints.get(checkpoint_key(blob_at(40, 40))).checkpoint
+    assert checkpoint is not None
+    options = SweepOptions([LOGS], 0, untouched_for_s=0, forward_since=NOW - 24 * HOUR)
+    parallel = Parallel(1)
+    report = Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+    parallel.close()
+    assert (report.looked_at, report.behind, report.forwarded) == (3, 1, 1)
+    assert (report.older, report.oldest) == (2, NOW - 40 * HOUR)
+    assert report.older_bytes == sum(sizes) - checkpoint.progress.offset
+
+
 def test_a_look_at_all_needs_no_memory_and_leaves_nothing_out(world: World) -> None:
     for hours_ago in (0, 30, 3000):
         world.append(blob_at(hours_ago))

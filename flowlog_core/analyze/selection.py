@@ -36,8 +36,8 @@ def moment(text: str, now: datetime) -> datetime:
 class Selection:
     """What is wanted. Records are from `since` on and before `until`, by their own times.
 
-    `resource` is a part of the resource's id, `mac` an interface's MAC address; where a file's
-    name says neither, its records are asked.
+    `resource` is as `has_resource` takes it, `mac` an interface's MAC address; where a file's name
+    says neither, its records are asked.
     """
 
     since: datetime | None = None
@@ -65,7 +65,9 @@ class Selection:
         """Rules for records of which no blob's name says which resource and interface they are."""
         rules = []
         if self.resource:
-            rules.append(parse(f"resource_id=*{re.sub('[,;=<>!]', '?', self.resource)}*"))
+            text = re.sub("[,;=<>!]", "?", self.resource)
+            globs = (text, f"*/{text}") if _is_glob(text) else (f"*{text}*",)
+            rules.append(parse("; ".join(f"resource_id={glob}" for glob in globs)))
         if self.mac:
             rules.append(parse(f"mac={self.plain_mac}"))
         return rules
@@ -89,9 +91,27 @@ class Selection:
         """Whether a blob of that name may hold what is wanted."""
         return (
             self.has_hour(log.hour)
-            and self.resource.lower() in log.resource_id.lower()
+            and has_resource(self.resource, log.resource_id)
             and (not self.mac or self.plain_mac == log.mac.upper())
         )
+
+
+def has_resource(wanted: str, resource_id: str) -> bool:
+    """Whether an id is of a resource that is wanted; letter case does not matter.
+
+    With `*` (any text) or `?` (a character), `wanted` must match the whole id or its last part;
+    without, it must be in the id.
+    """
+    wanted, resource_id = wanted.lower(), resource_id.lower()
+    if not _is_glob(wanted):
+        return wanted in resource_id
+    pattern = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in wanted)
+    last_part = resource_id.rstrip("/").rpartition("/")[2]
+    return any(re.fullmatch(pattern, text, re.DOTALL) for text in (resource_id, last_part))
+
+
+def _is_glob(text: str) -> bool:
+    return "*" in text or "?" in text
 
 
 def named_in(path: str) -> LogBlob | None:

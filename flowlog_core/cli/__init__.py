@@ -15,7 +15,9 @@ from types import ModuleType
 from flowlog_core import __version__
 from flowlog_core.cli.options import HelpFormatter, add_common_arguments
 
-NEEDED_EXTRA = dict.fromkeys(("run", "tail", "status", "dead-letters", "doctor", "demo"), "app")
+NEEDED_EXTRA = dict.fromkeys(
+    ("run", "tail", "status", "backfill", "replay", "dead-letters", "doctor", "demo"), "app"
+)
 """Which extra of the package a command needs, where it needs one."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -31,8 +33,10 @@ _COMMANDS = {
     "report": "write a page with charts: who talked to whom, what was denied, when",
     "parse": "the same as flows",
     "run": "forward flows without the Functions host",
-    "tail": "take records from the queue and print them",
+    "tail": "show the records in the queue, without taking them from it",
     "status": "show whether forwarding keeps up: what is behind, what fails, since when",
+    "backfill": "forward logs that were never forwarded, of any hours",
+    "replay": "send again what was forwarded, with the same ids and content",
     "dead-letters": "list, show and redrive input that could not be read",
     "doctor": "find what stops flow logs from being forwarded, and say what to do",
     "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",

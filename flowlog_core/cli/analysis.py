@@ -51,8 +51,9 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     wanted.add_argument(
         "--resource",
         default="",
-        metavar="TEXT",
-        help="only logs of resources with this in their id, such as the name of an NSG",
+        metavar="GLOB",
+        help="only logs of resources with this in their id, such as the name of an NSG; with * or "
+        "? in it, of those whose id, or the last part of it, matches",
     )
     wanted.add_argument(
         "--mac", default="", help="only logs of the network interface with this MAC"

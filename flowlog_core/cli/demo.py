@@ -21,19 +21,18 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from types import FrameType
 
 from azure.core.exceptions import AzureError
 
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES
 from flowlog_core.cli.environment import add_settings_argument, settings_of
 from flowlog_core.cli.options import duration_argument, shows_progress
+from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.demo.display import FRAME_S, Display
 from flowlog_core.demo.running import Running
@@ -123,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.random_seed,
     )
     settings = {"FLOWLOG_SHARDS": os.environ.get("FLOWLOG_SHARDS", "")}
-    with _stopped_by_signals() as stop, _collected_warnings() as warnings:
+    with stopped_by_signals() as stop, _collected_warnings() as warnings:
         if shows_progress(options):
             print("Starting Azurite, Microsoft's storage emulator ...", flush=True)
         try:
@@ -209,26 +208,6 @@ def _report(running: Running, warnings: list[str]) -> bool:
     print()
     print(*verdict.lines(), sep="\n")
     return verdict.ok
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM sets the event; the second raises KeyboardInterrupt."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Collector(logging.Handler):

@@ -83,12 +83,14 @@ class JsonLines(logging.Formatter):
         return harmless_json(json.dumps(told, ensure_ascii=False, default=str))
 
 
-def log_to_stderr(options: argparse.Namespace, *, as_json: bool = False) -> None:
+def log_to_stderr(
+    options: argparse.Namespace, *, as_json: bool = False, default: int = logging.INFO
+) -> None:
     """Log Flowlog's own lines to standard error, and only warnings of the SDK.
 
     With `--quiet` only warnings, with `--verbose` all there is.
     """
-    level = logging.INFO
+    level = default
     if options.quiet or options.verbose:
         level = logging.WARNING if options.quiet else logging.DEBUG
     handler = logging.StreamHandler(sys.stderr)

@@ -70,11 +70,28 @@ def add_range_arguments(
     parser.add_argument(
         "--since",
         metavar="TIME",
-        type=time_argument,
+        action=_TimeAction,
         help=f"{since}: 2026-01-31, 2026-01-31T09:30 (UTC), or 24h for 24 hours ago{more}",
     )
     if until:
-        parser.add_argument("--until", metavar="TIME", type=time_argument, help=until)
+        parser.add_argument("--until", metavar="TIME", action=_TimeAction, help=until)
+
+
+class _TimeAction(argparse.Action):
+    """Stores the time, and as `since_text` or `until_text` what was written."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,  # noqa: ARG002 - as argparse has it
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,  # noqa: ARG002 - as above
+    ) -> None:
+        try:
+            setattr(namespace, self.dest, time_argument(str(values)))
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, f"{self.dest}_text", str(values))
 
 
 def time_argument(text: str) -> datetime:

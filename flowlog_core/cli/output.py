@@ -36,7 +36,7 @@ class NdjsonWriter:
         if self._names is not None:
             records = map(orjson.loads, lines)
             lines = [
-                orjson.dumps({name: record[name] for name in self._names}).decode()
+                orjson.dumps({name: record.get(name) for name in self._names}).decode()
                 for record in records
             ]
         text = "\n".join(lines)
@@ -59,7 +59,7 @@ class CsvWriter:
         """See `Writer.write`."""
         for line in lines:
             record = orjson.loads(line)
-            self._csv.writerow(harmless_cell(record[name]) for name in self._names)
+            self._csv.writerow(harmless_cell(record.get(name)) for name in self._names)
 
 
 # What a spreadsheet runs begins like this, also behind white space or in full width.

@@ -1,11 +1,17 @@
 """Forward flows without the Functions host: look for changed blobs, ingest them, wait, repeat.
 
-It uses the same settings, checkpoints and code as the function app, so both may run at the same
-time without repeating anything. Settings come from the environment, see docs/settings.md.
+It uses the same settings, checkpoints and code as the function app, so both may run at
+the same time without repeating anything. Settings come from the environment, see
+docs/settings.md.
+
+It forwards whatever is behind, however old. With --once it looks back as far as the
+sweep does (FLOWLOG_SWEEP_HOURS), unless --since says otherwise, and says what older
+logs it left out.
 
 Examples:
   flowlog run --settings local.settings.json
-  flowlog run --once          # catch up, print a summary, exit
+  flowlog run --once               # catch up, print a summary, exit
+  flowlog run --once --since 2026-01-31
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ import signal
 import sys
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -28,8 +35,10 @@ from flowlog_core.cli.environment import (
     log_to_stderr,
     settings_of,
 )
-from flowlog_core.cli.options import duration_argument
+from flowlog_core.cli.options import add_range_arguments, duration_argument
+from flowlog_core.cli.summary import left_out, summary, watched
 from flowlog_core.config.checks import Facts, extras_are_installed
+from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.behind import (
     WHERE_FLOW_LOGS_ARE,
     failed_and_next,
@@ -64,6 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="time between two looks, such as 500ms or 1m (default 5s)",
     )
     parser.add_argument("--interval-s", type=float, help=argparse.SUPPRESS)
+    add_range_arguments(
+        parser,
+        since="forward only logs of the hours from then on",
+        until="",
+        more=" (default with --once: FLOWLOG_SWEEP_HOURS ago)",
+    )
     parser.add_argument(
         "--log",
         choices=("text", "json"),
@@ -109,10 +124,13 @@ def run(options: argparse.Namespace) -> int:
     total = SweepReport()
     found: SweepReport | None = SweepReport()
     is_first = True
+    since = _since(options, settings)
+    teller = _Teller(options)
+    teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
     try:
         while not stop.is_set():
             # Whoever started this may just have repaired what failed.
-            found = _look(service, stop, waits_after_failures=not is_first)
+            found = _look(service, stop, since, waits_after_failures=not is_first)
             is_first = False
             heartbeat.beat()
             if found is not None:
@@ -120,6 +138,7 @@ def run(options: argparse.Namespace) -> int:
                 total += found
             if options.once and (found is None or not found.forwarded + found.left_to_others):
                 break
+            teller.looked(found)
             if not options.once or (found and not found.forwarded):
                 stop.wait(options.interval_s)  # what others have may take a while
         if found is not None:
@@ -127,10 +146,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         logging.getLogger().removeHandler(explain)
         service.close()
-    if options.log == "json":
-        log.info("%s", total)
-    elif not options.quiet:
-        print(total, file=sys.stderr)
+    teller.end(total)
     return 1 if options.once and (found is None or found.failed + found.backing_off) else 0
 
 
@@ -181,12 +197,64 @@ def _name_still_behind(service: Service, found: SweepReport) -> None:
         log.warning("still behind: %d more", more)
 
 
+class _Teller:
+    """Says on standard error what is watched, that nothing is behind, and what was done."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options, self._is_idle = options, False
+
+    def begin(self, text: str) -> None:
+        """Say what is watched."""
+        self._say(text)
+
+    def looked(self, found: SweepReport | None) -> None:
+        """Say, once, that nothing is behind; `found` is what a look found."""
+        if found is None or found.behind or self._is_idle or self._options.once:
+            return
+        self._is_idle = True
+        self._say("Nothing is behind. Waiting for new flow logs; Ctrl-C ends this.")
+
+    def end(self, total: SweepReport) -> None:
+        """Say what was done, and what was left out."""
+        if self._options.log == "json":
+            log.info("%s", total)
+        else:
+            self._say(summary(total))
+        if older := left_out(total):
+            self._say(older)
+
+    def _say(self, text: str) -> None:
+        if self._options.log == "json":
+            log.info("%s", text)  # with --quiet, the log has no such lines
+        elif not self._options.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _since(options: argparse.Namespace, settings: Settings) -> datetime | None:
+    """The first hour that is forwarded; None for all there are."""
+    since: datetime | None = options.since
+    if since is None and options.once:
+        since = datetime.now(UTC) - timedelta(hours=settings.sweep_hours)
+        since = min(since, settings.catch_up_since or since)
+    return since and since.replace(minute=0, second=0, microsecond=0)
+
+
+def _looks_back(since: datetime | None) -> str:
+    if since is None:
+        return "Logs of all hours are forwarded."
+    return f"Logs of the hours from {since:%Y-%m-%dT%H} (UTC) on are forwarded."
+
+
 def _look(
-    service: Service, stop: threading.Event, *, waits_after_failures: bool
+    service: Service,
+    stop: threading.Event,
+    since: datetime | None,
+    *,
+    waits_after_failures: bool,
 ) -> SweepReport | None:
     """One look at everything; None, and why in the log, where not even that could be had."""
     try:
-        return service.catch_up(stop, waits_after_failures=waits_after_failures)
+        return service.catch_up(stop, since, waits_after_failures=waits_after_failures)
     except FlowlogError as error:
         log.warning("cannot look for what is behind: %s", error)
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import sys
 import time
@@ -28,6 +29,18 @@ def is_coloured(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 def columns_of(out: TextIO) -> int | None:
     """How wide a terminal is; None for anything else, where lines may be of any length."""
     return shutil.get_terminal_size().columns if out.isatty() else None
+
+
+def is_read_no_more(out: TextIO) -> bool:
+    """Whether `out` is a pipe whose reader has gone, as `head` does once it has its lines."""
+    if not hasattr(select, "poll"):  # on Windows only a write can tell
+        return False
+    try:
+        poll = select.poll()
+        poll.register(out.fileno(), 0)  # errors and hang-ups are always reported
+    except (OSError, ValueError):  # no file
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 class ProgressLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.outcome import Outcome
@@ -11,14 +12,8 @@ from flowlog_core.source.listing import Others
 _ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
 _AS_FOUND_LAST = (
     *("looked_at", "left_to_others", "archived", "archived_example"),
-    *(
-        "not_flow_logs",
-        "not_flow_logs_example",
-        "backing_off",
-        "still_behind",
-        "missing",
-        "is_whole",
-    ),
+    *("not_flow_logs", "not_flow_logs_example", "backing_off", "still_behind", "missing"),
+    *("is_whole", "older", "older_bytes", "oldest"),
 )
 MAX_NAMED = 20
 """How many blobs that are still behind a report names."""
@@ -48,6 +43,12 @@ class SweepReport:
     """Containers that do not exist, as ACCOUNT/CONTAINER."""
     still_behind: list[BlobRef] = field(default_factory=list)
     """The first of those that failed or are not due again yet, at most `MAX_NAMED`."""
+    older: int = 0
+    """Behind, but of hours that were only looked at: see `SweepOptions.forward_since`."""
+    older_bytes: int = 0
+    """How many bytes of those are not forwarded."""
+    oldest: datetime | None = None
+    """The earliest hour among them."""
     entries: int = 0
     records: int = 0
     dead_letters: int = 0
@@ -70,6 +71,12 @@ class SweepReport:
         self.not_flow_logs += others.blobs
         if others.blobs and not self.not_flow_logs_example:
             self.not_flow_logs_example = f"{account}/{container}/{others.example}"
+
+    def add_older(self, blob: BlobRef, behind_bytes: int) -> None:
+        """Count a blob that is behind, and too old to be forwarded now."""
+        self.older += 1
+        self.older_bytes += behind_bytes
+        self.oldest = min(blob.log.hour, self.oldest or blob.log.hour)
 
     @property
     def archived_warning(self) -> str:

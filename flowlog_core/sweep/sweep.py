@@ -32,7 +32,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import (
+    Checkpoint,
+    Failure,
+    checkpoint_key,
+)
 from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, Step, flow_logs_since
@@ -97,6 +101,12 @@ class SweepOptions:
     """End after this long, or once the sweep has got any further if that takes longer."""
     young_hours: int = 0
     """Forward what is behind in hours that began less than so many hours ago before all else."""
+    until: datetime | None = None
+    """Hours that begin after it are not looked at."""
+    only: Callable[[BlobRef], bool] = lambda _: True
+    """Which blobs are looked at."""
+    forward_since: datetime | None = None
+    """What is behind in older hours is counted, and not forwarded."""
 
 
 class Sweep:
@@ -154,12 +164,13 @@ class Sweep:
             return False
 
     def look_at_all(self) -> SweepReport:
-        """One pass over every hour there is, without a memory and beside other sweeps."""
+        """One pass over all hours from `since` on, without a memory and beside other sweeps."""
         for container in self._options.containers:
             if self._must_end():
                 break
             now = self._cursors.get(container).server_time
-            self._go_through(container, Cursor(now, _BEGINNING), now, held=None)
+            since = self._options.since or _BEGINNING
+            self._go_through(container, Cursor(now, since), now, held=None)
         return self._report
 
     def _longest_waiting_first(self) -> list[tuple[Container, StoredCursor]]:
@@ -303,7 +314,10 @@ class Sweep:
         """From `cursor` to the end of the pass, or as far as the time allows."""
         all_listed = True
         try:
-            for step in flow_logs_since(self._lister, *container, cursor.since, cursor.done):
+            until = self._options.until
+            for step in flow_logs_since(
+                self._lister, *container, cursor.since, cursor.done, until=until
+            ):
                 self._report.add_not_flow_logs(*container, step.others)
                 behind, deadly, cursor = self._behind(step.listed, cursor, now)
                 self._report.behind += len(behind) + len(deadly)
@@ -418,28 +432,22 @@ class Sweep:
 
         Apart from the others come those at which workers keep ending.
         """
-        rows: dict[str, list[str]] = defaultdict(list)
-        keys = [checkpoint_key(one.blob) for one in listed]
-        for key in keys:
-            rows[key.partition].append(key.row)
-        stored = {
-            partition: self._pipeline.checkpoints.between(partition, min(found), max(found))
-            for partition, found in rows.items()
-        }
-        report = self._report
+        report, options = self._report, self._options
         behind: list[Listed] = []
         deadly: list[Listed] = []
-        report.looked_at += len(listed)
-        for one, key in zip(listed, keys, strict=True):
-            checkpoint = stored[key.partition].get(key.row)
+        wanted = [one for one in listed if options.only(one.blob)]
+        report.looked_at += len(wanted)
+        for one, checkpoint in with_checkpoints(self._pipeline.checkpoints, wanted):
             if not is_behind(one, checkpoint, now):
                 continue
-            if one.is_archived:
+            if options.forward_since and one.blob.log.hour < options.forward_since:
+                report.add_older(one.blob, bytes_behind(one, checkpoint))
+            elif one.is_archived:
                 # Not kept as unfinished: an archived blob cannot be read until it is rehydrated,
                 # and whoever does that asks for it again.
                 report.add_archived(one.blob)
             elif not (checkpoint and has_run_out(checkpoint, now)) and (
-                (now - one.last_modified).total_seconds() < self._options.untouched_for_s
+                (now - one.last_modified).total_seconds() < options.untouched_for_s
             ):
                 cursor = cursor.with_unfinished(one.blob.log.hour)  # its event may yet be lost
             elif (
@@ -462,6 +470,37 @@ def _young_since(now: datetime, options: SweepOptions) -> datetime:
     """The first hour that began less than `young_hours` ago."""
     oldest = now - timedelta(hours=options.young_hours)
     return oldest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+
+
+class CheckpointsBetween(Protocol):
+    """The part of a `CheckpointStore` that reads many at once."""
+
+    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
+        """See `CheckpointStore.between`."""
+        ...
+
+
+def with_checkpoints(
+    checkpoints: CheckpointsBetween, listed: Sequence[Listed]
+) -> list[tuple[Listed, Checkpoint | None]]:
+    """Each blob of a listing with its checkpoint, read by few calls. Raises a `StorageError`."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    keys = [checkpoint_key(one.blob) for one in listed]
+    for key in keys:
+        rows[key.partition].append(key.row)
+    stored = {
+        partition: checkpoints.between(partition, min(found), max(found))
+        for partition, found in rows.items()
+    }
+    return [
+        (one, stored[key.partition].get(key.row)) for one, key in zip(listed, keys, strict=True)
+    ]
+
+
+def bytes_behind(one: Listed, checkpoint: Checkpoint | None) -> int:
+    """How many bytes come after the checkpoint's offset; all of a blob that is shorter now."""
+    offset = checkpoint.progress.offset if checkpoint else 0
+    return one.blob_bytes - offset if one.blob_bytes >= offset else one.blob_bytes
 
 
 def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:

@@ -1,0 +1,310 @@
+"""Send again what was forwarded, with the same ids and the same content.
+
+A consumer that keys records by id sees no difference. It reads each log from its
+beginning to where the app has forwarded it, and writes nothing to the app's checkpoints.
+Before it sends anything of a log, it checks that the log is the one that was forwarded;
+if it was rewritten, nothing of it is sent and it is named. Dead letters are not made
+again. The content is the same under the same encoding, filter, fields and
+schema; those in force are printed.
+
+--to queue and --to table send to the app's sink, and ask first. --to FILE and --to -
+write NDJSON, a record a line. Stop it with Ctrl-C; the same command goes on, also after
+a crash: its cursor is a file. With --to - there is none.
+
+Exit code: 0 all is sent; 1 a log could not be sent again, or it was stopped; 2 wrong
+usage, or nobody said yes.
+
+Examples:
+  flowlog replay --since 2026-01-31T09 --until 2026-01-31T10 --to queue
+  flowlog replay --since 24h --resource web-1-nsg --to flows.ndjson
+  flowlog replay --since 2h --to - | jq .src_ip
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
+
+from flowlog_core.blob import digest
+from flowlog_core.cli.environment import add_settings_argument, environment_of, log_to_stderr
+from flowlog_core.cli.options import shows_progress
+from flowlog_core.cli.progress import TransferProgress, line_above_logs
+from flowlog_core.cli.selecting import (
+    add_selection_arguments,
+    form_of,
+    hours_of,
+    selection_of,
+)
+from flowlog_core.cli.signals import stopped_by_signals
+from flowlog_core.cli.terminal import ProgressLine
+from flowlog_core.cli.words import how_many, in_bytes, joined_counts
+from flowlog_core.config.settings import Settings
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_error import explained
+from flowlog_core.errors import FlowlogError, SettingsError
+from flowlog_core.operate.record_file import RecordFile
+from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
+from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
+from flowlog_core.operate.selection import LogSelection
+from flowlog_core.service import Service
+
+_SINKS = ("queue", "table")
+
+
+class _UsageError(Exception):
+    """Exit code 2; the text says why."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `flowlog replay`."""
+    add_settings_argument(parser)
+    add_selection_arguments(parser)
+    parser.add_argument(
+        "--to",
+        required=True,
+        metavar="queue|table|FILE|-",
+        help="the app's queue or table, a file, or standard output",
+    )
+    parser.add_argument("--yes", action="store_true", help="send to the sink without asking")
+    parser.add_argument(
+        "--cursor",
+        metavar="FILE",
+        help="where to keep how far it has come (default: a file under ~/.local/state/flowlog "
+        "that is named for what was asked)",
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="begin again, wherever an earlier run ended"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send it. Returns the exit code."""
+    log_to_stderr(options, default=logging.WARNING)
+    # What cannot be read is a dead letter already: it is not made, nor named, again.
+    logging.getLogger("flowlog_core.forward_chunk").setLevel(logging.ERROR)
+    try:
+        settings = _settings_of(options)
+    except (SettingsError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    service = Service(settings)
+    try:
+        with stopped_by_signals("Stopping. The same command goes on.") as stop:
+            return _Command(options, settings, service, stop).run()
+    except (_UsageError, BadCursor) as error:
+        print(f"flowlog replay: {error}", file=sys.stderr)
+        return 2
+    except FlowlogError as error:
+        endpoints = Endpoints.of(settings, service.clients).all()
+        print(f"flowlog replay: {explained(error, endpoints)}", file=sys.stderr)
+        if options.to != "-":
+            print("The same command goes on where it ended.", file=sys.stderr)
+        return 1
+    finally:
+        service.close()
+
+
+def _settings_of(options: argparse.Namespace) -> Settings:
+    """The app's settings, with the sink that was asked for."""
+    environment = environment_of(options)
+    if options.to in _SINKS:
+        environment["FLOWLOG_SINK"] = options.to
+    return Settings.from_environment(environment)
+
+
+class _Command:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        settings: Settings,
+        service: Service,
+        stop: threading.Event,
+    ) -> None:
+        self._options, self._settings, self._service = options, settings, service
+        self._stop = stop
+        self._has_cursor = options.to != "-"
+        self._owns_output = False  # whether an earlier run wrote the file
+        path = Path(options.cursor) if options.cursor else _default_cursor(options, service)
+        self._file = CursorFile(path)
+
+    def run(self) -> int:
+        if not self._has_cursor:
+            return self._run(self._begin())
+        with self._file.locked():
+            stored = self._file.load()
+            self._owns_output = stored is not None
+            if self._options.restart:
+                self._file.remove()
+                stored = None
+            cursor = stored or self._begin()
+            form = form_of(self._settings)
+            if stored and stored.form != form:
+                raise _UsageError(
+                    f"this replay began under {stored.form}, and now {form} is in force. Set it "
+                    "back, or begin again with --restart"
+                )
+            if stored and stored.counts.entries:
+                self._say(
+                    f"Going on where an earlier run ended, after {self._sent(stored)}. "
+                    "--restart begins again."
+                )
+            return self._run(cursor)
+
+    def _begin(self) -> ReplayCursor:
+        try:
+            selection = selection_of(self._options, self._service)
+        except ValueError as error:
+            raise _UsageError(str(error)) from None
+        return ReplayCursor(selection.since, selection.until, form_of(self._settings))
+
+    def _run(self, cursor: ReplayCursor) -> int:
+        selection = self._selection(cursor)
+        service = self._service
+        with (
+            line_above_logs(ProgressLine(is_wanted=shows_progress(self._options))) as line,
+            self._output(cursor) as output,
+        ):
+            pipeline, sink = service.pipeline, service.pipeline.sink
+            if output is not None:
+                sink = RecordFile(output, sink)
+                # No message around the lines names the blob that an id begins with.
+                pipeline = replace(pipeline, shaper=replace(pipeline.shaper, names_blob=False))
+            replay = Replay(
+                service.blobs, pipeline.checkpoints, pipeline, service.containers, selection, sink
+            )
+            line.show("Listing …")
+            found = plan_replay(replay)
+            line.clear()
+            if not found.blobs:
+                self._say(f"Nothing was forwarded in {hours_of(selection)}.")
+                return 0
+            self._say(
+                f"{how_many(found.blobs, 'blob')} with {in_bytes(found.forwarded_bytes)} that were "
+                f"forwarded in {hours_of(selection)}, to {self._whither()}.\n"
+                f"In force: {form_of(self._settings)}."
+            )
+            if self._options.to in _SINKS and not self._may_send():
+                raise _UsageError("nothing was sent")
+            if self._has_cursor:
+                self._file.save(cursor)  # so that a file that is begun is known as its own
+            progress = TransferProgress(line, found.blobs, found.forwarded_bytes)
+            progress.go_on_from(cursor.counts.blobs, cursor.counts.read_bytes)
+
+            def save(now: ReplayCursor) -> None:
+                if not self._has_cursor:
+                    return
+                if output is not None:
+                    os.fsync(output.fileno())
+                    now = replace(now, output_bytes=output.tell())
+                self._file.save(now)
+
+            report = run_replay(replay, cursor, save, progress, self._stop)
+        return self._end(report)
+
+    def _end(self, report: ReplayReport) -> int:
+        if report.is_whole:
+            if self._has_cursor:
+                self._file.remove()
+            self._say(f"Sent again: {self._sent(report.cursor)}.")
+        else:
+            self._say(f"Stopped after {self._sent(report.cursor)}. The same command goes on.")
+        skipped = report.cursor.counts.skipped
+        if skipped:
+            self._say(
+                f"{how_many(skipped, 'log')} could not be sent again, named above and by the runs "
+                "before this one."
+            )
+        return 0 if report.is_whole and not skipped else 1
+
+    def _selection(self, cursor: ReplayCursor) -> LogSelection:
+        """What was asked for, in the hours that it had when it began."""
+        given = argparse.Namespace(
+            **{**vars(self._options), "since": cursor.since, "until": cursor.until}
+        )
+        try:
+            return selection_of(given, self._service)
+        except ValueError as error:
+            raise _UsageError(str(error)) from None
+
+    @contextmanager
+    def _output(self, cursor: ReplayCursor) -> Iterator[IO[bytes] | None]:
+        """The file that records are written to, cut to what the cursor knows of."""
+        to = self._options.to
+        if to in _SINKS:
+            yield None
+        elif to == "-":
+            yield sys.stdout.buffer
+        else:
+            path = Path(to)
+            if path.exists() and path.stat().st_size and not self._owns_output:
+                raise _UsageError(f"{to} exists already. Name another file, or remove it first")
+            if cursor.output_bytes and not path.exists():
+                raise _UsageError(
+                    f"{to} is gone, and an earlier run wrote to it. Begin again with --restart"
+                )
+            with path.open("r+b" if path.exists() else "xb") as file:
+                file.truncate(cursor.output_bytes)
+                file.seek(cursor.output_bytes)
+                yield file
+
+    def _whither(self) -> str:
+        settings, to = self._settings, self._options.to
+        if to == "queue":
+            return "queue " + " and ".join(settings.queues)
+        if to == "table":
+            return f"table {settings.table}"
+        return "standard output" if to == "-" else f"file {to}"
+
+    def _may_send(self) -> bool:
+        if self._options.yes:
+            return True
+        if not sys.stdin.isatty():
+            raise _UsageError(
+                "it sends to the sink, and nobody can be asked here. Say --yes to send"
+            )
+        print(
+            "Consumers get these records again: those that key them by id see no difference.\n"
+            "Send them? [y/N] ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def _sent(self, cursor: ReplayCursor) -> str:
+        counts, calls = cursor.counts, "messages" if self._options.to == "queue" else "batches"
+        told = joined_counts(
+            (counts.entries, "entries"),
+            (counts.records, "records"),
+            (counts.messages if self._options.to in _SINKS else 0, calls),
+        )
+        return how_many(counts.blobs, "blob") + (f", {told}" if told else "")
+
+    def _say(self, text: str) -> None:
+        if not self._options.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _default_cursor(options: argparse.Namespace, service: Service) -> Path:
+    """A file that is named for what was asked, of which app, and whither."""
+    settings = service.settings
+    to = options.to if options.to in _SINKS else str(Path(options.to).absolute())
+    checkpoints = service.clients.blobs(settings.state).url, settings.checkpoint_table
+    asked = [
+        *(getattr(options, name, "") for name in ("since_text", "until_text")),
+        *(options.source, options.resource, options.mac, to, *checkpoints),
+        *("/".join(container) for container in service.containers),
+    ]
+    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return home / "flowlog" / f"replay-{digest(json.dumps(asked), digest_bytes=8)}.json"
