@@ -101,7 +101,7 @@ TROUBLE = status_of(
     ],
     reasons=Counter({"not an entry": 100}),
     queues=[QueueDepth("flow-records", 7, 95.0)],
-    sweeps=[SweepStatus(LOGS, None)],
+    sweeps=[SweepStatus(LOGS, None), SweepStatus(Container("account", "more"), NOW)],
     unknown=["Cannot connect to account other"],
 )
 
@@ -170,7 +170,10 @@ def test_json_has_everything() -> None:
         "has_run_out": True,
     }
     assert value["queues"] == [{"queue": "flow-records", "messages": 7, "oldest_s": 95.0}]
-    assert value["sweeps"] == [{"account": "account", "container": "logs", "last_whole": None}]
+    assert value["sweeps"] == [
+        {"account": "account", "container": "logs", "last_whole": None},
+        {"account": "account", "container": "more", "last_whole": "2026-01-01T12:30:00Z"},
+    ]
     assert value["unknown"] == ["Cannot connect to account other"]
 
 

@@ -88,9 +88,9 @@ def test_one_is_created_once_and_replaced_only_as_it_was_read(stores: Stores) ->
         letters.create(TUPLE)
     other = DeadLetter(TUPLE.position, "another reason", TUPLE.raw, 2)
     _, etag = letters.read(TUPLE.name)
-    letters.replace(other, etag)
+    letters.replace(TUPLE.name, other, etag)
     with pytest.raises(Conflict):
-        letters.replace(TUPLE, etag)
+        letters.replace(TUPLE.name, TUPLE, etag)
     assert read_letter(letters.read(TUPLE.name)[0]) == other
 
 
@@ -155,6 +155,13 @@ def test_a_letter_of_every_schema_reads_the_same_for_ever(name: str) -> None:
 def test_what_cannot_be_read_says_why(content: bytes, why: str) -> None:
     with pytest.raises(BadLetter, match=why):
         read_letter(content)
+
+
+def test_a_name_without_the_mac_is_known_too() -> None:
+    """As it is stored where the service refuses a name with it."""
+    assert StoredLetter.of(TUPLE.plain_name, EPOCH) == (
+        *(TUPLE.plain_name, "2026-01-01T07Z", "", TUPLE.position.blob_digest, EPOCH),
+    )
 
 
 @pytest.mark.parametrize("name", ["x.json", "2026-01-01T07Z/mac/abc.0.12.json", "a/b/c"])

@@ -15,12 +15,15 @@ from support import records_in
 from flowlog_core.blob import Position
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import Unavailable
+from flowlog_core.errors import ItemRefused, Unavailable
 from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.operate.letters import read_letter
 from flowlog_core.operate.redrive import Redriven, redrive
 from flowlog_core.parsing import entry as parsing_entry
 from flowlog_core.parsing.tuples import TupleFormat
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.keep_drop import KeepDrop
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.letters import MemoryLetters
@@ -60,10 +63,19 @@ class World:
         self.clock = ManualClock()
         self.blobs, self.checkpoints = MemoryBlobs(self.clock), MemoryCheckpoints(self.clock)
         self.sink, self.letters = MemorySink("json"), MemoryLetters(self.clock)
+        self.shaper = Shaper()
 
     @property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.blobs, self.checkpoints, self.sink, self.letters, 180, self.clock)
+        return Pipeline(
+            self.blobs,
+            self.checkpoints,
+            self.sink,
+            self.letters,
+            180,
+            self.clock,
+            shaper=self.shaper,
+        )
 
     def forward(self, *entries: bytes) -> None:
         """Write the blob and forward it; then the sink is emptied."""
@@ -238,6 +250,47 @@ def test_a_tuple_whose_entry_is_gone_or_changed_stays(
     assert found.letter.name in world.letters.stored
 
 
+def test_a_letter_that_is_stored_without_the_mac_is_replaced_where_it_is(
+    world: World, new_protocol: Callable[[], None]
+) -> None:
+    world.forward(entry_of(tuple_of(1), tuple_of(9, "?"), version=7))
+    ((name, (content, _, _)),) = world.letters.stored.items()
+    del world.letters.stored[name]
+    plain_name = read_letter(content).plain_name
+    world.letters.put_content(plain_name, content)
+    new_protocol()
+    assert [one.records for one in world.redrive()] == [1]
+    assert list(world.letters.stored) == [plain_name]
+    assert len(read_letter(world.letters.stored[plain_name][0]).tuples) == 1
+
+
+def test_the_rules_and_fields_of_today_hold(world: World, new_protocol: Callable[[], None]) -> None:
+    world.forward(entry_of(tuple_of(1, "X"), tuple_of(2, "X")))
+    new_protocol()
+    world.shaper = Shaper(KeepDrop.parse("", "src_ip=10.0.0.1"), Fields.parse("src_ip"))
+    done = world.redrive()
+    assert sorted((one.records, one.is_gone) for one in done) == [(0, True), (1, True)]
+    sent = records_in(world.sink.messages)
+    assert [(list(one), one["src_ip"]) for one in sent] == [(["id", "src_ip"], "10.0.0.2")]
+    assert world.letters.stored == {}
+
+
+def test_what_the_service_refuses_stays_and_keeps_no_other_from_its_turn(
+    world: World, new_protocol: Callable[[], None]
+) -> None:
+    world.forward(entry_of(tuple_of(1, "X"), tuple_of(2)))
+    new_protocol()
+
+    def refuse(messages: Iterable[Any]) -> int:
+        list(messages)
+        raise ItemRefused("413 RequestBodyTooLarge", "item")
+
+    world.sink.send = refuse  # type: ignore[method-assign]
+    (stays,) = world.redrive()
+    assert (stays.is_gone, stays.why) == (False, "413 RequestBodyTooLarge")
+    assert len(world.letters.stored) == 1
+
+
 def test_a_dry_run_changes_nothing(world: World, new_protocol: Callable[[], None]) -> None:
     world.forward(entry_of(tuple_of(1, "X"), tuple_of(2)))
     new_protocol()
@@ -306,8 +359,8 @@ class Mortal(MemoryLetters):
     def create(self, letter: DeadLetter) -> None:
         self._call(lambda: MemoryLetters.create(self, letter))
 
-    def replace(self, letter: DeadLetter, etag: str) -> None:
-        self._call(lambda: MemoryLetters.replace(self, letter, etag))
+    def replace(self, name: str, letter: DeadLetter, etag: str) -> None:
+        self._call(lambda: MemoryLetters.replace(self, name, letter, etag))
 
     def remove(self, name: str, etag: str) -> None:
         self._call(lambda: MemoryLetters.remove(self, name, etag))

@@ -75,11 +75,13 @@ def _sweeps(status: Status) -> list[str]:
     if not status.sweeps:
         return []
     never = [sweep.container for sweep in status.sweeps if sweep.last_whole is None]
+    if len(never) == len(status.sweeps):
+        return ["no sweep has ended yet"]
     if never:
         names = ", ".join(sorted({"/".join(one) for one in never}))
         return [f"no sweep has gone through all of {printable(names)} yet"]
     oldest = min(sweep.last_whole for sweep in status.sweeps if sweep.last_whole is not None)
-    ago = in_words((status.at - oldest).total_seconds())
+    ago = in_words(round((status.at - oldest).total_seconds()))
     return [f"the last whole sweep ended {ago} ago"]
 
 

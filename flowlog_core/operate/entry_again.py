@@ -58,6 +58,7 @@ def _first_item(
         Framer(position.offset),
         is_end=False,
         final=False,
+        drops=pipeline.shaper.drops,
     )
     return next(items, None)
 

@@ -15,12 +15,12 @@ from pybase64 import b64decode
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.dead_letters import CONTENT_SETTINGS, SCHEMA, DeadLetter
-from flowlog_core.errors import storage_errors
+from flowlog_core.errors import ItemRefused, storage_errors
 from flowlog_core.parsing import BadTuple
 from flowlog_core.storage.create_on_demand import is_missing
 
 _NAME = re.compile(
-    r"(?P<hour>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}Z)/(?P<mac>[^/]+)/(?P<digest>[0-9a-f]{24})"
+    r"(?P<hour>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}Z)/(?:(?P<mac>[^/]+)/)?(?P<digest>[0-9a-f]{24})"
     r"\.[0-9]+\.[0-9]+(?:\.[0-9]+)?\.json",
     re.ASCII,
 )
@@ -33,6 +33,7 @@ class StoredLetter(NamedTuple):
     hour: str
     """Of the flow log that it is of, such as 2024-08-19T18Z."""
     mac: str
+    """Empty where the service refused a name that has it."""
     blob_digest: str
     """`Position.blob_digest` of that flow log."""
     stored_at: datetime
@@ -47,7 +48,7 @@ class StoredLetter(NamedTuple):
     def of(cls, name: str, stored_at: datetime) -> StoredLetter | None:
         """What a blob's name says. None if it is not the name of a dead letter."""
         match = _NAME.fullmatch(name)
-        return match and cls(name, match["hour"], match["mac"], match["digest"], stored_at)
+        return match and cls(name, match["hour"], match["mac"] or "", match["digest"], stored_at)
 
 
 class LetterStore(Protocol):
@@ -65,8 +66,8 @@ class LetterStore(Protocol):
         """Store one. Raises `Conflict` if there is one of its name."""
         ...
 
-    def replace(self, letter: DeadLetter, etag: str) -> None:
-        """Put it in the place of that of its name. Raises `Conflict` unless that is `etag`."""
+    def replace(self, name: str, letter: DeadLetter, etag: str) -> None:
+        """Put it in the place of the one named so. Raises `Conflict` unless that is `etag`."""
         ...
 
     def remove(self, name: str, etag: str) -> None:
@@ -100,16 +101,20 @@ class BlobLetters:
 
     def create(self, letter: DeadLetter) -> None:
         """See `LetterStore.create`."""
-        with storage_errors(f"storing dead letter {letter.name}"):
-            self._container.upload_blob(
-                letter.name, letter.to_json(), content_settings=CONTENT_SETTINGS
-            )
+        try:
+            self._create(letter.name, letter)
+        except ItemRefused:
+            self._create(letter.plain_name, letter)
 
-    def replace(self, letter: DeadLetter, etag: str) -> None:
+    def _create(self, name: str, letter: DeadLetter) -> None:
+        with storage_errors(f"storing dead letter {name}", letter.position.entry_id):
+            self._container.upload_blob(name, letter.to_json(), content_settings=CONTENT_SETTINGS)
+
+    def replace(self, name: str, letter: DeadLetter, etag: str) -> None:
         """See `LetterStore.replace`."""
-        with storage_errors(f"replacing dead letter {letter.name}"):
+        with storage_errors(f"replacing dead letter {name}"):
             self._container.upload_blob(
-                letter.name,
+                name,
                 letter.to_json(),
                 overwrite=True,
                 content_settings=CONTENT_SETTINGS,

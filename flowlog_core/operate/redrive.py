@@ -14,14 +14,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from flowlog_core.dead_letters import DeadLetter, letter_with_entry
-from flowlog_core.errors import Conflict, NotFound
+from flowlog_core.errors import Conflict, ItemRefused, NotFound
 from flowlog_core.operate.entry_again import CannotRedrive, entry_again
 from flowlog_core.operate.letters import BadLetter, LetterStore, StoredLetter, read_letter
-from flowlog_core.parsing import BadTuple, Damaged, Framer, Lines, ParsedEntry, read
+from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
 from flowlog_core.pipeline import Pipeline
-from flowlog_core.sinks import EntryRecords
 
 _SEPARATORS = b" \t\r\n,"
 _END = b"]}"  # so that brackets at the end of the bytes are not taken for the end of a blob
@@ -57,83 +57,69 @@ def redrive(
         return Redriven(stored, is_gone=True)
     except (BadLetter, CannotRedrive) as error:
         return Redriven(stored, why=str(error))
-    packed = [(entry, raw, bad, pipeline.sink.pack(entry)) for entry, raw, bad in entries]
-    for entry, raw, bad, (_, too_large) in packed:
-        if bad or too_large:
+    messages: list[Iterable[Any]] = []
+    records = 0
+    for entry in entries:
+        shaped = pipeline.shaper(letter.position.at(entry.start), entry)
+        packed = pipeline.sink.pack(shaped.sent)
+        messages.append(packed.messages)
+        records += len(shaped.sent.lines) - len(packed.too_large)
+        if entry.bad or packed.too_large:
             # With the entry: the one in the flow log may be gone by the next time.
-            left.append(letter_with_entry(entry, raw, bad, too_large))
-    records = sum(len(entry.lines) - len(one.too_large) for entry, _, _, one in packed)
+            left.append(letter_with_entry(shaped.whole, entry.raw, entry.bad, packed.too_large))
     if left and not records:
         return Redriven(stored, why=left[0].reason)
     why = left[0].reason if left else ""
     if is_dry:
         return Redriven(stored, records, not left, why)
-    pipeline.sink.send(chain.from_iterable(one.messages for *_, one in packed))
     try:
+        pipeline.sink.send(chain.from_iterable(messages))
         _replace(stored, etag, left, store)
-    except Conflict:
-        return Redriven(stored, records, why=_CHANGED)
+    except (ItemRefused, Conflict) as error:
+        was_sent = isinstance(error, Conflict)
+        return Redriven(stored, records * was_sent, why=_CHANGED if was_sent else str(error))
     return Redriven(stored, records, not left, why)
 
 
-Readable = tuple[EntryRecords, bytes, list[BadTuple]]
-"""The records of an entry that are to be sent, its bytes, and its tuples that stay bad."""
-
-
-def _readable(letter: DeadLetter, pipeline: Pipeline) -> tuple[list[Readable], list[DeadLetter]]:
+def _readable(letter: DeadLetter, pipeline: Pipeline) -> tuple[list[ParsedEntry], list[DeadLetter]]:
     """What of a letter can be read today, and letters for the rest. Raises `CannotRedrive`."""
-    position = letter.position
+    position, offset = letter.position, letter.position.offset
     if letter.tuple_index is not None:
         head = b'{"id":"%b"' % letter.id.encode()
-        if letter.raw.startswith(head):  # a record that was too large for the sink
-            entry = EntryRecords(
-                position, Lines.of([letter.raw.decode()]), range(letter.tuple_index)
-            )
-            return [(entry, letter.raw, [])], []
-        return [_only([letter.tuple_index], entry_again(letter, pipeline), letter)], []
+        if not letter.raw.startswith(head):
+            return [_only([letter.tuple_index], entry_again(letter, pipeline))], []
+        # A record that was too large for the sink.
+        line, others = Lines.of([letter.raw.decode()]), list(range(letter.tuple_index))
+        return [ParsedEntry(offset, offset, letter.raw, line, [], others)], []
     items = list(
         read(
             [letter.raw, _END],
-            lambda offset: position.at(offset).entry_id,
-            Framer(position.offset),
+            lambda start: position.at(start).entry_id,
+            Framer(offset),
+            drops=pipeline.shaper.drops,
         )
     )
     parsed = [item for item in items if isinstance(item, ParsedEntry)]
     if not parsed:
         raise CannotRedrive(items[0].reason if isinstance(items[0], Damaged) else letter.reason)
     if letter.tuples:
-        return [_only([one.index for one in letter.tuples], parsed[0], letter)], []
-    readable = [
-        (
-            EntryRecords(position.at(one.start), one.lines, [bad.index for bad in one.bad]),
-            one.raw,
-            one.bad,
-        )
-        for one in parsed
-    ]
-    return readable, list(_stretches(letter, items))
+        return [_only([one.index for one in letter.tuples], parsed[0])], []
+    return parsed, list(_stretches(letter, items))
 
 
-def _only(indexes: Sequence[int], parsed: ParsedEntry, letter: DeadLetter) -> Readable:
-    """The records of some tuples of an entry; the others were forwarded with the entry."""
+def _only(indexes: Sequence[int], entry: ParsedEntry) -> ParsedEntry:
+    """An entry without the tuples that were forwarded with it. Raises `CannotRedrive`."""
     wanted = set(indexes)
-    whole = EntryRecords(letter.position, parsed.lines, [bad.index for bad in parsed.bad])
-    good = [
-        (index, line)
-        for index, line in zip(whole.tuple_indexes, parsed.lines, strict=True)
-        if index in wanted
-    ]
-    still_bad = [bad for bad in parsed.bad if bad.index in wanted]
-    if not good:
-        raise CannotRedrive(still_bad[0].reason if still_bad else "its entry has no such tuple")
-    sent = {index for index, _ in good}
-    last = max(sent)
-    entry = EntryRecords(
-        letter.position,
-        Lines.of(line for _, line in good),
-        [index for index in range(last) if index not in sent],
-    )
-    return entry, parsed.raw, still_bad
+    left_out = [*(bad.index for bad in entry.bad), *entry.dropped]
+    all_indexes = range(len(entry.lines) + len(left_out))
+    of_lines = [index for index in all_indexes if index not in set(left_out)]
+    good = dict(zip(of_lines, entry.lines, strict=True))
+    sent = [index for index in of_lines if index in wanted]
+    bad = [one for one in entry.bad if one.index in wanted]
+    if not sent and not wanted.intersection(entry.dropped):
+        raise CannotRedrive(bad[0].reason if bad else "its entry has no such tuple")
+    others = [index for index in all_indexes if index not in {*sent, *(one.index for one in bad)}]
+    return entry._replace(lines=Lines.of(map(good.__getitem__, sent)), bad=bad, dropped=others)
 
 
 def _stretches(letter: DeadLetter, items: Sequence[ParsedEntry | Damaged]) -> Iterator[DeadLetter]:
@@ -158,22 +144,22 @@ def _replace(
     """Store letters in the place of one. Raises `Conflict` if it, or theirs, changed meanwhile."""
     same: DeadLetter | None = None
     for letter in left:
-        if letter.name == stored.name:
+        if letter.id == stored.id:
             same = letter
             continue
         try:
             store.create(letter)
         except Conflict:  # of an earlier run, or of the service
-            if not _holds(store, letter):
+            if not any(_holds(store, name, letter) for name in (letter.name, letter.plain_name)):
                 raise
     if same is not None:
-        store.replace(same, etag)
+        store.replace(stored.name, same, etag)
         return
     with suppress(NotFound):
         store.remove(stored.name, etag)
 
 
-def _holds(store: LetterStore, letter: DeadLetter) -> bool:
+def _holds(store: LetterStore, name: str, letter: DeadLetter) -> bool:
     with suppress(BadLetter, NotFound):
-        return read_letter(store.read(letter.name)[0]).raw.startswith(letter.raw)
+        return read_letter(store.read(name)[0]).raw.startswith(letter.raw)
     return False

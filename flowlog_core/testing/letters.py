@@ -57,12 +57,12 @@ class MemoryLetters:
                 raise Conflict(f"{letter.name} exists")
             self.put([letter])
 
-    def replace(self, letter: DeadLetter, etag: str) -> None:
+    def replace(self, name: str, letter: DeadLetter, etag: str) -> None:
         """See `LetterStore.replace`."""
         with self._lock:
-            if self.stored.get(letter.name, (b"", ""))[1] != etag:
-                raise Conflict(f"{letter.name} is no longer {etag}")
-            self.put([letter])
+            if self.stored.get(name, (b"", ""))[1] != etag:
+                raise Conflict(f"{name} is no longer {etag}")
+            self.put_content(name, letter.to_json())
 
     def remove(self, name: str, etag: str) -> None:
         """See `LetterStore.remove`."""

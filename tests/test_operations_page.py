@@ -1,0 +1,36 @@
+"""docs/operations.md names commands and options that exist, and each alert's way out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_infra_watch import alerts
+
+from flowlog_core.cli import whole_parser
+
+PAGE = (Path(__file__).resolve().parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+COMMANDS = sorted(set(re.findall(r"^\s*\$ flowlog (.*?)(?: \|.*)?$", PAGE, re.MULTILINE)))
+INLINE = sorted(set(re.findall(r"`flowlog ([a-z-]+[^`]*)`", PAGE)))
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *INLINE])
+def test_every_command_of_the_page_can_be_run_as_it_is_written(command: str) -> None:
+    assert whole_parser().parse_args(shlex.split(command)).command == command.partition(" ")[0]
+
+
+def test_the_page_tells_what_to_do_about_every_alert_on_the_flows() -> None:
+    told = {one["displayName"].removeprefix("Flowlog: ") for one in alerts().values()}
+    named = set(re.findall(r"\*([A-Z][^*]+)\*", PAGE.partition("## ")[0]))
+    # The host's own stop is explained in its alert and in docs/host.md.
+    assert told - named == {"The Functions host stopped"}
+    assert named <= told
+
+
+def test_every_heading_that_is_linked_is_there() -> None:
+    headings = {
+        one.lower().replace(" ", "-") for one in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= headings
