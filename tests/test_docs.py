@@ -198,6 +198,11 @@ def test_other_programs_are_known_and_what_they_name_exists() -> None:
             assert (ROOT / words[-1 if program == ".ci/run" else 1]).is_file(), where
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if re.fullmatch(r"docs/[^/]+", page)])
+def test_a_page_begins_with_whom_it_is_for(page: str) -> None:
+    assert re.match(r"# .*\n\nFor ", (ROOT / page).read_text("utf-8"))
+
+
 def anchors_of(text: str) -> set[str]:
     """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
