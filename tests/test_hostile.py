@@ -303,13 +303,13 @@ ODD: dict[str, Callable[[], Odd]] = {
     ),
     # very many
     "100000-tuples": lambda: forwarded(nsg(*[TUPLE] * 100_000), 100_000),
-    "100000-bad-tuples": lambda: whole(nsg(*["bad"] * 100_000)),
-    "100001-bad-tuples": lambda: whole(nsg(TUPLE, *["bad"] * 100_001)),
-    "100001-numbers-for-groups": lambda: whole(
-        nsg(TUPLE).replace(b'[{"mac"', b"[" + b"5," * 100_001 + b'{"mac"')
+    "10000-bad-tuples": lambda: whole(nsg(*["bad"] * 10_000)),
+    "10001-bad-tuples": lambda: whole(nsg(TUPLE, *["bad"] * 10_001)),
+    "10001-numbers-for-groups": lambda: whole(
+        nsg(TUPLE).replace(b'[{"mac"', b"[" + b"5," * 10_001 + b'{"mac"')
     ),
-    "100000-tuples-every-other-bad": lambda: Odd(
-        nsg(*[TUPLE, "bad"] * 50_000), 50_000, ((0, None, nsg(*[TUPLE, "bad"] * 50_000)),)
+    "20000-tuples-every-other-bad": lambda: Odd(
+        nsg(*[TUPLE, "bad"] * 10_000), 10_000, ((0, None, nsg(*[TUPLE, "bad"] * 10_000)),)
     ),
     "100000-groups": lambda: forwarded(
         nsg(TUPLE).replace(

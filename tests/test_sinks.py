@@ -18,14 +18,14 @@ from support import tuple_of
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.consume import decode
 from flowlog_core.demo.azurite import Azurite
-from flowlog_core.errors import NotFound, Unavailable
+from flowlog_core.errors import ItemRefused, NotFound, Unavailable
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.record import FIELDS, Lines
-from flowlog_core.sinks import EntryRecords, TooLarge
-from flowlog_core.sinks.message import Encoding
+from flowlog_core.sinks import EntryRecords, Sink, TooLarge
+from flowlog_core.sinks.message import Encoding, Message
 from flowlog_core.sinks.queue import QueueSink
-from flowlog_core.sinks.table import MAX_BATCH_ROWS, TableSink
+from flowlog_core.sinks.table import MAX_BATCH_ROWS, Batch, TableSink
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.memory import some_blob
 
@@ -138,6 +138,24 @@ def test_rows_of_other_accounts_generations_and_offsets_stay_apart(
     ):
         sink.send(sink.pack(records).messages)
     assert len({row["id"] for row in rows_of(table)}) == 8
+
+
+def test_what_is_too_large_is_blamed_on_its_entry(
+    connection_string: str, unique: Callable[[str], str], parallel: Parallel, table: Any
+) -> None:
+    """As the emulator answers. Neither sink packs such a thing."""
+    queue = QueueServiceClient.from_connection_string(connection_string).get_queue_client(
+        unique("records")
+    )
+    row = {"PartitionKey": "p", "RowKey": "r", "rule": "x" * 40_000}
+    large: list[tuple[Sink, Any]] = [
+        (QueueSink(queue, "json", parallel), Message("ab.3.12.m0.1", "x" * 70_000)),
+        (TableSink(table, parallel), Batch("ab.3.12.0", [row])),
+    ]
+    for sink, item in large:
+        with pytest.raises(ItemRefused, match="TooLarge") as caught:
+            sink.send([item])
+        assert caught.value.entry_id == "ab.3.12"
 
 
 @pytest.mark.parametrize("mac", ["002248000001", "m" * 400, "m" * 500, "\u00e9" * 500])

@@ -1,7 +1,8 @@
 """Bytes of a log blob to flow records. Pure: no storage, no clock, nothing of Azure.
 
 `read` is the way in. In the order of the data: `framing` finds the entries, with `pending` and
-`recovery`; `entry` takes one apart; `tuples` makes the records; `record` says what they are.
+`recovery`; `entry` takes one apart; `tuples` makes the records; `record` says what they are, and
+`packed_text` keeps very many of them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 from flowlog_core.parsing.entry import DropsOfGroup, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.record import Lines
+from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
 from flowlog_core.parsing.tuples import BadTuple
 
 __all__ = ["BadTuple", "Damaged", "Framer", "Lines", "ParsedEntry", "read"]
@@ -77,7 +79,8 @@ def _parsed(
     value: dict[str, Any],
 ) -> ParsedEntry | Damaged:
     try:
-        lines, bad, dropped = normalize(value, id_prefix, drops)
+        packed = len(raw) > MAX_KEPT_BYTES
+        lines, bad, dropped = normalize(value, id_prefix, drops, packed=packed)
     except UnreadableEntry as error:
         return Damaged(start, end, raw, error.reason)
     return ParsedEntry(start, end, raw, lines, bad, dropped)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, NamedTuple
 
+from flowlog_core.parsing.packed_text import PackedText
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import (
     NSG_VERSIONS,
@@ -33,7 +34,7 @@ _VNET = "FlowLogFlowEvent"
 _MAX_REPEATED_BYTES = 128 * 1024 * 1024
 
 # With more bad tuples an entry is unreadable: each takes a hundred times the memory of its bytes.
-_MAX_BAD = 100_000
+_MAX_BAD = 10_000
 
 _NAMES = Memo(json_of)  # names, ids and times: what an entry says of all its tuples
 
@@ -101,13 +102,16 @@ FORMATS = {
 }
 
 
-def normalize(entry: object, id_prefix: str, drops: DropsOfGroup | None = None) -> Normalized:
+def normalize(
+    entry: object, id_prefix: str, drops: DropsOfGroup | None = None, *, packed: bool = False
+) -> Normalized:
     """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
 
     Without those that `drops` leaves out, which changes neither ids nor what is bad.
 
     A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
-    included: what is wrong with one tuple never changes the id of another. Raises
+    included: what is wrong with one tuple never changes the id of another. The records of a large
+    entry are better kept `packed`: they may take twelve times the memory of the entry. Raises
     `UnreadableEntry`, and nothing else, if the entry is of no known format, or if what is bad in
     it, or repeated in each record, is too much to be held.
     """
@@ -115,7 +119,7 @@ def normalize(entry: object, id_prefix: str, drops: DropsOfGroup | None = None) 
         raise UnreadableEntry(f"not an object: {brief(entry)}")
     entry_format = format_of(entry)
     bad: list[BadTuple] = []
-    records: list[str] = []
+    records: list[str] | PackedText = PackedText() if packed else []
     dropped: list[int] = []
     head = f'{{"id":{json_of(id_prefix)[:-1]}'
     records_of = entry_format.tuples.records
@@ -123,7 +127,7 @@ def normalize(entry: object, id_prefix: str, drops: DropsOfGroup | None = None) 
         for texts, first, common in walk(entry, entry_format, bad):
             of_group = None if drops is None else drops(entry_format.version, common)
             good, wrong, gone = records_of(texts, head, first, common, of_group)
-            records += good
+            records.extend(good)
             if wrong:
                 _add_bad(bad, wrong)
             if gone:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate, count
@@ -51,7 +51,7 @@ SUM_SUFFIX = ".agg"
 class Lines:
     """Finished records, a JSON object each, in file order."""
 
-    records: list[str]
+    records: Sequence[str]
 
     @classmethod
     def of(cls, records: Iterable[str]) -> Lines:
