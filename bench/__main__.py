@@ -9,11 +9,12 @@ from bench import (
     bench_latency,
     bench_normalize,
     bench_parsing,
+    bench_rules,
     bench_sweep,
 )
 
 MEASUREMENTS = (
-    *(bench_parsing, bench_normalize, bench_ingest, bench_event),
+    *(bench_parsing, bench_normalize, bench_rules, bench_ingest, bench_event),
     *(bench_latency, bench_sweep, bench_import),
 )
 

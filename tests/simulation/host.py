@@ -50,7 +50,6 @@ class Schedule:
         refused = 0.15 if apart.random() < 0.06 else 0
         self.has_bad_release = apart.random() < 0.03
         """Whether the sink refuses every request from some time on, until after the events."""
-        self.rules = Rules.some(seed)
         self.timeline = Timeline()
         self.trace: list[str] = []
         self.counts: Counter[str] = Counter()
@@ -69,9 +68,13 @@ class Schedule:
             )
             for number, ref in enumerate(refs)
         }
+        weather = replace(some_weather(rng), refused=refused)
+        # Where blobs are rewritten or entries refused, little can be said of what must be dropped.
+        says_little = weather.rewritten or refused or self.has_bad_release
+        self.rules = Rules(("",)) if says_little else Rules.some(seed)
         self.world = World(
             rng,
-            replace(some_weather(rng), refused=refused),
+            weather,
             self.timeline,
             checkpoints,
             blobs,

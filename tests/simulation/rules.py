@@ -15,7 +15,7 @@ import reference_rules
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.shaper import Shaper
 
-_RULED = 0.2  # of all schedules
+_RULED = 0.3  # of all schedules in which blobs are not rewritten
 _CHANGED = 0.5  # of those: a deployment is under way
 _ALL_DROPPED = 0.15
 
