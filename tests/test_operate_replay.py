@@ -28,13 +28,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import records_in
-from test_cli import ONCE, Local, flowlog
+from test_cli import Local, flowlog
 from test_cli import local as local  # noqa: PLC0414 - a fixture
 from test_operate_backfill import Told, hours
 from test_sweep_sweep import LOGS, NOW, World, blob_at
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
+from flowlog_core.config.settings import Settings
+from flowlog_core.consume import decode
 from flowlog_core.errors import FlowlogError, ItemRefused, Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.operate import replay as replaying
@@ -42,6 +44,7 @@ from flowlog_core.operate.record_file import RecordFile
 from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
 from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
 from flowlog_core.outcome import Outcome
+from flowlog_core.service import Service
 from flowlog_core.source.reading import Slice, read_appended
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
@@ -665,7 +668,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def forwarded_logs(local: Local) -> list[str]:
-    """Four hours of logs, all forwarded; returns the ids of the records, as they were sent."""
+    """Four hours of logs, all forwarded; returns the records, as they were sent."""
     generator = FlowLogGenerator(4)
     for hour in range(7, 11):
         start = datetime(2026, 1, 1, hour, tzinfo=UTC)
@@ -673,9 +676,19 @@ def forwarded_logs(local: Local) -> list[str]:
         writer = NetworkWatcherWriter(blob)
         for _ in range(2):
             writer.append(generator.entry("nsg2", Interface.nsg(7), start, 8))
-    assert flowlog("run", "-q", *ONCE, environment=local.environment) == (0, "", "")
-    _, out, _ = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
-    return sorted(out.splitlines())
+    service = Service(Settings.from_environment(local.environment))
+    service.catch_up(threading.Event())
+    service.close()
+    return taken(local)
+
+
+def taken(local: Local) -> list[str]:
+    """The records in the queue, a line each, which are taken from it."""
+    lines = []
+    for message in local.queue.receive_messages(messages_per_page=32):
+        lines += [orjson.dumps(record).decode() for record in decode(message.content).records]
+        local.queue.delete_message(message)
+    return sorted(lines)
 
 
 def killed(local: Local, *arguments: str) -> None:
@@ -717,8 +730,7 @@ def test_the_command_sends_again_to_the_queue_though_it_is_killed(
     )
     assert told[2].startswith("In force: FLOWLOG_QUEUE_ENCODING=gzip")
     assert told[3] == "Sent again: 4 blobs, 8 entries, 64 records, 8 messages."
-    _, out, _ = flowlog("tail", "-q", "--consume", "--once", environment=local.environment)
-    again = sorted(out.splitlines())
+    again = taken(local)
     assert sorted(set(again)) == records
     assert len(again) <= len(records) + 16  # what was sent between the last cursor and the kill
     assert checkpoints_of(local) == before
