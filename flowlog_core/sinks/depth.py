@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline import PipelineResponse
 from azure.storage.queue import QueueClient
 
 from flowlog_core.errors import storage_errors
@@ -31,9 +32,11 @@ def depth_of(queue: QueueClient) -> QueueDepth:
     with storage_errors(f"looking at queue {name}"), time_limit():
         try:
             dates: list[datetime | None] = []
-            front = queue.peek_messages(
-                1, raw_response_hook=lambda response: dates.append(server_time(response))
-            )
+
+            def keep_date(response: PipelineResponse[Any, Any]) -> None:
+                dates.append(server_time(response.http_response.headers))
+
+            front = queue.peek_messages(1, raw_response_hook=keep_date)
             messages = queue.get_queue_properties().approximate_message_count or 0
         except HttpResponseError as error:
             if not is_missing(error):
