@@ -235,7 +235,6 @@ def test_an_event_too_large_for_the_link_is_refused(broker: Broker, hub: EventHu
     [
         ("com.microsoft:server-busy", Unavailable),
         ("amqp:link:message-size-exceeded", Refused),
-        ("amqp:unauthorized-access", NotAllowed),
     ],
 )
 def test_a_batch_that_is_always_rejected_is_an_error(
