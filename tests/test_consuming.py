@@ -73,5 +73,5 @@ def test_the_shell_reads_gzip() -> None:
 
 def test_the_example_of_a_message_has_its_form() -> None:
     schema: dict[str, Any] = json.loads((ROOT / "docs/schema/message.schema.json").read_bytes())
-    del schema["properties"]["records"]["items"]  # the page leaves out most of a record
+    del schema["then"]["else"]  # the page leaves out most of a record
     Draft202012Validator(schema).validate(json.loads(example("json", of="flowlog/1")))

@@ -28,7 +28,9 @@ from test_sinks import entry_records, generated
 from worker_process import PYTHONS
 
 from flowlog_core.demo.azurite import Azurite
-from flowlog_core.sinks import EntryRecords
+from flowlog_core.parsing.record import Lines
+from flowlog_core.schemas import asim, ecs
+from flowlog_core.sinks import EntryRecords, Form
 from flowlog_core.sinks.message import messages_of
 
 EXAMPLES = ROOT / "examples"
@@ -233,6 +235,23 @@ def test_every_record_reaches_every_target_in_its_schema(run: Run) -> None:
     ] == [(r["id"], r["src_ip"], r["dst_port"], r["action"]) for r in by_id(records)]
     assert by_id(each["event"] for each in run.targets.events) == by_id(records)
     assert {each["sourcetype"] for each in run.targets.events} == {"flowlog"}
+
+
+def test_records_that_have_the_schema_of_the_target_are_passed_on(run: Run) -> None:
+    entry = entry_records(generated("nsg2", 2), offset=150)
+    records = records_of(entry)
+    for name, schema, mapped in (
+        ("log-analytics", "asim/0.2.7", asim),
+        ("elasticsearch", "ecs/9.4.0", ecs),
+    ):
+        lines = Lines.of([orjson.dumps(mapped(record)).decode() for record in records])
+        run.put_entry(EntryRecords(entry.position, lines, form=Form(schema=schema)), name)
+    run.wait_until(lambda: all(run.waiting(name) == 0 for name in NAMES))
+    expected = [ecs(record) for record in records]
+    stored = [each for name, each in run.targets.documents.items() if ".150." in name]
+    assert stored == expected
+    rows = [row for row in run.ingestion.rows if ".150." in row["EventOriginalUid"]]
+    assert rows == [asim(record) for record in records]
 
 
 def test_elasticsearch_holds_a_record_once_however_often_its_message_comes(run: Run) -> None:

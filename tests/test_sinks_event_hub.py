@@ -49,8 +49,9 @@ from flowlog_core.sinks.message import Encoding
 from flowlog_core.testing.memory import some_blob
 
 KEY = "interface"
-LIMIT_S = 2.5
-TRY_S = 1.5
+LIMIT_S = 8.0
+"""Long, as tests of other files may use the same processors: only silence lasts that long."""
+TRY_S = 2.5
 MAX_TEST_S = 30
 
 # The SDK leaves the streams of connections that failed to the garbage collector.
@@ -185,6 +186,22 @@ def test_a_batch_is_not_kept_back_for_an_event_that_is_not_drawn_yet() -> None:
     one_at_a_time.close()
 
 
+def test_events_of_other_interfaces_share_no_batch(
+    broker: Broker, hub: EventHub, parallel: Parallel
+) -> None:
+    """A redrive sends the entries of many blobs at once."""
+    sink = EventHubSink(hub, "json", parallel)
+    entry = generated("nsg2", 1)
+    messages = [
+        message
+        for mac in ("000D3AF87856", "000D3AF87857", "000D3AF87856")
+        for message in sink.pack(entry_records(entry, blob=some_blob(mac=mac))).messages
+    ]
+    assert sink.send(messages) == 3
+    expected = sorted((message.event.id, message.partition_key) for message in messages)
+    assert sorted((event.id, event.partition_key) for event in broker.events) == expected
+
+
 def test_an_event_that_was_drawn_too_long_ago_is_not_sent(
     broker: Broker, hub: EventHub, parallel: Parallel
 ) -> None:
@@ -218,7 +235,6 @@ def test_an_event_too_large_for_the_link_is_refused(broker: Broker, hub: EventHu
     [
         ("com.microsoft:server-busy", Unavailable),
         ("amqp:link:message-size-exceeded", Refused),
-        ("amqp:unauthorized-access", NotAllowed),
     ],
 )
 def test_a_batch_that_is_always_rejected_is_an_error(
@@ -236,7 +252,7 @@ def test_a_batch_that_is_rejected_for_now_is_sent_again(
 ) -> None:
     """The SDK repeats a send once by itself, at once; then it is done after a second."""
     broker.answers = iter([reject("com.microsoft:server-busy")] * times)
-    hub.send(events(2), KEY, 4)
+    hub.send(events(2), KEY, LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"]
 
 
@@ -250,7 +266,7 @@ def test_a_batch_that_is_rejected_for_now_is_sent_again(
 )
 def test_a_batch_that_got_lost_is_sent_again(broker: Broker, hub: EventHub, answer: Answer) -> None:
     broker.answers = iter([answer])
-    hub.send(events(2), KEY, 4)
+    hub.send(events(2), KEY, LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"]
 
 
@@ -263,7 +279,7 @@ def test_a_batch_of_unknown_outcome_is_sent_again_with_the_same_ids(
     broker: Broker, hub: EventHub, answer: Answer
 ) -> None:
     broker.answers = iter([answer])
-    hub.send(events(2), KEY, 4)
+    hub.send(events(2), KEY, LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"] * 2
     assert len(set(broker.events)) == 2
 
@@ -271,7 +287,7 @@ def test_a_batch_of_unknown_outcome_is_sent_again_with_the_same_ids(
 def test_what_was_acknowledged_is_not_sent_again(broker: Broker, hub: EventHub) -> None:
     broker.max_message_bytes = 1000
     broker.answers = iter([ACCEPT, *[reject("com.microsoft:server-busy")] * 2])
-    hub.send([Event(f"id-{i}", b"x" * 600, False) for i in range(3)], KEY, 4)
+    hub.send([Event(f"id-{i}", b"x" * 600, False) for i in range(3)], KEY, LIMIT_S)
     assert ids(broker) == ["id-0", "id-1", "id-2"]
     assert len(broker.batches) == 5
 
@@ -286,16 +302,16 @@ def test_silence_ends_in_time_and_a_fresh_client_works(
         with pytest.raises(Unavailable, match="no answer"):
             hub.send(events(1), KEY, 1.0)
 
-    assert elapsed_s(send) < 1.5
+    assert elapsed_s(send) < 3
     broker.silent_at = None
-    hub.send(events(1), KEY, 4)
+    hub.send(events(1), KEY, LIMIT_S)
     assert "id-0" in ids(broker)
 
 
 def test_a_connection_that_died_unnoticed_is_replaced(broker: Broker, hub: EventHub) -> None:
     hub.send(events(1), KEY, LIMIT_S)
     broker.drop_connections()
-    hub.send([Event("later", b"", False)], KEY, 4)
+    hub.send([Event("later", b"", False)], KEY, LIMIT_S)
     assert ids(broker) == ["id-0", "later"]
 
 
@@ -309,7 +325,7 @@ def test_a_hub_that_nobody_serves_is_unavailable() -> None:
         with pytest.raises(Unavailable, match="sending event id-0 to event hub flows"):
             hub.send(events(1), KEY, LIMIT_S)
 
-    assert elapsed_s(send) < LIMIT_S + 0.5
+    assert elapsed_s(send) < LIMIT_S + 2
     hub.close()
 
 

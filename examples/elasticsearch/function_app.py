@@ -6,7 +6,7 @@ import os
 import azure.functions as func
 import requests
 
-from flowlog_core.consume import decode
+from flowlog_core.consume import Batch, decode
 from flowlog_core.schemas import ecs
 
 INDEX = os.environ.get("ELASTIC_INDEX", "logs-flowlog-default")
@@ -33,8 +33,8 @@ def to_elasticsearch(msg: func.QueueMessage) -> None:
     """
     batch = decode(msg.get_body())  # ValueError: not a message of Flowlog
     lines = []
-    for record in batch.records:
-        lines += [{"create": {"_id": record["id"]}}, ecs(record)]
+    for document in documents_of(batch):
+        lines += [{"create": {"_id": document["event"]["id"]}}, document]
     if not lines:
         return
     body = "".join(json.dumps(line) + "\n" for line in lines)
@@ -44,3 +44,13 @@ def to_elasticsearch(msg: func.QueueMessage) -> None:
     failed = [result for result in results if result["status"] not in STORED]
     if failed:
         raise RuntimeError(f"{len(failed)} of {len(results)} not stored, the first: {failed[0]}")
+
+
+def documents_of(batch: Batch) -> list[dict]:
+    """The records as documents; with FLOWLOG_SCHEMA=ecs they are documents already."""
+    schema = batch.schema.partition("/")[0]
+    if schema == "ecs":
+        return batch.records
+    if schema != "flowlog":
+        raise ValueError(f"message {batch.id} has records of schema {batch.schema}")
+    return [ecs(record) for record in batch.records]

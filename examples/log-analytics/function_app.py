@@ -6,7 +6,7 @@ import azure.functions as func
 from azure.identity import DefaultAzureCredential
 from azure.monitor.ingestion import LogsIngestionClient
 
-from flowlog_core.consume import decode
+from flowlog_core.consume import Batch, decode
 from flowlog_core.schemas import asim
 
 RULE = os.environ["LOGS_RULE"]
@@ -23,4 +23,14 @@ def to_log_analytics(msg: func.QueueMessage) -> None:
     A message that comes again is in the table twice: count `EventOriginalUid` once.
     """
     batch = decode(msg.get_body())  # ValueError: not a message of Flowlog
-    CLIENT.upload(RULE, STREAM, [asim(record) for record in batch.records])
+    CLIENT.upload(RULE, STREAM, rows_of(batch))
+
+
+def rows_of(batch: Batch) -> list[dict]:
+    """The records as rows; with FLOWLOG_SCHEMA=asim they are rows already."""
+    schema = batch.schema.partition("/")[0]
+    if schema == "asim":
+        return batch.records
+    if schema != "flowlog":
+        raise ValueError(f"message {batch.id} has records of schema {batch.schema}")
+    return [asim(record) for record in batch.records]

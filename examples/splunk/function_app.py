@@ -29,6 +29,8 @@ def to_splunk(msg: func.QueueMessage) -> None:
     An error returns the message to the queue; then its records may be in Splunk twice: `dedup id`.
     """
     batch = decode(msg.get_body())  # ValueError: not a message of Flowlog
+    if batch.schema.partition("/")[0] != "flowlog":
+        raise ValueError(f"message {batch.id} has records of schema {batch.schema}")
     if not batch.records:
         return
     events = [

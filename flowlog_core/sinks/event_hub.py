@@ -93,10 +93,14 @@ class EventHubSink:
         between its draw, which checks the claim, and its send.
         """
         key, events, size, drawn_at_s = "", list[Event](), 0, 0.0
-        for key, event in messages:
+        for of_interface, event in messages:
+            now_s = self._monotonic()
+            if events and of_interface != key:
+                yield EventBatch(key, events, drawn_at_s)
+                events, size = [], 0
+            key, drawn_at_s = of_interface, now_s
             events.append(event)
             size += len(event.body) + _EVENT_OVERHEAD_BYTES
-            drawn_at_s = self._monotonic()
             if size > MAX_BATCH_BYTES - MAX_EVENT_BYTES - _EVENT_OVERHEAD_BYTES:
                 yield EventBatch(key, events, drawn_at_s)
                 events, size = [], 0
