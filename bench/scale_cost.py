@@ -107,7 +107,9 @@ def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCos
     blob.close()
     service.close()
     sends, odd = divmod(counting.kinds["send"], appends)
-    if odd or counting.kinds["checkpoint"] != CHECKPOINT_CALLS * appends:
+    # One process, as here, remembers what it released last and reads nothing; several instances
+    # meet each other's releases, so the simulation makes all calls.
+    if odd or not appends <= counting.kinds["checkpoint"] <= CHECKPOINT_CALLS * appends:
         raise SystemExit(f"not the calls that the simulation makes: {counting.kinds}")
     if counting.kinds["read"] != READS * appends:
         raise SystemExit(f"not the reads that the simulation makes: {counting.kinds}")

@@ -23,6 +23,7 @@ from flowlog_core.observe.traffic import MAX_ROWS_SENT, Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
+from infra.cost import month
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
 INFRA = Path(__file__).resolve().parents[1] / "infra"
@@ -330,6 +331,18 @@ def test_the_costs_are_of_as_many_rows_as_the_app_may_send() -> None:
     found = re.search(r"ROWS_SENT_A_MINUTE = (\d+)", (INFRA / "cost.py").read_text())
     assert found
     assert (int(found[1]), SEND_EVERY_S) == (MAX_ROWS_SENT, 60)
+
+
+@pytest.mark.parametrize("interfaces", [1000, 10000])
+def test_the_comparison_of_the_triggers_has_the_costs_that_the_script_works_out(
+    interfaces: int,
+) -> None:
+    page = (INFRA.parent / "docs/ways-in.md").read_text(encoding="utf-8")
+    start = f"| A month, {interfaces:,} interfaces ² | "
+    (row,) = [line for line in page.splitlines() if line.startswith(start)]
+    sizes = {"EventGrid": interfaces, "EventQueue": interfaces, "Timer": min(interfaces, 4000)}
+    told = [cell.rpartition(" ")[2] for cell in row.removeprefix(start)[:-2].split(" | ")]
+    assert told == [f"${month(size, trigger=by).total:,.0f}" for by, size in sizes.items()]
 
 
 def test_the_readme_has_the_costs_that_the_script_works_out() -> None:

@@ -59,6 +59,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "remembered releases that held",
         "repeats",
         "rings",
+        "schedules by timer",
         "schedules in which rules changed",
         "schedules with rules",
         "schedules without need of a sweep",

@@ -398,7 +398,7 @@ def _generation_kept() -> list[Replacement]:
     def begin_anew(progress: Progress) -> Progress:
         return replace(progress, offset=0, seam="", etag="", pending_bytes=0)
 
-    return [(ingest, "_begin_anew", begin_anew)]
+    return [(ingest, "begin_anew", begin_anew)]
 
 
 def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:

@@ -1,0 +1,80 @@
+"""How late flows are by the timer: a simulation of its runs, pure and repeatable.
+
+    appends     . . : . .. . : . . . :          at random, one a minute for each interface
+    runs        |====>  |    |===>   |          at each full minute, on one instance
+                list, then forward what is behind, in the order of the names
+
+A timer runs on one instance, so nothing but its one core limits how much a run can do.
+
+    python -m bench.scale_timer                 # p99 by the number of interfaces
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.bench_latency import percentiles
+from bench.scale_model import Append, appends
+
+RUN_EVERY_S = 60.0
+YOUNG_S = 40.0
+"""Four fifths of the 50 s of a run: `flowlog_core.sweep.sweep`, `flowlog_core.service`."""
+YOUNG_HOURS = 3
+PROCESSOR_S, LISTED_S = 0.0069, 0.0007
+"""Of an append of 100 tuples (docs/scaling.md), and of a listed blob (docs/performance.md)."""
+MINUTES = 20
+
+
+def timer_latencies_s(
+    events: Sequence[Append],
+    interfaces: int,
+    processor_s: float = PROCESSOR_S,
+    listed_s: float = LISTED_S,
+) -> list[float]:
+    """From append to forwarded, of all but those that no run came to; in any order.
+
+    Appends of one interface between two runs are forwarded together. A run lists the young blobs
+    of every interface first, and goes on where the last one had to end.
+    """
+    left = list(events)
+    latencies: list[float] = []
+    first = 0
+    run_s = 0.0
+    while left:
+        run_s += RUN_EVERY_S
+        waiting: dict[int, list[float]] = {}
+        for append in left:
+            if append.at_s <= run_s:
+                waiting.setdefault(append.interface, []).append(append.at_s)
+        now_s = run_s + interfaces * YOUNG_HOURS * listed_s
+        done: set[int] = set()
+        for interface in sorted(waiting, key=lambda one: (one - first) % interfaces):
+            if now_s - run_s >= YOUNG_S:
+                first = interface
+                break
+            now_s += processor_s
+            latencies += (now_s - at_s for at_s in waiting[interface])
+            done.add(interface)
+        left = [one for one in left if one.at_s > run_s or one.interface not in done]
+        if waiting and not done:
+            break  # listing alone takes all the time
+    return latencies
+
+
+def p99_s(interfaces: int) -> float:
+    """By the costs above."""
+    events = appends(interfaces, MINUTES, RUN_EVERY_S)
+    return percentiles(timer_latencies_s(events, interfaces))[1] / 1e3
+
+
+def main() -> None:
+    """Print the table."""
+    print("| interfaces | p50 | p99 |\n|--:|--:|--:|")
+    for interfaces in (100, 1_000, 2_000, 3_000, 4_000, 5_000, 10_000):
+        found = timer_latencies_s(appends(interfaces, MINUTES, RUN_EVERY_S), interfaces)
+        p50, p99 = (one / 1e3 for one in percentiles(found)[:2])
+        print(f"| {interfaces:,} | {p50:.0f} s | {p99:.0f} s |")
+
+
+if __name__ == "__main__":
+    main()
