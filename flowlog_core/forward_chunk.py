@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -21,7 +21,7 @@ from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
 from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.shape.shaper import Shaped
-from flowlog_core.sinks import Packed
+from flowlog_core.sinks import Packed, TooLarge
 from flowlog_core.source.reading import Chunk
 
 log = logging.getLogger(__name__)
@@ -150,9 +150,10 @@ def _forward_part(
                 last = item
                 shaped = pipeline.shaper(position, item)
                 packed = pipeline.sink.pack(shaped.sent)
-                if item.bad or packed.too_large:
-                    letters.add(dead_letters_of(shaped.whole, item.raw, item.bad, packed.too_large))
-                _count(outcome, shaped, packed)
+                too_large = shaped.of_tuples(packed.too_large)
+                if item.bad or too_large:
+                    letters.add(dead_letters_of(shaped.kept, item.raw, item.bad, too_large))
+                _count(outcome, shaped, packed, too_large)
                 newest = shaped.kept.lines.last_time or newest
                 yield from packed.messages
             is_late = pipeline.clock.monotonic() >= ends_at
@@ -234,22 +235,14 @@ def _refused(position: Position, raw: bytes, refused: ItemRefused) -> DeadLetter
     return DeadLetter(position, reason, raw)
 
 
-def _count(outcome: Outcome, shaped: Shaped, packed: Packed) -> None:
+def _count(outcome: Outcome, shaped: Shaped, packed: Packed, too_large: Sequence[TooLarge]) -> None:
     outcome.entries += 1
     outcome.records += len(shaped.sent.lines) - len(packed.too_large)
     outcome.dropped += shaped.dropped
     if outcome.traffic is not None:
-        outcome.traffic.add(_accepted(shaped, packed))
-
-
-def _accepted(shaped: Shaped, packed: Packed) -> Lines:
-    """The records of all tuples that are sent, each by itself or in a sum."""
-    if not packed.too_large:
-        return shaped.kept.lines
-    tuples = shaped.sent.sums or [[index] for index in shaped.sent.tuple_indexes]
-    refused = {index for one in packed.too_large for index in tuples[one.index]}
-    kept = zip(shaped.kept.tuple_indexes, shaped.kept.lines, strict=True)
-    return Lines.of(line for index, line in kept if index not in refused)
+        lines, refused = shaped.kept.lines, {one.index for one in too_large}
+        accepted = (line for index, line in enumerate(lines) if index not in refused)
+        outcome.traffic.add(Lines.of(accepted) if refused else lines)
 
 
 def _progress(

@@ -280,7 +280,13 @@ def test_sums_that_the_sink_refused_are_in_no_sum_of_traffic() -> None:
     small, large = four_tuples(), four_tuples().replace(b'"r"', b'"%b"' % rule.encode())
     world = World(shaper=Shaper(aggregates=True), new_traffic=Traffic)
     _, outcome = world.forward(b'{"records":[%b,%b]}' % (small, large), 0)
-    # Two flows, denied and allowed, and a bad tuple, in each entry.
-    assert (outcome.records, outcome.dead_letters) == (2, 4)
+    # Two denied tuples of one flow, an allowed one and a bad one, in each entry.
+    assert (outcome.records, outcome.dead_letters) == (2, 1 + 4)
+    ids = {letter.id: letter.raw for letter in world.letters.letters.values()}
+    assert sorted(name.rpartition(".")[2] for name in ids) == ["0", "1", "2", "2", "3"]
+    # Whole records, each of its tuple, so that any settings can send them again.
+    assert {
+        name for name, raw in ids.items() if raw.startswith(b'{"id":"%b","' % name.encode())
+    } == {name for name in ids if not name.endswith(".2")}
     assert outcome.traffic is not None
     assert sum(int(row["records"] or 0) for row in outcome.traffic.rows()) == 3

@@ -14,6 +14,7 @@ from support import records_in
 
 from flowlog_core.blob import Position
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
+from flowlog_core.consume import decode
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import ItemRefused, Unavailable
 from flowlog_core.ingest import Pipeline, ingest
@@ -149,6 +150,20 @@ def test_an_entry_is_sent_whole_and_of_many_bad_tuples_only_those(
     new_protocol()
     assert sum(one.records for one in world.redrive()) == 22
     assert list(world.sent()) == ids(12, 0, 1) + ids(at, *range(1, 21))
+    assert world.letters.stored == {}
+
+
+def test_todays_settings_say_what_of_a_letter_is_sent_and_in_which_form(
+    world: World, new_protocol: Callable[[], None]
+) -> None:
+    world.forward(entry_of(tuple_of(1, "X"), tuple_of(2, "X"), tuple_of(3)))
+    new_protocol()
+    world.shaper = Shaper(KeepDrop.parse("", "src_ip=10.0.0.2"), schema="ecs")
+    assert [(one.is_gone, one.records) for one in world.redrive()] == [(True, 1), (True, 0)]
+    (message,) = world.sink.messages
+    batch = decode(message.text)
+    assert (batch.schema, batch.id) == ("ecs/9.4.0", f"{ids(12, 0)[0][:-1]}m0.1.ecs")
+    assert [event["event"]["id"] for event in batch.records] == ids(12, 0)
     assert world.letters.stored == {}
 
 

@@ -76,7 +76,7 @@ def test_by_default_records_are_sent_as_they_are() -> None:
     parsed = ParsedEntry(12, 99, b"", *made)
     assert Shaper().drops is None
     shaped = Shaper()(POSITION, parsed)
-    assert shaped.sent is shaped.whole is shaped.kept
+    assert shaped.sent is shaped.kept
     assert shaped.sent.lines is made.lines  # nothing was done with them
     assert shaped.sent.tuple_indexes == [0, 2]
     assert (shaped.sent.form.schema, shaped.sent.form.mark, shaped.dropped) == ("flowlog/1", "", 0)
@@ -95,9 +95,6 @@ def test_what_is_sent_is_what_each_setting_says(
     kept = [record for record in records if is_kept(keep, drop, record)]
     assert [orjson.loads(line) for line in shaped.kept.lines] == kept
     assert shaped.dropped == len(records) - len(kept)
-    whole = [orjson.loads(line) for line in shaped.whole.lines]
-    for record, index in zip(whole, shaped.sent.tuple_indexes, strict=True):
-        assert record["id"] == POSITION.record_id(index) + shaped.sent.id_suffix
     if sums:
         assert shaped.sent.sums is not None
         tuples = sorted(index for some in shaped.sent.sums for index in some)

@@ -1,4 +1,4 @@
-"""Puts dead letters through today's code, with the ids that their records always had.
+"""Puts dead letters through today's code and settings, with the ids that records always had.
 
     read   parse   send (accepted)   store what is left   remove If-Match
                  X                 X                    X
@@ -64,9 +64,10 @@ def redrive(
         packed = pipeline.sink.pack(shaped.sent)
         messages.append(packed.messages)
         records += len(shaped.sent.lines) - len(packed.too_large)
-        if entry.bad or packed.too_large:
+        too_large = shaped.of_tuples(packed.too_large)
+        if entry.bad or too_large:
             # With the entry: the one in the flow log may be gone by the next time.
-            left.append(letter_with_entry(shaped.whole, entry.raw, entry.bad, packed.too_large))
+            left.append(letter_with_entry(shaped.kept, entry.raw, entry.bad, too_large))
     if left and not records:
         return Redriven(stored, why=left[0].reason)
     why = left[0].reason if left else ""

@@ -10,7 +10,7 @@ same settings sends the same records in messages of the same ids, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +24,7 @@ from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import LEAN, Fields
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.tuple_filter import TupleFilter, needs_records
-from flowlog_core.sinks import SCHEMA, EntryRecords, Form
+from flowlog_core.sinks import SCHEMA, EntryRecords, Form, TooLarge
 
 if TYPE_CHECKING:
     from flowlog_core.config.settings import Settings
@@ -39,12 +39,24 @@ class Shaped(NamedTuple):
 
     sent: EntryRecords
     """What a sink packs."""
-    whole: EntryRecords
-    """The same records with all fields, in Flowlog's schema: the content of a dead letter."""
     kept: EntryRecords
-    """A whole record of each tuple that is kept; `whole` unless flows are summed."""
+    """A whole flow record of each tuple that is kept."""
     dropped: int
     """How many tuples the rules dropped."""
+
+    def of_tuples(self, too_large: Sequence[TooLarge]) -> list[TooLarge]:
+        """What of `sent` is too large, as indexes of `kept`: of a sum, each of its tuples.
+
+        So dead letters hold whole flow records, which can be sent again under any settings.
+        """
+        if self.sent.sums is None:
+            return list(too_large)
+        at = {index: place for place, index in enumerate(self.kept.tuple_indexes)}
+        return [
+            TooLarge(at[index], one.reason)
+            for one in too_large
+            for index in self.sent.sums[one.index]
+        ]
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ class Shaper:
             blob = position.blob.name if self.names_blob else ""
             lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
             sent = whole._replace(lines=Lines.of(lines), form=form)
-        return Shaped(sent, whole, kept, len(kept.left_out) - len(bad))
+        return Shaped(sent, kept, len(kept.left_out) - len(bad))
 
     def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
         """Tests the records themselves, for rules that cannot be tested on tuples."""
