@@ -210,7 +210,7 @@ def test_no_key_is_shown_when_something_fails(azure: Azure) -> None:
     assert ran.returncode == 1
     assert "key-of-app" not in ran.stdout + ran.stderr
     assert ran.stderr.splitlines()[-1] == (
-        "Flowlog: the Azure CLI failed; see above. Run 'azd hooks run postdeploy' to go on."
+        "Flowlog: the Azure CLI failed; see above. Run 'azd hooks run postdeploy' to continue."
     )
 
 
@@ -321,7 +321,7 @@ def test_no_event_is_sent_before_both_roles_are_there(
         watched.run()
     assert (sum(watched.waits), azure.changes()) == (110, [])
     assert refused.value.lines == (
-        f"the identity of func-x has not the role '{missing}' on logse, and the Functions host "
+        f"the identity of func-x does not have the role '{missing}' on logse: the Functions host "
         "would stop at its first event. 'azd provision' assigns it; or:",
         f"  az role assignment create --assignee-object-id {PRINCIPAL} --assignee-principal-type "
         f"ServicePrincipal --role '{missing}' --scope {EAST}",
@@ -392,5 +392,5 @@ def test_what_azd_down_forgets_is_kept_for_remove(azure: Azure) -> None:
 
 def test_an_app_that_is_gone_is_named(azure: Azure) -> None:
     azure.answers(f"GET {SITE}", (3, 'ERROR: Not Found({"error":{"code":"ResourceNotFound"}})\n'))
-    with pytest.raises(Refused, match=r"the function app is gone\. 'azd up' makes it again"):
+    with pytest.raises(Refused, match=r"the function app no longer exists\. 'azd up' creates"):
         Watched(azure).run(postprovision)

@@ -143,7 +143,7 @@ def test_a_provider_that_may_not_be_registered_is_named_with_the_command(azure: 
     assert ran.stderr.splitlines() == [
         "Flowlog: ERROR: (AuthorizationFailed) no",
         f"Flowlog: the provider Microsoft.Insights could not be registered in subscription {SUB}; "
-        "see above. Someone who may register it there, such as a Contributor, runs:",
+        "see above. Ask someone who may register it, such as a Contributor, to run:",
         f"Flowlog:   az provider register --subscription {SUB} --namespace Microsoft.Insights "
         "--wait",
     ]
@@ -190,8 +190,8 @@ def test_a_topic_without_identity_is_named_with_the_command(
     ran = run(azure)
     assert (ran.returncode, azure.changes()) == (1, [])
     assert ran.stderr.splitlines() == [
-        "Flowlog: the system topic 'defender-x' of logse has no identity, with which Event Grid "
-        "keeps the events that it cannot deliver. Turn it on:",
+        "Flowlog: the system topic 'defender-x' of logse has no identity. Event Grid needs one to "
+        "store the events that it cannot deliver. Turn it on:",
         f"Flowlog:   az eventgrid system-topic update --subscription {SUB} --resource-group logs "
         "--name defender-x --identity systemassigned",
     ]
@@ -208,7 +208,7 @@ def test_a_topic_in_another_group_is_named_with_the_command(azure: Azure) -> Non
 @pytest.mark.parametrize(
     ("there", "complaint"),
     [
-        (listed(), "the account logse has no system topic, and 'mine' is not its."),
+        (listed(), "the account logse has no system topic named 'mine'."),
         (listed(topic(THEIRS, EAST)), "of logse is 'defender-x', not 'mine'. Leave out '=mine'"),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_region_without_network_watcher_is_named_with_the_commands(azure: Azur
     assert (ran.returncode, azure.changes()) == (1, [])
     assert ran.stderr.splitlines() == [
         "Flowlog: the trial needs the Network Watcher of westeurope, and the subscription has none "
-        "there. Make it:",
+        "there. Create it:",
         f"Flowlog:   az group create --subscription {SUB} --name NetworkWatcherRG --location "
         "westeurope",
         f"Flowlog:   az resource create --subscription {SUB} --resource-group NetworkWatcherRG "

@@ -22,6 +22,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,8 +178,11 @@ def _log_found(found: SweepReport, total: SweepReport) -> None:
     if found.not_flow_logs and not total.not_flow_logs:
         others = not_flow_logs(found.not_flow_logs, found.not_flow_logs_example)
         log.warning("%s. %s", others, WHERE_FLOW_LOGS_ARE)
-    if found.missing and not found.looked_at and found.missing != total.missing:
-        log.warning("%s. %s", no_containers(found.missing), WHERE_FLOW_LOGS_ARE)
+    # An account with logs of one kind has one of its two containers.
+    accounts = Counter(one.partition("/")[0] for one in found.missing)
+    without = [one for one in found.missing if accounts[one.partition("/")[0]] > 1]
+    if without and found.missing != total.missing:
+        log.warning("%s. %s", no_containers(without), WHERE_FLOW_LOGS_ARE)
     if found.behind:
         log.info("%s", found)
 

@@ -32,6 +32,5 @@ def not_flow_logs(count: int, example: str) -> str:
 
 
 def no_containers(missing: Sequence[str]) -> str:
-    """That nothing is forwarded because containers do not exist."""
-    there = "container does" if len(missing) == 1 else "containers do"
-    return f"No flow log was found. The {there} not exist: {', '.join(missing)}"
+    """That an account has none of its containers, each written ACCOUNT/CONTAINER."""
+    return f"There are no flow logs: the containers {' and '.join(missing)} do not exist"

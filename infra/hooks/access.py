@@ -1,7 +1,7 @@
 """Waits until the app may read each log account.
 
-The Functions host stops altogether at the first event of a blob that it may not read, or when it
-may not make its poison queue beside it. A role assignment can take ten minutes to come into force
+The Functions host stops at the first event of a blob that it may not read, or if it may not create
+its poison queue in the account. A role assignment can take ten minutes to take effect
 (https://learn.microsoft.com/azure/role-based-access-control/troubleshooting).
 """
 
@@ -21,7 +21,7 @@ from infra.hooks.topics import API as TOPICS_API
 IN_FORCE_AFTER = timedelta(minutes=10)
 LOOKS, BETWEEN_LOOKS_S = 12, 10.0
 ROLES: dict[str, str] = json.loads((INFRA / "roles.json").read_text())
-# Each line is one right; any of its roles gives it.
+# Each line is one permission; any of its roles grants it.
 _NEEDED = (
     ("Storage Blob Data Reader", "Storage Blob Data Contributor", "Storage Blob Data Owner"),
     ("Storage Queue Data Contributor",),
@@ -73,8 +73,8 @@ def _since(hook: Hook, account: LogAccount, app: App) -> datetime:
     if not app.principals:
         raise Refused(f"{app.name} has no identity. 'azd provision' gives it one.")
     raise Refused(
-        f"the identity of {app.name} has not the role '{missing[0]}' on {account.account}, and the "
-        "Functions host would stop at its first event. 'azd provision' assigns it; or:",
+        f"the identity of {app.name} does not have the role '{missing[0]}' on {account.account}: "
+        "the Functions host would stop at its first event. 'azd provision' assigns it; or:",
         f"  az role assignment create --assignee-object-id {app.principals[-1]} "
         f"--assignee-principal-type ServicePrincipal --role '{missing[0]}' --scope {account.id}",
     )
@@ -103,7 +103,7 @@ def assignments_of(hook: Hook, scope: str, principal: str) -> list[dict[str, Any
 
 
 def _oldest(assignments: list[dict[str, Any]], roles: tuple[str, ...]) -> datetime | None:
-    """Since when one of `roles` is assigned; None if none is."""
+    """When the first of `roles` was assigned; None if none is."""
     wanted = {ROLES[role].lower() for role in roles if role in ROLES}
     return min(
         (

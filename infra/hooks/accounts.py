@@ -1,6 +1,6 @@
-"""The list of log accounts, `FLOWLOG_LOG_ACCOUNTS`: read here, and nowhere else by hand.
+"""The list of log accounts, `FLOWLOG_LOG_ACCOUNTS`: parsed and validated here only.
 
-What passes is written anew in one form, which main.bicep takes apart with `split`.
+A valid list is rewritten in one form, which main.bicep divides with `split`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _HOW_TO = "'az storage account show --name ACCOUNT --query id --output tsv' prin
 
 
 class Refused(Exception):
-    """Something that the user has to change first: `lines`, sentences and commands, say what."""
+    """The user has to change something first. `lines` holds sentences and commands."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -108,9 +108,9 @@ def parse_accounts(text: str, *, trial: bool = False) -> tuple[LogAccount, ...]:
 
 
 def read_event_sources(text: str) -> tuple[LogAccount, ...]:
-    """The accounts as main.bicep puts them out, in FLOWLOG_EVENT_SOURCES, each with its topic.
+    """The accounts as main.bicep outputs them in FLOWLOG_EVENT_SOURCES, each with its topic.
 
-    What was deployed passes, also where `parse_accounts` would refuse the name by now.
+    Deployed names are accepted, even if `parse_accounts` would refuse them now.
     """
     accounts = []
     for entry in filter(None, text.split(",")):
@@ -119,7 +119,7 @@ def read_event_sources(text: str) -> tuple[LogAccount, ...]:
         if not found or not topic:
             raise Refused(
                 f"FLOWLOG_EVENT_SOURCES: '{entry}' cannot be read. Run 'azd provision', which "
-                "writes it anew."
+                "writes it again."
             )
         subscription, group, account = found.group("subscription", "group", "account")
         accounts.append(LogAccount(name, subscription, group, account, topic))
@@ -134,7 +134,7 @@ def _entry(entry: str, number: int, count: int, faults: list[str]) -> LogAccount
         return None
     parts = [part.strip(" ") for part in entry.split("=")]
     if len(parts) == 1 or len(parts) > 3:
-        faults.append(f"'{entry}' is no account. Write NAME=RESOURCE_ID; {_HOW_TO}.")
+        faults.append(f"'{entry}' is not an account. Write NAME=RESOURCE_ID; {_HOW_TO}.")
         return None
     name, resource_id = parts[:2]
     found = _ID.fullmatch(resource_id)
@@ -150,7 +150,8 @@ def _entry(entry: str, number: int, count: int, faults: list[str]) -> LogAccount
 def _name(name: str, entry: str) -> list[str]:
     if not is_connection_name(name):
         return [
-            f"'{name}' in '{entry}' is no name for a connection. Write {RULE}: NAME=RESOURCE_ID."
+            f"'{name}' in '{entry}' cannot be the name of a connection. Write {RULE}: "
+            "NAME=RESOURCE_ID."
         ]
     if len(name) > MAX_NAME_CHARACTERS:
         return [f"the name '{name}' is longer than {MAX_NAME_CHARACTERS} characters. Shorten it."]

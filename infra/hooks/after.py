@@ -27,14 +27,14 @@ NEEDED = (
     "FLOWLOG_EVENT_SOURCES",
 )
 LAST_APP, LAST_PRINCIPAL = "FLOWLOG_LAST_APP", "FLOWLOG_LAST_PRINCIPAL"
-"""What remove.py needs to know after `azd down`, which forgets the outputs."""
+"""What remove.py needs after `azd down`, which deletes the outputs."""
 KEY_LOOKS, BETWEEN_LOOKS_S = 60, 10.0
 DEPLOYMENT_TRIES, BETWEEN_REFUSALS_S = 3, 60.0
 _QUEUE: str = json.loads((INFRA / "names.json").read_text())["eventQueue"]
 
 
 class NoAnswer(Exception):
-    """The app did not say which keys it has; the arguments are what `az` said, line by line."""
+    """The app did not list its keys; the arguments are the lines that `az` printed."""
 
     def __str__(self) -> str:
         return " ".join(self.args)
@@ -125,7 +125,7 @@ def _send_events(hook: Hook, trigger: str) -> None:
     accounts = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
     app = find_app(hook)
     if app is None:
-        raise Refused("the function app is gone. 'azd up' makes it again.")
+        raise Refused("the function app no longer exists. 'azd up' creates it again.")
     # Kept before anything can fail, so that remove.py knows whose the roles are.
     hook.remember(LAST_APP, app.name)
     hook.remember(LAST_PRINCIPAL, " ".join(app.principals))

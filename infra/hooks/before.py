@@ -1,4 +1,4 @@
-"""Before anything is made: the list of log accounts, and what the templates take for granted."""
+"""Before azd creates anything: checks the log accounts and what the templates require."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.hooks.topics import with_topics
 from infra.hooks.trigger import TIMER, checked_trigger, recommend
 
 CHECKED = "FLOWLOG_LOG_ACCOUNTS_CHECKED"
-"""The value that main.parameters.json reads: the list in one form, with the topics that exist."""
+"""The value that main.parameters.json reads: the list in one form, with existing topics."""
 
 _NO_ACCOUNT = (
     "no storage account with flow logs is named. Either",
@@ -21,7 +21,7 @@ _NO_ACCOUNT = (
 
 
 def preprovision(hook: Hook) -> None:
-    """Refuse what would fail, double or mislead later; register what the templates need."""
+    """Refuse settings that would fail or mislead later; register the resource providers."""
     trial = hook.switch("FLOWLOG_TRIAL")
     private = hook.switch("FLOWLOG_PRIVATE_NETWORK")
     hook.switch("FLOWLOG_EVENT_GRID_ONLY")
@@ -80,7 +80,7 @@ def _register(
             faults += [
                 *str(failed).splitlines(),
                 f"the provider {provider} could not be registered in subscription {subscription}; "
-                "see above. Someone who may register it there, such as a Contributor, runs:",
+                "see above. Ask someone who may register it, such as a Contributor, to run:",
                 f"  {register}",
             ]
     if faults:
@@ -88,7 +88,7 @@ def _register(
 
 
 def _check_watcher(hook: Hook, own: str) -> None:
-    """The trial's flow log belongs to the Network Watcher of the region, which Azure has one of."""
+    """The trial's flow log belongs to the region's Network Watcher, of which there is one."""
     location = hook.value("AZURE_LOCATION")
     if not own or not location:
         hook.say(
@@ -106,7 +106,7 @@ def _check_watcher(hook: Hook, own: str) -> None:
     if not there:
         raise Refused(
             f"the trial needs the Network Watcher of {location}, and the subscription has none "
-            "there. Make it:",
+            "there. Create it:",
             f"  az group create --subscription {own} --name NetworkWatcherRG --location {location}",
             f"  az resource create --subscription {own} --resource-group NetworkWatcherRG "
             "--resource-type Microsoft.Network/networkWatchers "
@@ -125,8 +125,8 @@ def _check_watcher(hook: Hook, own: str) -> None:
 def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, trial: bool) -> None:
     """Remove the event subscriptions of accounts that are no longer in the list.
 
-    Before their functions are gone: the host accepts events of a function that does not exist, and
-    drops them.
+    This must come before their functions are removed: the host accepts events of a function that
+    does not exist, and drops them.
     """
     try:
         deployed = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))

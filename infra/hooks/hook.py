@@ -1,4 +1,4 @@
-"""What the hooks have in common: their environment, what they print, and how they end.
+"""What the hooks share: their environment, their output, and their exit code.
 
 azd runs a hook with the Python of a virtual environment that it makes beside requirements.txt, in
 the folder of the script, with the values of the azd environment among the variables
@@ -94,11 +94,11 @@ class Hook:
             check=False,
         )
         if ran.returncode:
-            raise Refused(*ran.stderr.splitlines(), f"azd could not keep {name}; see above.")
+            raise Refused(*ran.stderr.splitlines(), f"azd could not store {name}; see above.")
 
 
 def run(name: str, action: Callable[[Hook], None]) -> int:
-    """Run a hook; what it refuses goes to standard error. The exit code."""
+    """Run a hook, and print what it refuses on standard error. Returns the exit code."""
     hook = Hook(name, os.environ, Az(os.environ))
     try:
         action(hook)
@@ -116,4 +116,4 @@ def run(name: str, action: Callable[[Hook], None]) -> int:
 
 
 def _again(name: str) -> str:
-    return f"Run 'azd hooks run {name}' to go on." if name.startswith("p") else "Run it again."
+    return f"Run 'azd hooks run {name}' to continue." if name.startswith("p") else "Run it again."

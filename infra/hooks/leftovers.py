@@ -1,4 +1,4 @@
-"""What Flowlog has in the resource groups of log accounts: listed, and removed if asked to."""
+"""Lists, and removes on request, Flowlog's resources in the groups of log accounts."""
 
 from __future__ import annotations
 

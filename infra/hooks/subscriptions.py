@@ -21,7 +21,7 @@ WATCHED: tuple[str, ...] = tuple(one["function"] for one in _NAMES["watched"])
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The function app as Azure Resource Manager shows it."""
+    """The function app as Azure Resource Manager returns it."""
 
     name: str
     host: str
@@ -42,11 +42,11 @@ class Webhook(Subscription):
     """An event subscription whose address is the app's blob trigger. `repr` shows no key."""
 
     function: str
-    """As the address names it; empty: it names none, or Azure knows no full address."""
+    """As the address names it; empty if it names none, or Azure returns no full address."""
 
 
 def find_app(hook: Hook) -> App | None:
-    """The app of this azd environment; None if it was not made yet, or is gone."""
+    """The app of this azd environment; None if it does not exist (yet, or any more)."""
     names = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "FLOWLOG_FUNCTION_APP")
     subscription, group, name = map(hook.value, names)
     if not (subscription and group and name):

@@ -1,4 +1,4 @@
-"""The Event Grid system topic that a log account has already. Azure allows one for an account."""
+"""The Event Grid system topic that a log account already has. Azure allows one an account."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_ours(topic: dict[str, Any], environment: str) -> bool:
 
 
 def with_topics(az: Az, accounts: Iterable[LogAccount], environment: str) -> tuple[LogAccount, ...]:
-    """The accounts, each with the topic that it has already and that the template must not make.
+    """The accounts, each with its existing topic, which the template must not create.
 
     Raises `Refused` with all topics that cannot be used as they are, and what to do.
     """
@@ -62,8 +62,8 @@ def _no_such_topic(account: LogAccount) -> list[str]:
     if not account.topic:
         return []
     return [
-        f"the account {account.account} has no system topic, and '{account.topic}' is not its. "
-        f"Leave out '={account.topic}' in FLOWLOG_LOG_ACCOUNTS; a topic is then made."
+        f"the account {account.account} has no system topic named '{account.topic}'. "
+        f"Leave out '={account.topic}' in FLOWLOG_LOG_ACCOUNTS; a topic is then created."
     ]
 
 
@@ -82,8 +82,8 @@ def _unusable(account: LogAccount, topic: dict[str, Any], name: str, group: str)
         ]
     if "SystemAssigned" not in str((topic.get("identity") or {}).get("type", "")):
         faults += [
-            f"the system topic '{name}' of {account.account} has no identity, with which Event "
-            "Grid keeps the events that it cannot deliver. Turn it on:",
+            f"the system topic '{name}' of {account.account} has no identity. Event Grid "
+            "needs one to store the events that it cannot deliver. Turn it on:",
             f"  az eventgrid system-topic update --subscription {account.subscription} "
             f"--resource-group {group} --name {name} --identity systemassigned",
         ]
