@@ -35,6 +35,7 @@ from test_sweep_sweep import LOGS, NOW, World, blob_at
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
+from flowlog_core.cli.selecting import form_of
 from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
 from flowlog_core.errors import FlowlogError, ItemRefused, Unavailable
@@ -45,6 +46,9 @@ from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_r
 from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
 from flowlog_core.outcome import Outcome
 from flowlog_core.service import Service
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.keep_drop import KeepDrop
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.source.reading import Slice, read_appended
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
@@ -205,6 +209,35 @@ def test_records_go_to_a_file_a_record_a_line(world: World, tmp_path: Path) -> N
     lines = (tmp_path / "flows.ndjson").read_bytes().splitlines()
     expected = sorted(records_in(world.sink.messages), key=lambda record: record["id"])
     assert sorted(map(orjson.loads, lines), key=lambda record: record["id"]) == expected
+
+
+@pytest.mark.parametrize("schema", ["flowlog", "ecs"])
+def test_rules_fields_and_schema_in_force_shape_what_is_sent_again(
+    world: World, schema: str
+) -> None:
+    fields = Fields.parse("lean" if schema == "flowlog" else "")
+    shaper = Shaper(KeepDrop.parse("direction=outbound", ""), fields, schema=schema)
+    world.pipeline = replace(world.pipeline, shaper=shaper)
+    grow(world, blob_at(1), times=8)
+    again = MemorySink()
+    run(a_replay(world, again))
+    assert again.messages == world.sink.messages
+    assert 0 < len(records_in(again.messages)) < 16
+
+
+def test_the_settings_in_force_are_named() -> None:
+    account = "AccountName=x;AccountKey=eA==;" + ";".join(
+        f"{kind}Endpoint=http://127.0.0.1:9/x" for kind in ("Blob", "Queue", "Table")
+    )
+    environment = dict.fromkeys(("FlowLogs", "AzureWebJobsStorage"), account)
+    environment |= {"FLOWLOG_KEEP": "action=deny", "FLOWLOG_FIELDS": "lean"}
+    form = (
+        "FLOWLOG_KEEP=action=deny, FLOWLOG_DROP=(not set), FLOWLOG_FIELDS=lean, "
+        "FLOWLOG_AGGREGATE=false, FLOWLOG_SCHEMA=flowlog"
+    )
+    for sink, expected in (("queue", f"FLOWLOG_QUEUE_ENCODING=gzip, {form}"), ("table", form)):
+        settings = Settings.from_environment(environment | {"FLOWLOG_SINK": sink})
+        assert form_of(settings) == expected
 
 
 # What is checked before.

@@ -7,7 +7,7 @@ if it was rewritten, nothing of it is sent and it is named. Dead letters are not
 again. The content is the same under the same encoding, filter, fields and
 schema; those in force are printed.
 
---to queue and --to table send to the app's sink, and ask first. --to FILE and --to -
+--to queue, table or eventhub sends to the app's sink, and asks first. --to FILE and --to -
 write NDJSON, a record a line. Stop it with Ctrl-C; the same command goes on, also after
 a crash: its cursor is a file. With --to - there is none.
 
@@ -45,6 +45,7 @@ from flowlog_core.cli.selecting import (
     selection_of,
 )
 from flowlog_core.cli.signals import stopped_by_signals
+from flowlog_core.cli.summary import sink_of
 from flowlog_core.cli.terminal import ProgressLine
 from flowlog_core.cli.words import how_many, in_bytes, joined_counts
 from flowlog_core.config.settings import Settings
@@ -57,7 +58,7 @@ from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCurs
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service
 
-_SINKS = ("queue", "table")
+_SINKS = ("queue", "table", "eventhub")
 
 
 class _UsageError(Exception):
@@ -71,8 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
-        metavar="queue|table|FILE|-",
-        help="the app's queue or table, a file, or standard output",
+        metavar="SINK|FILE|-",
+        help="queue, table or eventhub: the app's; or a file; or - for standard output",
     )
     parser.add_argument("--yes", action="store_true", help="send to the sink without asking")
     parser.add_argument(
@@ -259,11 +260,9 @@ class _Command:
                 yield file
 
     def _whither(self) -> str:
-        settings, to = self._settings, self._options.to
-        if to == "queue":
-            return "queue " + " and ".join(settings.queues)
-        if to == "table":
-            return f"table {settings.table}"
+        to = self._options.to
+        if to in _SINKS:
+            return sink_of(self._settings)
         return "standard output" if to == "-" else f"file {to}"
 
     def _may_send(self) -> bool:

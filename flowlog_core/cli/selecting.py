@@ -71,12 +71,12 @@ FORM = (
 def form_of(settings: Settings) -> str:
     """Those settings as they are in force, such as `FLOWLOG_QUEUE_ENCODING=gzip`.
 
-    Encodings are of queues alone.
+    Rows of a table have no encoding.
     """
     shown = [
         f"{row.name}={_shown(getattr(settings, row.field))}"
         for row in TABLE
-        if row.name in FORM and (settings.sink == "queue" or "ENCODING" not in row.name)
+        if row.name in FORM and (settings.sink != "table" or "ENCODING" not in row.name)
     ]
     return ", ".join(shown) or "all records, as they are"
 

@@ -44,12 +44,18 @@ def watched(settings: Settings, containers: list[Container]) -> str:
     """Which accounts and containers are watched, and where records go."""
     accounts = dict.fromkeys(container.account for container in containers)
     names = dict.fromkeys(container.name for container in containers)
-    to = f"table {settings.table}"
-    if settings.sink == "queue":
-        to = f"queue {settings.queues[0]}"
-        if len(settings.queues) > 1:
-            to = f"queues {settings.queues[0]} to {settings.queues[-1]}"
     return (
         f"{' and '.join(names)} in {how_many(len(accounts), 'account')} "
-        f"({', '.join(accounts)}), forwarding to {to}"
+        f"({', '.join(accounts)}), forwarding to {sink_of(settings)}"
     )
+
+
+def sink_of(settings: Settings) -> str:
+    """Where records go, such as `queue flowlog-records`."""
+    if settings.sink == "table":
+        return f"table {settings.table}"
+    if settings.sink == "eventhub":
+        return f"event hub {settings.event_hub}"
+    if len(settings.queues) == 1:
+        return f"queue {settings.queues[0]}"
+    return f"queues {settings.queues[0]} to {settings.queues[-1]}"
