@@ -177,8 +177,10 @@ def _parse_string(
         )
         return Connection(name)
     faults += _lacking(name, parts, needed)
-    faults += (f"{name}: {fault}" for fault in _wrong_parts(parts, needed))
-    return Connection(name, connection_string=text.rstrip(";"))
+    wrong = [f"{name}: {fault}" for fault in _wrong_parts(parts, needed)]
+    faults += wrong
+    # Without the text where a part is wrong: an address that is none cannot be taken apart.
+    return Connection(name, connection_string=None if wrong else text.rstrip(";"))
 
 
 def _wrong_parts(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Iterator[str]:
