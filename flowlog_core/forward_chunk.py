@@ -174,7 +174,7 @@ def _forward_part(
                 raise
             # It was refused before, so this part has no other entry.
             outcome, newest, sent = Outcome(traffic=pipeline.new_traffic()), None, 0
-            letters.add([_refused(start.at(last.start), last.raw, refused)])
+            letters.keep_only(_refused(start.at(last.start), last.raw, refused))
         letters.store()
     outcome.messages, outcome.dead_letters = sent, letters.count
     outcome.new_bytes = len(chunk.data) if is_last else 0
@@ -323,6 +323,13 @@ class _DeadLetters:
         self.count += len(letters)
         self._end_run()
         self._hold(letters)
+
+    def keep_only(self, letter: DeadLetter) -> None:
+        """Hold the letter of a whole entry instead of all others, which are of its tuples.
+
+        One of many bad tuples has the same name, and says that the other tuples were forwarded.
+        """
+        self.count, self._held, self._held_bytes = 1, [letter], letter.held_bytes
 
     def _hold(self, letters: list[DeadLetter]) -> None:
         self._held += letters
