@@ -16,7 +16,7 @@ from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_
 from flowlog_core.errors import ItemRefused
 from flowlog_core.observe.printable import printable
 from flowlog_core.outcome import Outcome, Step
-from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
+from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
 from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
 from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
@@ -242,7 +242,7 @@ def _count(outcome: Outcome, shaped: Shaped, packed: Packed, too_large: Sequence
     if outcome.traffic is not None:
         lines, refused = shaped.kept.lines, {one.index for one in too_large}
         accepted = (line for index, line in enumerate(lines) if index not in refused)
-        outcome.traffic.add(Lines.of(accepted) if refused else lines)
+        outcome.traffic.add(lines.alike(accepted) if refused else lines)
 
 
 def _progress(
