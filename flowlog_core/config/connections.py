@@ -45,7 +45,7 @@ class Connection:
         if "usedevelopmentstorage=true" in text:
             return True
         return any(
-            urlsplit(address).hostname in _LOOPBACK or "devstoreaccount" in address
+            _host(address) in _LOOPBACK or "devstoreaccount" in address
             for address in self.addresses
         )
 
@@ -75,6 +75,13 @@ class Connection:
         url = urlsplit(address.lower())
         host, path = url.hostname or "", url.path.strip("/")
         return host.partition(".")[0] if ".blob." in host else path or host
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # of a service that nothing here uses: only the others were looked at
+        return None
 
 
 def parse_connection(
