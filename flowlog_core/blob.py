@@ -31,8 +31,12 @@ _NAME = re.compile(
 )
 
 # Controls of C0 and C1, ends of lines, and what turns the direction of text: no name of Azure's has
-# them, and in a line of the log they could pass for another line. Sources: ECMA-48; UAX #9.
-_IN_NO_NAME = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# them, and in a line of the log they could pass for another line. Sources: ECMA-48; UAX #9. Nor has
+# one the segments `.` and `..`: HTTP libraries take them out of a path (RFC 3986, section 5.2.4),
+# so another blob would be read.
+_IN_NO_NAME = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|/\\.\\.?/"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_
 from flowlog_core.errors import ItemRefused
 from flowlog_core.observe.printable import printable
 from flowlog_core.outcome import Outcome, Step
-from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
+from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
 from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
 from flowlog_core.parsing.unparsed import element_by_brackets
 from flowlog_core.pipeline import Pipeline
@@ -174,7 +174,7 @@ def _forward_part(
                 raise
             # It was refused before, so this part has no other entry.
             outcome, newest, sent = Outcome(traffic=pipeline.new_traffic()), None, 0
-            letters.add([_refused(start.at(last.start), last.raw, refused)])
+            letters.keep_only(_refused(start.at(last.start), last.raw, refused))
         letters.store()
     outcome.messages, outcome.dead_letters = sent, letters.count
     outcome.new_bytes = len(chunk.data) if is_last else 0
@@ -242,7 +242,7 @@ def _count(outcome: Outcome, shaped: Shaped, packed: Packed, too_large: Sequence
     if outcome.traffic is not None:
         lines, refused = shaped.kept.lines, {one.index for one in too_large}
         accepted = (line for index, line in enumerate(lines) if index not in refused)
-        outcome.traffic.add(Lines.of(accepted) if refused else lines)
+        outcome.traffic.add(lines.alike(accepted) if refused else lines)
 
 
 def _progress(
@@ -323,6 +323,13 @@ class _DeadLetters:
         self.count += len(letters)
         self._end_run()
         self._hold(letters)
+
+    def keep_only(self, letter: DeadLetter) -> None:
+        """Hold the letter of a whole entry instead of all others, which are of its tuples.
+
+        One of many bad tuples has the same name, and says that the other tuples were forwarded.
+        """
+        self.count, self._held, self._held_bytes = 1, [letter], letter.held_bytes
 
     def _hold(self, letters: list[DeadLetter]) -> None:
         self._held += letters

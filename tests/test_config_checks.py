@@ -145,6 +145,12 @@ def test_http_is_refused_by_accounts(http: str) -> None:
     ]
 
 
+def test_an_address_that_is_none_of_an_unused_service_ends_no_event() -> None:
+    """Settings look at the addresses of services that are used."""
+    on_azure = {"WEBSITE_INSTANCE_ID": "1", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
+    assert cheap(BY_HAND | on_azure | {"FlowLogs": f"FileEndpoint=https://[;{AZURE}"}) == []
+
+
 @pytest.mark.parametrize(
     ("setting", "module", "extra"),
     [

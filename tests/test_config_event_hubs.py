@@ -121,3 +121,10 @@ def test_a_connection_string_opens_the_namespace(text: str) -> None:
 )
 def test_every_fault_is_told_before_anything_runs(environment: dict[str, str], fault: str) -> None:
     assert faults_of(**environment) == [fault]
+
+
+@pytest.mark.parametrize("endpoint", ["sb://[", "sb:///", "sb://name.servicebus.windows.net:port/"])
+def test_an_endpoint_that_is_no_address_is_a_fault_beside_the_others(endpoint: str) -> None:
+    first, second = faults_of(Hub=f"Endpoint={endpoint};{KEY}", FLOWLOG_SHARDS="2")
+    assert first.startswith("FLOWLOG_SHARDS: ")
+    assert second.startswith("Hub: not a connection string of Event Hubs")

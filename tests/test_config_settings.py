@@ -665,6 +665,13 @@ def test_an_address_of_another_service_or_of_less_than_a_service_is_refused(
     assert fault.startswith(f"FlowLogs: BlobEndpoint is '{address}', {wrong}")
 
 
+def test_an_address_that_is_none_is_a_fault_also_where_it_names_the_account() -> None:
+    text = "BlobEndpoint=https://[logs;QueueEndpoint={};SharedAccessSignature=sig=x"
+    state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
+    (fault,) = faults_of({**state, "FlowLogs": text.format(QUEUES)})
+    assert fault.startswith("FlowLogs: BlobEndpoint is 'https://[logs', not an address. Write ")
+
+
 def test_a_signature_behind_an_address_is_refused_and_not_shown() -> None:
     state = {"AzureWebJobsStorage": LOCAL["AzureWebJobsStorage"]}
     uris = {

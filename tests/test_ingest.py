@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -392,6 +393,30 @@ def test_an_entry_that_is_refused_for_what_it_is_is_set_aside_and_its_neighbours
     assert [letter.raw for letter in kept] == [world.entries[1].raw, world.entries[3].raw]
     assert all("413 RequestBodyTooLarge" in letter.reason for letter in kept)
     assert world.checkpoint().progress.dead_letters == 2
+
+
+def test_an_entry_that_is_refused_and_has_many_bad_tuples_is_one_dead_letter() -> None:
+    """Letters are stored at a time, so of two with one name any might be the one that stays."""
+    put: list[DeadLetter] = []
+
+    class Letters(MemoryDeadLetters):
+        def put(self, letters: Iterable[DeadLetter]) -> None:
+            put.extend(kept := list(letters))
+            super().put(kept)
+
+    sink = PickySink(refuses={12})
+    world = World(sink=sink, letters=Letters())
+    (entry,) = entries_of(1, ["nsg2"])
+    value = orjson.loads(entry.raw)
+    value["properties"]["flows"][0]["flows"][0]["flowTuples"] += ["bad"] * 17
+    world.append(replace(entry, raw=orjson.dumps(value)))
+    for _ in range(6):
+        with suppress(ItemRefused):
+            world.ingest()
+        world.clock.sleep(300)
+    (letter,) = put
+    assert (letter.raw, letter.tuples) == (orjson.dumps(value), ())
+    assert world.checkpoint().progress.dead_letters == 1
 
 
 def test_a_claim_that_cannot_be_given_back_is_mentioned_in_the_error(world: World) -> None:

@@ -24,6 +24,7 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
 from flowlog_core.parsing import Lines, ParsedEntry
 from flowlog_core.parsing.entry import normalize
+from flowlog_core.parsing.packed_text import PackedText
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.schemas import SCHEMAS
 from flowlog_core.shape.aggregate import aggregate
@@ -99,6 +100,23 @@ def test_what_is_sent_is_what_each_setting_says(
         assert shaped.sent.sums is not None
         tuples = sorted(index for some in shaped.sent.sums for index in some)
         assert [POSITION.record_id(index) for index in tuples] == [one["id"] for one in kept]
+
+
+@pytest.mark.parametrize("sums", [False, True], ids=["records", "sums"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("drop", ["", "dst_port=443", "id=*.1"])
+def test_what_is_sent_of_a_large_entry_is_packed_as_its_records_are(
+    form: str, sums: bool, drop: str
+) -> None:
+    entry = entry_of(GOOD, "bad", *(GOOD.replace(",443,", f",{port},") for port in range(440, 450)))
+    shaper = shaper_of(form, "", drop, sums=sums)
+    made = normalize(entry, PREFIX, shaper.drops, packed=True)
+    shaped = shaper(POSITION, ParsedEntry(12, 99, b"", *made))
+    plain = shaped_by(shaper, entry)
+    for packed, whole in ((shaped.sent, plain.sent), (shaped.kept, plain.kept)):
+        assert isinstance(packed.lines.records, PackedText)
+        assert list(packed.lines) == list(whole.lines) != []
+        assert packed._replace(lines=whole.lines) == whole
 
 
 def messages_by(shaper: Shaper, entry: Any, max_message_bytes: int = 3000) -> list[Message]:

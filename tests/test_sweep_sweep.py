@@ -994,6 +994,21 @@ def test_a_run_by_the_timer_leaves_a_container_to_the_run_that_has_it(world: Wor
     assert [(one.is_whole, one.looked_at) for one in inner] == [(False, 0)]
 
 
+def test_a_run_by_the_timer_counts_each_blob_once(world: World) -> None:
+    """Although two passes come to the youngest: what is archived, failed, and waits after that."""
+    failing, archived, old = blob_at(0, 1), blob_at(0, 2), blob_at(5)
+    for blob in (failing, archived, old):
+        world.append(blob)
+    world.blobs.archive(archived)
+    world.sink.refused = {Position(failing).blob_digest}
+    first = world.sweep(**TIMER)
+    assert (first.looked_at, first.archived, first.behind) == (3, 1, 2)
+    assert (first.failed, first.backing_off, first.still_behind) == (1, 0, [failing])
+    second = world.sweep(**TIMER)
+    assert (second.looked_at, second.archived, second.behind) == (3, 1, 0)
+    assert (second.failed, second.backing_off, second.still_behind) == (0, 1, [failing])
+
+
 def test_a_container_that_cannot_be_listed_costs_one_try_a_run(world: World) -> None:
     world.append(blob_at(0))
     page = world.blobs.page

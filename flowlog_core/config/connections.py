@@ -45,7 +45,7 @@ class Connection:
         if "usedevelopmentstorage=true" in text:
             return True
         return any(
-            urlsplit(address).hostname in _LOOPBACK or "devstoreaccount" in address
+            _host(address) in _LOOPBACK or "devstoreaccount" in address
             for address in self.addresses
         )
 
@@ -75,6 +75,13 @@ class Connection:
         url = urlsplit(address.lower())
         host, path = url.hostname or "", url.path.strip("/")
         return host.partition(".")[0] if ".blob." in host else path or host
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # of a service that nothing here uses: only the others were looked at
+        return None
 
 
 def parse_connection(
@@ -177,8 +184,10 @@ def _parse_string(
         )
         return Connection(name)
     faults += _lacking(name, parts, needed)
-    faults += (f"{name}: {fault}" for fault in _wrong_parts(parts, needed))
-    return Connection(name, connection_string=text.rstrip(";"))
+    wrong = [f"{name}: {fault}" for fault in _wrong_parts(parts, needed)]
+    faults += wrong
+    # Without the text where a part is wrong: an address that is none cannot be taken apart.
+    return Connection(name, connection_string=None if wrong else text.rstrip(";"))
 
 
 def _wrong_parts(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Iterator[str]:

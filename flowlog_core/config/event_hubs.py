@@ -57,6 +57,14 @@ def host_of(connection: Connection) -> str:
     return urlsplit(parts.get("endpoint", "")).netloc
 
 
+def _is_namespace(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme == "sb" and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # such as `sb://[`, or a port that is none
+        return False
+
+
 def _faults_of(text: str, hub: str) -> list[str]:
     """What is wrong with a connection string. Never its value, which is secret."""
     try:
@@ -67,7 +75,7 @@ def _faults_of(text: str, hub: str) -> list[str]:
             f"and each key may occur only once. Write '{_STRING}'"
         ]
     faults = []
-    if urlsplit(parts.get("endpoint", "")).scheme != "sb":
+    if not _is_namespace(parts.get("endpoint", "")):
         faults.append(
             "not a connection string of Event Hubs (its value is not shown here). Write "
             f"'{_STRING}', or remove it and use an identity"

@@ -9,6 +9,8 @@ from datetime import datetime
 from itertools import accumulate, count
 from operator import add
 
+from flowlog_core.parsing.packed_text import PackedText
+
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `Position.record_id`
     # Of the tuple's first field: RFC 3339 UTC with milliseconds.
@@ -57,6 +59,14 @@ class Lines:
     def of(cls, records: Iterable[str]) -> Lines:
         """From records one by one."""
         return cls(list(records))
+
+    def alike(self, records: Iterable[str]) -> Lines:
+        """Lines of other records, packed if these are."""
+        if not isinstance(self.records, PackedText):
+            return Lines.of(records)
+        packed = PackedText()
+        packed.extend(records)
+        return Lines(packed)
 
     @property
     def ends(self) -> array[int]:

@@ -10,7 +10,7 @@ same settings sends the same records in messages of the same ids, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from flowlog_core.blob import Position, digest
-from flowlog_core.parsing import Lines, ParsedEntry
+from flowlog_core.parsing import ParsedEntry
 from flowlog_core.parsing.record import SUM_SUFFIX
 from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import LEAN, Fields
@@ -105,26 +105,29 @@ class Shaper:
             form, write = self._form
             blob = position.blob.name if self.names_blob else ""
             lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
-            sent = whole._replace(lines=Lines.of(lines), form=form)
+            sent = whole._replace(lines=whole.lines.alike(lines), form=form)
         return Shaped(sent, kept, len(kept.left_out) - len(bad))
 
     def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
         """Tests the records themselves, for rules that cannot be tested on tuples."""
-        kept: list[str] = []
         dropped: list[int] = []
-        for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
-            if self.rules.drops(orjson.loads(line)):
-                dropped.append(index)
-            else:
-                kept.append(line)
-        return entry._replace(lines=Lines(kept), left_out=[*entry.left_out, *dropped])
+
+        def kept() -> Iterator[str]:
+            for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
+                if self.rules.drops(orjson.loads(line)):
+                    dropped.append(index)
+                else:
+                    yield line
+
+        lines = entry.lines.alike(kept())
+        return entry._replace(lines=lines, left_out=[*entry.left_out, *dropped])
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:
         sums = aggregate(map(orjson.loads, entry.lines))
         indexes = entry.tuple_indexes
         return entry._replace(
-            lines=Lines.of(orjson.dumps(one).decode() for one in sums.records),
+            lines=entry.lines.alike(orjson.dumps(one).decode() for one in sums.records),
             sums=[[indexes[at] for at in members] for members in sums.members],
             form=Form(mark=SUM_SUFFIX),
         )

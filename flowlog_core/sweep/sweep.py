@@ -129,6 +129,8 @@ class Sweep:
         self._started = pipeline.clock.monotonic()
         self._got_further = self._ended_early = False
         self._report = SweepReport()
+        self._young: set[BlobRef] = set()
+        """What the pass over the youngest hours has counted, so that the other pass does not."""
 
     def run(self) -> SweepReport:
         """Carry on where the last sweep stopped, until all passes are over or the time is up.
@@ -244,6 +246,7 @@ class Sweep:
         try:
             for step in flow_logs_since(self._lister, *container, _young_since(now, options)):
                 behind, _, _ = self._behind(step.listed, cursor, now)
+                self._young.update(one.blob for one in step.listed)
                 self._forward_each(self._while_young(behind, held, cursor), now)
                 held.save_now_and_then(cursor)
                 if self._is_past(_YOUNG):
@@ -436,7 +439,7 @@ class Sweep:
         behind: list[Listed] = []
         deadly: list[Listed] = []
         wanted = [one for one in listed if options.only(one.blob)]
-        report.looked_at += len(wanted)
+        report.looked_at += sum(one.blob not in self._young for one in wanted)
         for one, checkpoint in with_checkpoints(self._pipeline.checkpoints, wanted):
             if not is_behind(one, checkpoint, now):
                 continue
@@ -445,7 +448,8 @@ class Sweep:
             elif one.is_archived:
                 # Not kept as unfinished: an archived blob cannot be read until it is rehydrated,
                 # and whoever does that asks for it again.
-                report.add_archived(one.blob)
+                if one.blob not in self._young:
+                    report.add_archived(one.blob)
             elif not (checkpoint and has_run_out(checkpoint, now)) and (
                 (now - one.last_modified).total_seconds() < options.untouched_for_s
             ):
@@ -456,8 +460,9 @@ class Sweep:
                 and checkpoint.failure
                 and now < try_again_at(checkpoint.failure)
             ):
-                report.backing_off += 1
-                report.add_still_behind(one.blob)
+                if one.blob not in self._young:
+                    report.backing_off += 1
+                    report.add_still_behind(one.blob)
                 cursor = cursor.with_unfinished(one.blob.log.hour)
             elif checkpoint and checkpoint.owner and checkpoint.taken_over_at:
                 deadly.append(one)
