@@ -6,8 +6,9 @@ Logs are the captures in ../shared/samples, again and again, and generated ones.
 same file and must come to the same rows: time, addresses, ports and the four counters of a tuple.
 Before anything is timed, the rows are compared one by one with those of `orjson.loads` and
 `str.split`; a way that differs ends the run. The ways take turns. Counted is the processor time of
-all threads and of child processes; a cell is the median of its ratios to the yardstick in the same
-round, with the least and the greatest. jq is a process of its own, whose start counts too.
+all threads and of child processes; a cell is the median of the rounds, with the least and the
+greatest, each divided by the median of the yardstick. jq is a process of its own, whose start
+counts too.
 
 Flowlog does more than the rest: it also checks each field, and its records and "all columns" have
 24 fields instead of nine.
@@ -16,6 +17,7 @@ Flowlog does more than the rest: it also checks each field, and its records and 
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import resource
 import shutil
@@ -259,6 +261,7 @@ def processor_s() -> float:
 
 def taken_s(work: Callable[[Log], Any], log: Log, times: int) -> float:
     """The processor time of one of so many times."""
+    gc.collect()  # what others left behind
     started_s = processor_s()
     for _ in range(times):
         work(log)
@@ -275,23 +278,30 @@ def check(name: str, log: Log, all_ways: dict[str, Way]) -> int:
     return len(expected)
 
 
-def spread(values: list[float]) -> str:
+def spread(values: list[float], digits: int) -> str:
     """The median, the least and the greatest."""
-    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+    middle, least, most = (f"{f(values):.{digits}f}" for f in (median, min, max))
+    return f"{middle} ({least} to {most})"
 
 
 def row(name: str, log: Log, all_ways: dict[str, Way], rounds: int) -> str:
     """A row of the table."""
     count = check(name, log, all_ways)
     times = max(1, 1_000 // count)
-    yardstick_ns: list[float] = []
-    ratios: dict[str, list[float]] = {way: [] for way in all_ways}
+    works = {way: work for way, (work, _) in all_ways.items()}
+    yardstick: list[float] = []
+    seconds: dict[str, list[float]] = {way: [] for way in works}
     for _ in range(rounds):
-        yardstick_s = taken_s(lambda log: orjson.loads(log.blob), log, 10 * times)
-        yardstick_ns.append(yardstick_s / count * 1e9)
-        for way, (work, _) in all_ways.items():
-            ratios[way].append(taken_s(work, log, times) / yardstick_s)
-    cells = (f"{median(yardstick_ns):.0f}", *map(spread, ratios.values()))
+        # Before and after the others: it is short, and all the others are divided by it.
+        yardstick.append(taken_s(lambda log: orjson.loads(log.blob), log, 5 * times))
+        for way, work in works.items():
+            seconds[way].append(taken_s(work, log, times))
+        yardstick.append(taken_s(lambda log: orjson.loads(log.blob), log, 5 * times))
+    ratios = ([one / median(yardstick) for one in each] for each in seconds.values())
+    cells = (
+        spread([one / count * 1e9 for one in yardstick], 0),
+        *(spread(each, 1) for each in ratios),
+    )
     return f"| {name}, {count:,} | {' | '.join(cells)} |"
 
 
