@@ -84,11 +84,13 @@ def yardsticks(folder: Path) -> dict[str, Parse]:
 
 
 def captures(
-    renew: Callable[[str, int], str] = lambda text, _: text, tuples: int = TUPLES
+    renew: Callable[[str, int], str] = lambda text, _: text,
+    tuples: int = TUPLES,
+    pattern: str = "*.json",
 ) -> bytes:
     """The samples again and again, each time with the tuples that `renew` makes of theirs."""
     entries: list[bytes] = []
-    samples = [orjson.loads(path.read_bytes()) for path in sorted(SAMPLES.glob("*.json"))]
+    samples = [orjson.loads(path.read_bytes()) for path in sorted(SAMPLES.glob(pattern))]
     count = times = 0
     while count < tuples:
         times += 1

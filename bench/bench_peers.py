@@ -309,7 +309,8 @@ def logs(tuples: int) -> Iterator[tuple[str, bytes]]:
     """What is parsed."""
     if SAMPLES.exists():
         yield "the captures", captures(tuples=tuples)
-        yield "the captures, renewed", renewed_captures(tuples)
+        yield "those of VNet alone", captures(tuples=tuples, pattern="vnet*.json")
+        yield "all, renewed", renewed_captures(tuples)
     else:
         print(f"The captures are left out: there is no {SAMPLES.name} folder.\n")
     for form in FORMS:
