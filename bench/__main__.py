@@ -18,8 +18,8 @@ from bench import (
 # The small appends that most events bring, then parsing, then the rest. Left out is what takes more
 # than some minutes or much disk: bench_analyze, bench_scale, bench_status, chaos, fuzz, memory.
 MEASUREMENTS = (
-    *(bench_append, bench_peers, bench_parsing, bench_normalize, bench_rules),
-    *(bench_ingest, bench_event),
+    *(bench_append, bench_event, bench_peers, bench_parsing, bench_normalize, bench_rules),
+    bench_ingest,
     *(bench_latency, bench_sweep, bench_import),
 )
 
