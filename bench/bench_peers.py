@@ -311,8 +311,6 @@ def logs(tuples: int) -> Iterator[tuple[str, bytes]]:
         yield "the captures", captures(tuples=tuples)
         yield "those of VNet alone", captures(tuples=tuples, pattern="vnet*.json")
         yield "all, renewed", renewed_captures(tuples)
-    else:
-        print(f"The captures are left out: there is no {SAMPLES.name} folder.\n")
     for form in FORMS:
         yield f"{form}, 150 an entry", blob_of(entries_of(form, 150, tuples))
         yield f"{form}, one entry", blob_of(entries_of(form, 30, 30))
@@ -330,6 +328,8 @@ def main() -> None:
     print(f"## Parsing, beside others\n\n{machine()}; {VERSIONS}\n")
     if "jq" not in all_ways:
         print("jq is left out: it is not installed.\n")
+    if not SAMPLES.exists():
+        print("The captures are left out: there is no ../shared/samples.\n")
     print(f"| log, tuples | orjson.loads, ns a tuple | {' | '.join(all_ways)} |")
     print("|---|" + "--:|" * (1 + len(all_ways)))
     with tempfile.TemporaryDirectory(prefix="flowlog-bench-") as folder:
