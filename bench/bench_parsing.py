@@ -83,12 +83,16 @@ def yardsticks(folder: Path) -> dict[str, Parse]:
     return {"old Python": way(compiled=False), "compiled": way(compiled=True)}
 
 
-def captures(renew: Callable[[str, int], str] = lambda text, _: text) -> bytes:
+def captures(
+    renew: Callable[[str, int], str] = lambda text, _: text,
+    tuples: int = TUPLES,
+    pattern: str = "*.json",
+) -> bytes:
     """The samples again and again, each time with the tuples that `renew` makes of theirs."""
     entries: list[bytes] = []
-    samples = [orjson.loads(path.read_bytes()) for path in sorted(SAMPLES.glob("*.json"))]
-    tuples = times = 0
-    while tuples < TUPLES:
+    samples = [orjson.loads(path.read_bytes()) for path in sorted(SAMPLES.glob(pattern))]
+    count = times = 0
+    while count < tuples:
         times += 1
         for sample in copy.deepcopy(samples):
             for entry in sample["records"]:
@@ -96,12 +100,12 @@ def captures(renew: Callable[[str, int], str] = lambda text, _: text) -> bytes:
                     for group in outer.get("flows") or outer["flowGroups"]:
                         texts = group["flowTuples"]
                         group["flowTuples"] = [renew(text, times) for text in texts]
-                        tuples += len(texts)
+                        count += len(texts)
                 entries.append(orjson.dumps(entry))
     return blob_of(entries)
 
 
-def renewed_captures() -> bytes:
+def renewed_captures(tuples: int = TUPLES) -> bytes:
     """The samples minute after minute, with other client ports and traffic: nothing to remember."""
     random_ = random.Random(1)
 
@@ -115,7 +119,7 @@ def renewed_captures() -> bytes:
         ]
         return ",".join((time, source, destination, source_port, port, *rest[:-4], *counted))
 
-    return captures(renew)
+    return captures(renew, tuples)
 
 
 def addresses(count: int) -> bytes:

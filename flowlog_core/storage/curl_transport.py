@@ -1,7 +1,7 @@
 """libcurl under the Azure SDK: azure-core's own seam for transports, `HttpTransport`.
 
 The SDK signs, retries and models as before; only the sending changes. It takes a fraction of the
-processor time of requests, urllib3 and http.client (docs/performance.md). Every thread keeps one
+processor time of requests, urllib3 and http.client (docs/decisions/0013). Every thread keeps one
 handle, and with it one connection to each server.
 
 `pycurl` is an optional package: import this module only where it is installed.
