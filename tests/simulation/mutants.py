@@ -48,7 +48,7 @@ from flowlog_core.source import reading as appended
 from flowlog_core.source.events import CommittedBlob
 from flowlog_core.source.listing import BlobLister, Page
 from flowlog_core.source.reading import Chunk, LogReader, Slice
-from flowlog_core.sweep import cursor, sweep
+from flowlog_core.sweep import behind, cursor, options, sweep
 from flowlog_core.testing.memory import MemoryBlobs
 from simulation import worker
 from simulation.judge import true_time
@@ -621,14 +621,14 @@ def _markers_ignored() -> list[Replacement]:
         def page(self, *arguments: Any, **options: Any) -> Page:
             return self._lister.page(*arguments, **options)._replace(marker="")
 
-    def first_pages(lister: BlobLister, *arguments: Any) -> Iterator[listing.Step]:
-        return real(FirstPages(lister), *arguments)
+    def first_pages(lister: BlobLister, *arguments: Any, **options: Any) -> Iterator[listing.Step]:
+        return real(FirstPages(lister), *arguments, **options)
 
     return [(sweep, "flow_logs_since", first_pages)]
 
 
 def _back_off_for_hours() -> list[Replacement]:
-    return [(sweep, "MAX_BACKOFF_S", sweep.MAX_BACKOFF_OF_REFUSED_S)]
+    return [(behind, "MAX_BACKOFF_S", behind.MAX_BACKOFF_OF_REFUSED_S)]
 
 
 def _one_cursor_for_all() -> list[Replacement]:
@@ -673,10 +673,10 @@ def _old_before_young() -> list[Replacement]:
 
 
 def _young_is_the_open_hour() -> list[Replacement]:
-    def young_since(now: Any, _options: Any) -> Any:
+    def young_since(_: Any, now: Any) -> Any:
         return now.replace(minute=0, second=0, microsecond=0)
 
-    return [(sweep, "_young_since", young_since)]
+    return [(options.SweepOptions, "young_since", young_since)]
 
 
 def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
