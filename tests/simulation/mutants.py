@@ -64,6 +64,8 @@ class Mutant:
     name: str
     what: str
     replacements: Callable[[], list[Replacement]]
+    is_of_sweeps: bool = False
+    """Whether only schedules of sweeps can notice it."""
 
     @contextmanager
     def built_in(self) -> Iterator[None]:
@@ -679,8 +681,13 @@ def _young_is_the_open_hour() -> list[Replacement]:
     return [(options.SweepOptions, "young_since", young_since)]
 
 
-def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
-    mutants = [Mutant(b.__name__.strip("_").replace("_", "-"), what, b) for b, what in builders]
+def _table(
+    *builders: tuple[Callable[[], list[Replacement]], str], are_of_sweeps: bool = False
+) -> dict[str, Mutant]:
+    mutants = [
+        Mutant(b.__name__.strip("_").replace("_", "-"), what, b, are_of_sweeps)
+        for b, what in builders
+    ]
     return {mutant.name: mutant for mutant in mutants}
 
 
@@ -734,6 +741,12 @@ MUTANTS = _table(
     (_part_commits_what_it_did_not_send, "a part of a chunk commits the offset behind the chunk"),
     (_part_commits_the_blobs_version, "a part of a chunk says that the blob was read to its end"),
     (_growth_taken_for_the_end, "a worker that finds more to read releases the claim"),
+    (_living_taken_over, "every owner counts as dead"),
+    (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
+    (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),
+    (_judged_before_the_read, "an earlier read decides whether the owner is dead"),
+    (_takeover_unconditional, "a takeover overwrites what the dead owner still wrote"),
+) | _table(
     (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
     (_markers_ignored, "a listing ends with its first page, although that has a marker"),
     (_back_off_for_hours, "a blob waits for hours after errors that pass"),
@@ -746,9 +759,5 @@ MUTANTS = _table(
         "a sweep by the timer goes on with old hours before young ones",
     ),
     (_young_is_the_open_hour, "a sweep by the timer takes the open hour alone for young"),
-    (_living_taken_over, "every owner counts as dead"),
-    (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
-    (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),
-    (_judged_before_the_read, "an earlier read decides whether the owner is dead"),
-    (_takeover_unconditional, "a takeover overwrites what the dead owner still wrote"),
+    are_of_sweeps=True,
 )
