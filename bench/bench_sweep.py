@@ -16,7 +16,8 @@ from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint
 from flowlog_core.ingest import Pipeline
 from flowlog_core.parallel import Parallel
 from flowlog_core.sweep.cursor import Container
-from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import (
     EPOCH,

@@ -41,8 +41,9 @@ from flowlog_core.source.events import (
 from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.sweep.sweep import Sweep
 
 if TYPE_CHECKING:
     from flowlog_core.observe.log_analytics import TrafficObserver

@@ -19,9 +19,11 @@ from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unava
 from flowlog_core.ingest import Outcome, Pipeline, ingest
 from flowlog_core.parallel import Parallel
 from flowlog_core.source.listing import Page
+from flowlog_core.sweep.behind import try_again_at
 from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
+from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.sweep.sweep import Sweep, SweepOptions, try_again_at
+from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
 from flowlog_core.testing.memory import (
     EPOCH,

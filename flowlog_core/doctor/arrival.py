@@ -20,7 +20,7 @@ from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.events import MAX_DELIVERIES, POISON_SUFFIX
 from flowlog_core.source.listing import Listed, Others, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing
-from flowlog_core.sweep.sweep import is_behind
+from flowlog_core.sweep.behind import is_behind
 
 LATE = timedelta(minutes=10)
 """A change that has waited longer than this for its event will not get one."""

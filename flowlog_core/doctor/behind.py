@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from flowlog_core.checkpoints.checkpoint import Failure
 from flowlog_core.config.table import TABLE
-from flowlog_core.sweep.sweep import try_again_at
+from flowlog_core.sweep.behind import try_again_at
 
 _DEFAULTS = {row.field: row.default for row in TABLE}
 WHERE_FLOW_LOGS_ARE = (

@@ -28,15 +28,10 @@ from flowlog_core.operate.unclaimed import (
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.listing import Listed
+from flowlog_core.sweep.behind import SETTLED_AFTER, bytes_behind, is_behind, with_checkpoints
+from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.sweep.sweep import (
-    SETTLED_AFTER,
-    Sweep,
-    SweepOptions,
-    bytes_behind,
-    is_behind,
-    with_checkpoints,
-)
+from flowlog_core.sweep.sweep import Sweep
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.listing import BlobLister
 from flowlog_core.sweep.cursor import Container, CursorStore
-from flowlog_core.sweep.sweep import Runner
+from flowlog_core.sweep.options import Runner
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ from flowlog_core.operate.status import (
 )
 from flowlog_core.sinks.depth import QueueDepth
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
+from flowlog_core.sweep.behind import try_again_at
 from flowlog_core.sweep.cursor import Container, CursorStore
-from flowlog_core.sweep.sweep import try_again_at
 
 MAX_REASONS_READ = 100
 """Dead letters whose reasons are read: the newest. Each costs a storage call."""

@@ -49,8 +49,8 @@ from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import Sink
 from flowlog_core.source.listing import BlobLister
 from flowlog_core.source.reading import LogReader, Slice, read_appended
+from flowlog_core.sweep.behind import with_checkpoints
 from flowlog_core.sweep.cursor import Container
-from flowlog_core.sweep.sweep import with_checkpoints
 
 log = logging.getLogger(__name__)
 

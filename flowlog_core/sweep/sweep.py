@@ -24,22 +24,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import UTC, datetime
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import (
     Checkpoint,
-    Failure,
-    checkpoint_key,
 )
 from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
-from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, Step, flow_logs_since
+from flowlog_core.sweep.behind import (
+    SETTLED_AFTER,
+    bytes_behind,
+    has_run_out,
+    is_behind,
+    is_owed,
+    try_again_at,
+    with_checkpoints,
+)
 from flowlog_core.sweep.cursor import (
     Container,
     Cursor,
@@ -49,64 +53,16 @@ from flowlog_core.sweep.cursor import (
     hold,
     next_cursor,
 )
+from flowlog_core.sweep.options import IngestOne, Runner, SweepOptions
 from flowlog_core.sweep.report import SweepReport
 
 log = logging.getLogger(__name__)
 
-SETTLED_AFTER = timedelta(hours=3)
-"""How long after its hour has begun nobody appends to a blob any more: one hour to write it, the
-rest for a late Network Watcher. Bytes that make no entry by then never will."""
 _UNSETTLED = 0.5
 """Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
 _YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
 """The same where the youngest hours come before, and when those end."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_BACKOFF_S = 60
-MAX_BACKOFF_S = 600
-MAX_BACKOFF_OF_REFUSED_S = 6 * 3600
-
-
-class Runner(Protocol):
-    """Runs several things at a time, or one after the other: a `Parallel`."""
-
-    def __call__(self, items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
-        """Do all; an item is drawn when there is room for it."""
-        ...
-
-
-class IngestOne(Protocol):
-    """What is done with a blob that is behind: `ingest`."""
-
-    def __call__(
-        self, blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
-    ) -> Outcome:
-        """See `ingest`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SweepOptions:
-    """What a sweep looks at, and how long it may take."""
-
-    containers: Sequence[Container]
-    hours: int
-    """How far back, in addition to the current hour."""
-    since: datetime | None = None
-    """Look back to here, once: until a pass has gone through all of it."""
-    untouched_for_s: float = 120
-    """Leave younger commits alone: their events are on the way."""
-    waits_after_failures: bool = True
-    """Leave blobs that failed alone until `try_again_at`. A person's own command does not."""
-    max_s: float = 240
-    """End after this long, or once the sweep has got any further if that takes longer."""
-    young_hours: int = 0
-    """Forward what is behind in hours that began less than so many hours ago before all else."""
-    until: datetime | None = None
-    """Hours that begin after it are not looked at."""
-    only: Callable[[BlobRef], bool] = lambda _: True
-    """Which blobs are looked at."""
-    forward_since: datetime | None = None
-    """What is behind in older hours is counted, and not forwarded."""
 
 
 class Sweep:
@@ -214,7 +170,7 @@ class Sweep:
                 if blob is None:
                     continue
                 since = windows.get(Container(blob.account, blob.container))
-                if since is None or not _is_owed(checkpoint, blob, since, now):
+                if since is None or not is_owed(checkpoint, blob, since, now):
                     continue
                 if must_end():
                     return
@@ -244,7 +200,7 @@ class Sweep:
         held.save(cursor)
         is_listed = True
         try:
-            for step in flow_logs_since(self._lister, *container, _young_since(now, options)):
+            for step in flow_logs_since(self._lister, *container, options.young_since(now)):
                 behind, _, _ = self._behind(step.listed, cursor, now)
                 self._young.update(one.blob for one in step.listed)
                 self._forward_each(self._while_young(behind, held, cursor), now)
@@ -469,76 +425,3 @@ class Sweep:
             else:
                 behind.append(one)
         return behind, deadly, cursor
-
-
-def _young_since(now: datetime, options: SweepOptions) -> datetime:
-    """The first hour that began less than `young_hours` ago."""
-    oldest = now - timedelta(hours=options.young_hours)
-    return oldest.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-
-
-class CheckpointsBetween(Protocol):
-    """The part of a `CheckpointStore` that reads many at once."""
-
-    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
-        """See `CheckpointStore.between`."""
-        ...
-
-
-def with_checkpoints(
-    checkpoints: CheckpointsBetween, listed: Sequence[Listed]
-) -> list[tuple[Listed, Checkpoint | None]]:
-    """Each blob of a listing with its checkpoint, read by few calls. Raises a `StorageError`."""
-    rows: dict[str, list[str]] = defaultdict(list)
-    keys = [checkpoint_key(one.blob) for one in listed]
-    for key in keys:
-        rows[key.partition].append(key.row)
-    stored = {
-        partition: checkpoints.between(partition, min(found), max(found))
-        for partition, found in rows.items()
-    }
-    return [
-        (one, stored[key.partition].get(key.row)) for one, key in zip(listed, keys, strict=True)
-    ]
-
-
-def bytes_behind(one: Listed, checkpoint: Checkpoint | None) -> int:
-    """How many bytes come after the checkpoint's offset; all of a blob that is shorter now."""
-    offset = checkpoint.progress.offset if checkpoint else 0
-    return one.blob_bytes - offset if one.blob_bytes >= offset else one.blob_bytes
-
-
-def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool:
-    """Whether a blob has something that its checkpoint does not know to be forwarded."""
-    if one.blob_bytes == 0:
-        return False
-    if checkpoint is None or checkpoint.progress.etag != one.etag:
-        return True
-    return checkpoint.progress.pending_bytes > 0 and now - one.blob.log.hour >= SETTLED_AFTER
-
-
-def has_run_out(checkpoint: Checkpoint, now: datetime) -> bool:
-    """Whether its worker ended, or stands still, without having released the claim."""
-    return checkpoint.owned_until is not None and checkpoint.owned_until < now
-
-
-def _is_owed(checkpoint: Checkpoint, blob: BlobRef, since: datetime, now: datetime) -> bool:
-    """Whether a sweep forwards the blob before its pass, which comes to blobs from `since` on."""
-    if checkpoint.failure and now < try_again_at(checkpoint.failure):
-        return False
-    if checkpoint.owner:
-        return has_run_out(checkpoint, now) and checkpoint.taken_over_at is None
-    return blob.log.hour < since
-
-
-def try_again_at(failure: Failure) -> datetime:
-    """When the sweep tries a failing blob again: after a minute, doubled with each attempt.
-
-    It waits at most 10 minutes, so that everything is forwarded soon after an outage ends, and an
-    entry that the service refuses for what it is can soon be set aside. It waits 6 hours at most if
-    the service refused the request and blamed no item. Events are tried at once.
-    """
-    is_for_hours = failure.is_refused and failure.refusal is None
-    max_s = MAX_BACKOFF_OF_REFUSED_S if is_for_hours else MAX_BACKOFF_S
-    wait_s = min(_FIRST_BACKOFF_S * 2 ** min(failure.attempts - 1, 20), max_s)
-    return failure.at + timedelta(seconds=wait_s)

@@ -16,7 +16,8 @@ from flowlog_core.errors import NotFound, Refused, StillClaimed, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.events import MAX_DELIVERIES, REDELIVERED_AFTER_S
 from flowlog_core.sweep.cursor import Container
-from flowlog_core.sweep.sweep import Sweep, SweepOptions
+from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.memory import (
     MemoryBlobs,
     MemoryCheckpoints,

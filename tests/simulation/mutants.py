@@ -48,7 +48,7 @@ from flowlog_core.source import reading as appended
 from flowlog_core.source.events import CommittedBlob
 from flowlog_core.source.listing import BlobLister, Page
 from flowlog_core.source.reading import Chunk, LogReader, Slice
-from flowlog_core.sweep import cursor, sweep
+from flowlog_core.sweep import behind, cursor, options, sweep
 from flowlog_core.testing.memory import MemoryBlobs
 from simulation import worker
 from simulation.judge import true_time
@@ -64,6 +64,8 @@ class Mutant:
     name: str
     what: str
     replacements: Callable[[], list[Replacement]]
+    is_of_sweeps: bool = False
+    """Whether only schedules of sweeps can notice it."""
 
     @contextmanager
     def built_in(self) -> Iterator[None]:
@@ -621,14 +623,14 @@ def _markers_ignored() -> list[Replacement]:
         def page(self, *arguments: Any, **options: Any) -> Page:
             return self._lister.page(*arguments, **options)._replace(marker="")
 
-    def first_pages(lister: BlobLister, *arguments: Any) -> Iterator[listing.Step]:
-        return real(FirstPages(lister), *arguments)
+    def first_pages(lister: BlobLister, *arguments: Any, **options: Any) -> Iterator[listing.Step]:
+        return real(FirstPages(lister), *arguments, **options)
 
     return [(sweep, "flow_logs_since", first_pages)]
 
 
 def _back_off_for_hours() -> list[Replacement]:
-    return [(sweep, "MAX_BACKOFF_S", sweep.MAX_BACKOFF_OF_REFUSED_S)]
+    return [(behind, "MAX_BACKOFF_S", behind.MAX_BACKOFF_OF_REFUSED_S)]
 
 
 def _one_cursor_for_all() -> list[Replacement]:
@@ -673,14 +675,19 @@ def _old_before_young() -> list[Replacement]:
 
 
 def _young_is_the_open_hour() -> list[Replacement]:
-    def young_since(now: Any, _options: Any) -> Any:
+    def young_since(_: Any, now: Any) -> Any:
         return now.replace(minute=0, second=0, microsecond=0)
 
-    return [(sweep, "_young_since", young_since)]
+    return [(options.SweepOptions, "young_since", young_since)]
 
 
-def _table(*builders: tuple[Callable[[], list[Replacement]], str]) -> dict[str, Mutant]:
-    mutants = [Mutant(b.__name__.strip("_").replace("_", "-"), what, b) for b, what in builders]
+def _table(
+    *builders: tuple[Callable[[], list[Replacement]], str], are_of_sweeps: bool = False
+) -> dict[str, Mutant]:
+    mutants = [
+        Mutant(b.__name__.strip("_").replace("_", "-"), what, b, are_of_sweeps)
+        for b, what in builders
+    ]
     return {mutant.name: mutant for mutant in mutants}
 
 
@@ -734,6 +741,12 @@ MUTANTS = _table(
     (_part_commits_what_it_did_not_send, "a part of a chunk commits the offset behind the chunk"),
     (_part_commits_the_blobs_version, "a part of a chunk says that the blob was read to its end"),
     (_growth_taken_for_the_end, "a worker that finds more to read releases the claim"),
+    (_living_taken_over, "every owner counts as dead"),
+    (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
+    (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),
+    (_judged_before_the_read, "an earlier read decides whether the owner is dead"),
+    (_takeover_unconditional, "a takeover overwrites what the dead owner still wrote"),
+) | _table(
     (_listing_in_another_order, "a sweep's cursor and its listing have different orders"),
     (_markers_ignored, "a listing ends with its first page, although that has a marker"),
     (_back_off_for_hours, "a blob waits for hours after errors that pass"),
@@ -746,9 +759,5 @@ MUTANTS = _table(
         "a sweep by the timer goes on with old hours before young ones",
     ),
     (_young_is_the_open_hour, "a sweep by the timer takes the open hour alone for young"),
-    (_living_taken_over, "every owner counts as dead"),
-    (_dead_left_alone, "a dead owner counts as alive until its claim runs out"),
-    (_taken_over_in_a_loop, "an event takes a blob over however often its workers end"),
-    (_judged_before_the_read, "an earlier read decides whether the owner is dead"),
-    (_takeover_unconditional, "a takeover overwrites what the dead owner still wrote"),
+    are_of_sweeps=True,
 )

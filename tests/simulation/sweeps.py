@@ -28,8 +28,10 @@ from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, StorageError, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.listing import Page
+from flowlog_core.sweep.behind import MAX_BACKOFF_S
 from flowlog_core.sweep.cursor import Container
-from flowlog_core.sweep.sweep import MAX_BACKOFF_S, Sweep, SweepOptions
+from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.interface import Interface
 from flowlog_core.testing.memory import (
     ManualClock,
