@@ -160,6 +160,12 @@ def test_sizes_in_words(count: float, words: str) -> None:
     assert in_bytes(count) == words
 
 
+def test_one_of_a_kind_is_counted_in_the_singular() -> None:
+    assert joined_counts((1, "entry", "entries"), (2, "entry", "entries"), (1, "failed")) == (
+        "1 entry, 2 entries, 1 failed"
+    )
+
+
 def test_counts_that_are_zero_are_left_out() -> None:
     assert joined_counts((3, "forwarded"), (0, "failed"), (1200, "late")) == (
         "3 forwarded, 1,200 late"
