@@ -250,7 +250,7 @@ def test_run_once_catches_up_and_tail_prints_it(local: Local, tmp_path: Path) ->
         f"Watching {nsg} and {vnet} in 1 account (devstoreaccount1), forwarding to queue "
         f"{local.queue_name}. Logs of the hours from 2026-01-01T00 (UTC) on are forwarded."
     )
-    assert told[-1].startswith("1 blob looked at, 1 forwarded: 1 entries, 6 records, ")
+    assert told[-1].startswith("1 blob looked at, 1 forwarded: 1 entry, 6 records, ")
     local.container.upload_blob("readme.txt", b"not a flow log")
     local.append()
     assert flowlog("run", *ONCE, environment=local.environment)[0] == 0
@@ -581,6 +581,7 @@ def test_run_once_says_where_storage_cannot_be_reached_and_what_to_do() -> None:
     )
     code, out, err = flowlog("run", *ONCE, environment=nowhere)
     assert (code, out, "Traceback" in err) == (1, "", False)
+    assert err.endswith("\nNo flow log was looked at\n")
     told, explained = [line for line in err.splitlines() if " WARNING " in line]
     assert " cannot look for what is behind: reading the checkpoint " in told
     assert explained.endswith(

@@ -32,6 +32,9 @@ def test_where_there_are_none_it_says_so_and_creates_nothing(
         assert done == (0, "No dead letters.\n", "")
     code, out, err = flowlog("dead-letters", "redrive", environment=installation.environment)
     assert (code, out, err) == (0, "0 records sent, 0 dead letters removed\n", "")
+    for action in ("list", "show", "redrive"):
+        done = flowlog("dead-letters", action, "x.0.12", environment=installation.environment)
+        assert (done[0], done[2]) == (1, "x.0.12: there is no such dead letter\n")
     assert installation.names() == set()
 
 

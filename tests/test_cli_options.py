@@ -160,6 +160,12 @@ def test_sizes_in_words(count: float, words: str) -> None:
     assert in_bytes(count) == words
 
 
+def test_one_of_a_kind_is_counted_in_the_singular() -> None:
+    assert joined_counts((1, "entry", "entries"), (2, "entry", "entries"), (1, "failed")) == (
+        "1 entry, 2 entries, 1 failed"
+    )
+
+
 def test_counts_that_are_zero_are_left_out() -> None:
     assert joined_counts((3, "forwarded"), (0, "failed"), (1200, "late")) == (
         "3 forwarded, 1,200 late"
@@ -297,3 +303,68 @@ def test_completion_without_shtab_names_the_extra(
     assert capsys.readouterr().err == (
         "flowlog completion needs shtab. Run: pip install 'flowlog-azure[cli]'\n"
     )
+
+
+NOT_UNDERSTOOD = {
+    ("status", "extra"): "flowlog status: error: unrecognized arguments: extra\n",
+    ("status", "--nosuch"): "flowlog status: error: unrecognized arguments: --nosuch\n",
+    ("--nosuch", "status"): "flowlog: error: unrecognized arguments: --nosuch\n",
+    ("backfill", "--since", "3h", "--mac", "00224"): (
+        "flowlog backfill: error: argument --mac: '00224' is not a MAC address. Write "
+        "00-22-48-00-00-01 or 002248000001\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("arguments", NOT_UNDERSTOOD, ids=" ".join)
+def test_what_is_not_understood_is_told_by_its_command(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(NOT_UNDERSTOOD[arguments])
+
+
+def test_names_may_stand_before_and_behind_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    for file in (one, two):
+        file.write_bytes(three_formats()[0])
+    assert main(["flows", str(one), "--output", "csv", str(two)]) == 0
+    interleaved = capsys.readouterr().out
+    assert main(["flows", str(one), str(two), "--output", "csv"]) == 0
+    assert capsys.readouterr().out == interleaved
+
+
+def test_a_range_without_time_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    span = ("--since", "2026-01-02", "--until", "2026-01-01")
+    with pytest.raises(SystemExit) as ended:
+        main(["flows", str(tmp_path), *span])
+    assert ended.value.code == 2
+    assert capsys.readouterr() == (
+        "",
+        "flowlog flows: --until 2026-01-01T00:00 is not after --since 2026-01-02T00:00\n",
+    )
+
+
+def test_a_file_that_cannot_be_used_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none" / "x"
+    assert main(["status", "--settings", str(missing)]) == 2
+    assert capsys.readouterr().err == f"{missing} cannot be read: No such file or directory\n"
+
+
+def test_a_fault_of_a_file_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none" / "x\x1b[2J"
+    monkeypatch.setattr(completion, "run", lambda _: missing.open())
+    monkeypatch.setattr("flowlog_core.cli._discard_output", lambda: None)
+    assert main(["completion", "bash"]) == 1
+    shown = str(missing).replace("\x1b", "\\x1b")
+    assert capfd.readouterr().err == f"flowlog completion: {shown}: No such file or directory\n"

@@ -27,7 +27,7 @@ from flowlog_core.sweep.cursor import Container
 
 NOW = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 LOGS = Container("account", "logs")
-FINE = Totals(0, 0, 0, 0.0, 0, 0, 0, 0, 0, None)
+FINE = Totals(0, 0, 0, 0.0, 0, 0, 0, 0, 0, None, 0)
 
 
 def status_of(totals: Totals = FINE, **changed: Any) -> Status:
@@ -64,7 +64,7 @@ def shown(status: Status) -> list[str]:
 def test_the_exit_code(
     lag_s: float | None, unknown: list[str], max_lag_s: float, code: int
 ) -> None:
-    totals = Totals(0, 0, 0, lag_s, 0, 0, 0, 0, 0, None)
+    totals = Totals(0, 0, 0, lag_s, 0, 0, 0, 0, 0, None, 0)
     assert exit_code(status_of(totals, unknown=unknown), max_lag_s) == code
 
 
@@ -77,7 +77,7 @@ def test_where_all_is_well_little_is_said() -> None:
 
 
 TROUBLE = status_of(
-    Totals(9000, 12, 3_400_000, 3725.0, 1, 1, 2, 130, 7, 95.0),
+    Totals(9000, 12, 3_400_000, 3725.0, 1, 1, 2, 130, 7, 95.0, 4200),
     resources=[
         ResourceStatus(
             "account",
@@ -96,6 +96,7 @@ TROUBLE = status_of(
                 ClaimHeld("account/logs/y", NOW + timedelta(seconds=40), has_run_out=False),
                 ClaimHeld("account/logs/z", NOW - timedelta(minutes=5), has_run_out=True),
             ],
+            4200,
         ),
         ResourceStatus("account", "logs", "/S/DB", NOW.replace(minute=0), 1000),
     ],
@@ -112,15 +113,17 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "9,000 blobs, 12 behind with 3.4 MB, 1 failing, 2 being forwarded, 1 behind in the archive "
         "tier, where they cannot be read",
         "130 dead letters",
+        "4,200 records dropped by rule",
         "7 messages in queue flow-records, the oldest for 1 min 35 s",
         "no sweep has gone through all of account/logs yet",
         "",
-        "lag        behind      bytes  failing  dead_letters  archived  blobs  newest_hour     "
+        "lag        behind      bytes  failing  dead_letters  archived  dropped  blobs  "
+        "newest_hour     "
         "resource    container",
-        "1 h 2 min      12  3,400,000        1           130         1  8,000  2026-01-01T12Z  "
-        "WEB\\x1b[2J  account/logs",
-        "-               0          0        0             0         0  1,000  2026-01-01T12Z  "
-        "DB          account/logs",
+        "1 h 2 min      12  3,400,000        1           130         1    4,200  8,000  "
+        "2026-01-01T12Z  WEB\\x1b[2J  account/logs",
+        "-               0          0        0             0         0        0  1,000  "
+        "2026-01-01T12Z  DB          account/logs",
         "",
         "Failing; an event tries them at once, the sweep at the time shown",
         "next_try       attempts  error                blob",
@@ -153,8 +156,10 @@ def test_json_has_everything() -> None:
         "dead_letters": 130,
         "queue_messages": 7,
         "queue_oldest_s": 95.0,
+        "dropped": 4200,
     }
     web, db = value["resources"]
+    assert (web["dropped"], db["dropped"]) == (4200, 0)
     assert (web["lag_s"], db["lag_s"], db["newest_hour"]) == (3725.0, 0.0, "2026-01-01T12:00:00Z")
     assert web["failing"] == [
         {
@@ -178,13 +183,14 @@ def test_json_has_everything() -> None:
 
 
 def test_without_checkpoints_no_resource_claims_to_be_forwarded() -> None:
-    totals = Totals(8, None, None, None, None, None, None, None, 0, None)
+    totals = Totals(8, None, None, None, None, None, None, None, 0, None, None)
     row = ResourceStatus("account", "logs", "/S/DB", NOW, 8)
     value = json.loads(
         status_to_json(status_of(totals, resources=[row], sees_checkpoints=False, unknown=["x"]))
     )
     (one,) = value["resources"]
-    assert [one[name] for name in ("lag_s", "blobs_behind", "dead_letters")] == [None] * 3
+    unseen = ("lag_s", "blobs_behind", "dead_letters", "dropped")
+    assert [one[name] for name in unseen] == [None] * 4
 
 
 def test_it_looks_at_real_storage_and_creates_nothing(installation: AzuriteInstallation) -> None:

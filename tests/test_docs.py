@@ -233,6 +233,15 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
 # ---- docs/cookbook.md and docs/analyze.md
 
 
+def test_decisions_are_headed_by_their_number_and_listed() -> None:
+    folder = ROOT / "docs/decisions"
+    listed = (folder / "README.md").read_text("utf-8")
+    for page in sorted(folder.glob("[0-9]*.md")):
+        number = page.name[:4]
+        assert page.read_text("utf-8").startswith(f"# {number}: "), page.name
+        assert f"[{number}]({page.name})" in listed
+
+
 def test_the_cookbook_has_twenty_questions_with_one_command_each() -> None:
     text = (ROOT / "docs/cookbook.md").read_text("utf-8")
     parts = re.split(r"^### (\d+)\. .*\?$", text, flags=re.MULTILINE)

@@ -67,6 +67,12 @@ class World:
         pipeline = Pipeline(self.blobs, self.checkpoints, self.sink, self.letters, 180, self.clock)
         ingest(blob, pipeline)
 
+    def progress(self, blob: BlobRef) -> Progress:
+        """What is committed of a blob."""
+        checkpoint = self.checkpoints.get(checkpoint_key(blob)).checkpoint
+        assert checkpoint is not None
+        return checkpoint.progress
+
     def set(self, blob: BlobRef, **changed: Any) -> None:
         """Change a blob's checkpoint."""
         key = checkpoint_key(blob)
@@ -80,7 +86,7 @@ def world() -> World:
     return World()
 
 
-NOTHING = Totals(0, 0, 0, 0.0, 0, 0, 0, 0, 0, None)
+NOTHING = Totals(0, 0, 0, 0.0, 0, 0, 0, 0, 0, None, 0)
 
 
 def test_an_installation_that_nothing_was_written_to_keeps_up(world: World) -> None:
@@ -139,6 +145,19 @@ def test_failures_and_claims_are_named_with_their_times(world: World) -> None:
     )
     assert (status.totals.failing, status.totals.claims) == (1, 2)
     assert status.resources[0].resource_id == failing.log.resource_id
+
+
+def test_records_dropped_by_rule_are_counted_by_resource(world: World) -> None:
+    for blob, dropped in ((blob_at(number=1), 3), (blob_at(1, 1), 4), (blob_at(number=2), 0)):
+        world.append(blob)
+        world.ingest(blob)
+        world.set(blob, progress=replace(world.progress(blob), dropped=dropped))
+    status = look(world.sight)
+    assert {row.resource_id: row.dropped for row in status.resources} == {
+        blob_at(number=1).log.resource_id: 7,
+        blob_at(number=2).log.resource_id: 0,
+    }
+    assert status.totals == replace(NOTHING, blobs=3, dropped=7)
 
 
 def test_archived_blobs_are_counted_apart(world: World) -> None:
@@ -201,12 +220,18 @@ def raising(error: Exception) -> Any:
 
 
 UNSEEN = {
-    "listing": (("blobs", "page"), "blobs blobs_behind bytes_behind lag_s archived failing claims"),
+    "listing": (
+        ("blobs", "page"),
+        "blobs blobs_behind bytes_behind lag_s archived failing claims dropped",
+    ),
     "checkpoints": (
         ("checkpoints", "since"),
-        "blobs_behind bytes_behind lag_s archived failing claims",
+        "blobs_behind bytes_behind lag_s archived failing claims dropped",
     ),
-    "cursors": (("cursors", "get"), "blobs_behind bytes_behind lag_s archived failing claims"),
+    "cursors": (
+        ("cursors", "get"),
+        "blobs_behind bytes_behind lag_s archived failing claims dropped",
+    ),
     "letters": (("letters", "all"), "dead_letters"),
 }
 

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from flowlog_core import __version__
 from flowlog_core.cli.options import HelpFormatter, add_common_arguments
+from flowlog_core.cli.terminal import printable
 
 NEEDED_EXTRA = dict.fromkeys(
     ("run", "tail", "status", "backfill", "replay", "dead-letters", "doctor", "demo"), "app"
@@ -51,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     parser, _ = _parser()
     # The command must be known before its module is imported, which declares its options.
-    chosen, _ = parser.parse_known_args(_without_options(arguments))
+    before = _without_options(arguments)
+    chosen, unknown = parser.parse_known_args(before)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         module = _declare(chosen.command, chosen.command_parser)
     except ModuleNotFoundError as error:
@@ -59,7 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(_not_installed(chosen.command, error), file=sys.stderr)
         return EXIT_USAGE
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        # Names that stand behind an option, as in `show --max 3 ID`, are found only by this, which
+        # knows no commands within commands. Of what is unknown, it shows the command's own usage.
+        after = list(sys.argv[1:] if arguments is None else arguments)[len(before) :]
+        options = chosen.command_parser.parse_intermixed_args(after, chosen)
     try:
         code = int(module.run(options))
         sys.stdout.flush()
@@ -71,7 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_OK
     except OSError as error:  # most likely of the output, such as a full disk
         _discard_output()
-        print(f"flowlog {chosen.command}: {error.strerror or error}", file=sys.stderr)
+        named = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        told = printable(f"{named}{error.strerror or error}")
+        print(f"flowlog {chosen.command}: {told}", file=sys.stderr)
         return EXIT_FAILED
 
 

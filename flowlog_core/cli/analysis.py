@@ -14,7 +14,13 @@ from flowlog_core.analyze.names import BadNames, Names, Networks, read_names, re
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.selection import Selection
 from flowlog_core.analyze.sources import Source, expand
-from flowlog_core.cli.options import RECORD_OUTPUTS, add_range_arguments, shows_progress
+from flowlog_core.cli.options import (
+    RECORD_OUTPUTS,
+    add_range_arguments,
+    check_range,
+    mac_argument,
+    shows_progress,
+)
 from flowlog_core.cli.terminal import ProgressLine, printable
 from flowlog_core.cli.words import how_many, in_bytes
 from flowlog_core.parsing.record import FIELDS
@@ -56,7 +62,10 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "? in it, of those whose id, or the last part of it, matches",
     )
     wanted.add_argument(
-        "--mac", default="", help="only logs of the network interface with this MAC"
+        "--mac",
+        type=mac_argument,
+        default="",
+        help="only logs of the network interface with this MAC",
     )
     wanted.add_argument(
         "--where",
@@ -107,10 +116,11 @@ class Reading:
         self._line = ProgressLine(is_wanted=shows_progress(self.options))
 
     def sources(self) -> Iterator[Source]:
-        """Raises `UsageError` for an address that names no container."""
+        """Raises `UsageError` for an address that names no container, and a range without time."""
         options = self.options
         wanted = Selection(options.since, options.until, options.resource, options.mac)
         try:
+            check_range(options.since, options.until)
             for source in expand(options.sources, wanted):
                 if options.verbose:
                     self._line.clear()

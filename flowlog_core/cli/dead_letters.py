@@ -127,11 +127,17 @@ class _Chosen:
     def __init__(self, store: LetterStore, options: argparse.Namespace) -> None:
         self.store, self._options = store, options
         self.unreadable = 0
+        self.missing = 0
+        """Named, and not there."""
         self.has_more = False
         self._progress = ProgressLine(is_wanted=shows_progress(options))
 
     def __iter__(self) -> Iterator[tuple[StoredLetter, DeadLetter]]:
-        listed = [one for one in self.store.all() if self._is_listed(one)]
+        there = list(self.store.all())
+        for missing in self._missing(there):
+            self.say(f"{missing}: there is no such dead letter")
+            self.missing += 1
+        listed = [one for one in there if self._is_listed(one)]
         listed.sort(key=lambda one: (one.stored_at, one.name), reverse=True)
         limit = self._options.max or (_SHOWN if self._options.action == "show" else None)
         found = 0
@@ -160,6 +166,15 @@ class _Chosen:
         """A line on standard error, in the place of the progress."""
         self._progress.clear()
         print(printable(text), file=sys.stderr)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something was asked for that could not be had."""
+        return bool(self.unreadable or self.missing)
+
+    def _missing(self, there: Sequence[StoredLetter]) -> list[str]:
+        names = {name for one in there for name in (one.id, one.name)}
+        return [named for named in dict.fromkeys(self._options.ids) if named not in names]
 
     def _is_listed(self, one: StoredLetter) -> bool:
         options = self._options
@@ -193,9 +208,9 @@ def _list(letters: _Chosen, output: str) -> int:
         write_table(_FIELDS, rows, sys.stdout)
         if letters.has_more:
             print("and more that are older")
-    elif not letters.unreadable:
+    elif not letters.has_failed:
         print("No dead letters.")
-    return 1 if letters.unreadable else 0
+    return 1 if letters.has_failed else 0
 
 
 def _show(letters: _Chosen, output: str) -> int:
@@ -217,11 +232,11 @@ def _show(letters: _Chosen, output: str) -> int:
             ("id", "blob", "generation", "offset", "tuple_index", "reason", "raw"),
             rows,
         )
-    elif output == "table" and not count and not letters.unreadable:
+    elif output == "table" and not count and not letters.has_failed:
         print("No dead letters.")
     elif output == "table" and letters.has_more:
         print("\nThere are more that are older: --max N shows more")
-    return 1 if letters.unreadable else 0
+    return 1 if letters.has_failed else 0
 
 
 def _write_json(value: dict[str, object]) -> None:
@@ -278,4 +293,4 @@ def _redrive(
             f"{how_many(records, 'record')} {would}sent, {how_many(gone, 'dead letter')} "
             f"{would}removed" + (f", {stay:,} stay" if stay else "")
         )
-    return 1 if gone < len(chosen) or letters.unreadable else 0
+    return 1 if gone < len(chosen) or letters.has_failed else 0

@@ -28,7 +28,7 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
 def environment_of(options: argparse.Namespace) -> dict[str, str]:
     """The environment variables, which override the file of `--settings`.
 
-    Raises `OSError` or `ValueError` if the file cannot be read.
+    Raises `ValueError` if the file cannot be read.
     """
     if not options.settings:
         return dict(os.environ)
@@ -39,7 +39,7 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
     """The settings. If they are invalid, prints every fault on standard error, returns None."""
     try:
         return Settings.from_environment(environment_of(options))
-    except (SettingsError, OSError, ValueError) as error:
+    except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         return None
 
@@ -47,6 +47,8 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
 def _values(file: Path) -> dict[str, str]:
     try:
         content = json.loads(file.read_text("utf-8-sig"))  # some editors write a byte order mark
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
         raise ValueError(f"{file} is not a local.settings.json: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("Values"), dict):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from flowlog_core.analyze.selection import moment
+from flowlog_core.analyze.selection import Selection, moment
 from flowlog_core.analyze.widths import duration_s
 
 RECORD_OUTPUTS = ("table", "ndjson", "csv")
@@ -100,6 +100,23 @@ def time_argument(text: str) -> datetime:
         return moment(text, datetime.now(UTC))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def check_range(since: datetime | None, until: datetime | None) -> None:
+    """Raises `ValueError`, with a message for the user, for a range that has nothing in it."""
+    if since is not None and until is not None and until <= since:
+        raise ValueError(
+            f"--until {until:%Y-%m-%dT%H:%M} is not after --since {since:%Y-%m-%dT%H:%M}"
+        )
+
+
+def mac_argument(text: str) -> str:
+    """The type of `--mac`: an address of 12 hexadecimal digits, with or without separators."""
+    if text and not re.fullmatch(r"[0-9A-F]{12}", Selection(mac=text).plain_mac):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a MAC address. Write 00-22-48-00-00-01 or 002248000001"
+        )
+    return text
 
 
 def duration_argument(minimum_s: float = 0) -> Callable[[str], float]:

@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to",
         required=True,
+        type=_target,
         metavar="SINK|FILE|-",
         help="queue, table or eventhub: the app's; or a file; or - for standard output",
     )
@@ -85,6 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--restart", action="store_true", help="begin again, wherever an earlier run ended"
     )
+
+
+def _target(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it names no sink and no file")
+    return text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -282,11 +289,12 @@ class _Command:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def _sent(self, cursor: ReplayCursor) -> str:
-        counts, calls = cursor.counts, "messages" if self._options.to == "queue" else "batches"
+        counts = cursor.counts
+        call = ("message", "messages") if self._options.to == "queue" else ("batch", "batches")
         told = joined_counts(
-            (counts.entries, "entries"),
-            (counts.records, "records"),
-            (counts.messages if self._options.to in _SINKS else 0, calls),
+            (counts.entries, "entry", "entries"),
+            (counts.records, "record", "records"),
+            (counts.messages if self._options.to in _SINKS else 0, *call),
         )
         return how_many(counts.blobs, "blob") + (f", {told}" if told else "")
 

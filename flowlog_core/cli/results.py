@@ -54,16 +54,13 @@ def to_json(row: dict[str, Any]) -> str:
 
 def write_parquet(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
     """Write Parquet to standard output. Raises `OSError` where that is a terminal."""
-    import pyarrow as pa  # noqa: PLC0415 - of the extra `analyze`
-    from pyarrow import parquet  # noqa: PLC0415 - as above
+    from pyarrow import parquet  # noqa: PLC0415 - of the extra `analyze`
 
     if sys.stdout.isatty():
         raise OSError("Parquet is not for a terminal: send standard output to a file")
     binary: IO[bytes] = sys.stdout.buffer
-    with (
-        pa.PythonFile(binary, mode="w") as file,
-        parquet.ParquetWriter(file, schema, compression="zstd") as writer,
-    ):
+    # A `pa.PythonFile` would close standard output at its end, before `main` flushes it.
+    with parquet.ParquetWriter(binary, schema, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
 

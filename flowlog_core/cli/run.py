@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     service.pipeline = replace(service.pipeline, observer=observers)
     total = SweepReport()
     found: SweepReport | None = SweepReport()
-    is_first = True
+    is_first, has_looked = True, False
     since = _since(options, settings)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
@@ -135,6 +135,7 @@ def run(options: argparse.Namespace) -> int:
             is_first = False
             heartbeat.beat()
             if found is not None:
+                has_looked = True
                 _log_found(found, total)
                 total += found
             if options.once and (found is None or not found.forwarded + found.left_to_others):
@@ -147,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         logging.getLogger().removeHandler(explain)
         service.close()
-    teller.end(total)
+    teller.end(total, has_looked=has_looked)
     return 1 if options.once and (found is None or found.failed + found.backing_off) else 0
 
 
@@ -218,9 +219,11 @@ class _Teller:
         self._is_idle = True
         self._say("Nothing is behind. Waiting for new flow logs; Ctrl-C ends this.")
 
-    def end(self, total: SweepReport) -> None:
+    def end(self, total: SweepReport, *, has_looked: bool) -> None:
         """Say what was done, and what was left out."""
-        if self._options.log == "json":
+        if not has_looked:
+            self._say("No flow log was looked at")
+        elif self._options.log == "json":
             log.info("%s", total)
         else:
             self._say(summary(total))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from flowlog_core.cli.options import add_range_arguments
+from flowlog_core.cli.options import add_range_arguments, check_range, mac_argument
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
 from flowlog_core.operate.live import Live
@@ -35,7 +35,10 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         "? in it, of those whose id, or the last part of it, matches",
     )
     wanted.add_argument(
-        "--mac", default="", help="only logs of the network interface with this MAC"
+        "--mac",
+        type=mac_argument,
+        default="",
+        help="only logs of the network interface with this MAC",
     )
 
 
@@ -45,10 +48,7 @@ def selection_of(options: argparse.Namespace, service: Service) -> LogSelection:
     if since is None:
         raise ValueError("say from when on: --since 2026-01-31T09, or --since 24h")
     until: datetime = options.until or datetime.now(UTC)
-    if until <= since:
-        raise ValueError(
-            f"--until {until:%Y-%m-%dT%H:%M} is not after --since {since:%Y-%m-%dT%H:%M}"
-        )
+    check_range(since, until)
     accounts = None
     if options.source:
         known = {name.lower(): account for name, account in service.accounts.items()}

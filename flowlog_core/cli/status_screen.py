@@ -61,6 +61,8 @@ def _facts(status: Status) -> list[str]:
     lines = [", ".join(filter(None, (seen, blobs)))] if seen or blobs else []
     if totals.dead_letters:
         lines.append(how_many(totals.dead_letters, "dead letter"))
+    if totals.dropped:
+        lines.append(f"{how_many(totals.dropped, 'record')} dropped by rule")
     for queue in status.queues:
         if queue.messages:
             age = "" if queue.oldest_s is None else in_words(queue.oldest_s)
@@ -95,6 +97,7 @@ def _write_resources(resources: Sequence[ResourceStatus], out: TextIO) -> None:
         "failing": [len(one.failing) for one in shown],
         "dead_letters": [one.dead_letters for one in shown],
         "archived": [one.archived for one in shown],
+        "dropped": [one.dropped for one in shown],
         "blobs": [one.blobs for one in shown],
         "newest_hour": [hour_key(one.newest_hour) for one in shown],
         "resource": list(_short_names(shown)),
@@ -177,6 +180,7 @@ def status_to_json(status: Status) -> str:
                 "bytes_behind": one.bytes_behind if status.sees_checkpoints else None,
                 "archived": one.archived,
                 "dead_letters": one.dead_letters if totals.dead_letters is not None else None,
+                "dropped": one.dropped if status.sees_checkpoints else None,
                 "reasons": dict(one.reasons),
                 "failing": [
                     {**each._asdict(), "next_try": _time(each.next_try)} for each in one.failing

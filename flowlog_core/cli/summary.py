@@ -18,10 +18,10 @@ def summary(report: SweepReport) -> str:
         (report.archived, "archived"),
     )
     sums = joined_counts(
-        (report.entries, "entries"),
-        (report.records, "records"),
-        (report.dead_letters, "dead letters"),
-        (report.new_bytes, "new bytes"),
+        (report.entries, "entry", "entries"),
+        (report.records, "record", "records"),
+        (report.dead_letters, "dead letter", "dead letters"),
+        (report.new_bytes, "new byte", "new bytes"),
     )
     looked_at = f"{how_many(report.looked_at, 'blob')} looked at"
     told = f"{looked_at}, {done or 'nothing to forward'}"

@@ -37,6 +37,11 @@ def how_many(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def joined_counts(*counts: tuple[int, str]) -> str:
-    """`3 forwarded, 1 failed` of counts and what they count; those that are 0 are left out."""
-    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+def joined_counts(*counts: tuple[int, str] | tuple[int, str, str]) -> str:
+    """`3 forwarded, 1 failed` of counts and what they count; those that are 0 are left out.
+
+    What is counted may be a noun, as one and as many: `(1, "entry", "entries")` is `1 entry`.
+    """
+    return ", ".join(
+        how_many(count, what, (*many, what)[0]) for count, what, *many in counts if count
+    )

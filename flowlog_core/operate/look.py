@@ -212,6 +212,8 @@ def _resources(
 
 
 def _judge(row: ResourceStatus, one: Listed, checkpoint: Checkpoint | None, now: datetime) -> None:
+    if checkpoint is not None:
+        row.dropped += checkpoint.progress.dropped
     late = behind(one, checkpoint)
     if late is not None and one.is_archived:
         row.archived += 1

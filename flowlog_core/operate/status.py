@@ -57,6 +57,8 @@ class ResourceStatus:
     """Of the dead letters whose reasons were read."""
     failing: list[FailingBlob] = field(default_factory=list)
     claims: list[ClaimHeld] = field(default_factory=list)
+    dropped: int = 0
+    """Tuples of these blobs that a rule dropped, since each was first read."""
 
     @property
     def is_troubled(self) -> bool:
@@ -90,6 +92,8 @@ class Totals:
     """0 where the sink is a table."""
     queue_oldest_s: float | None
     """None also where no message waits."""
+    dropped: int | None
+    """Tuples that a rule dropped."""
 
     @classmethod
     def of(
@@ -114,6 +118,7 @@ class Totals:
             dead_letters=letters,
             queue_messages=None if queues is None else sum(one.messages for one in queues),
             queue_oldest_s=max(ages, default=None),
+            dropped=sum(row.dropped for row in rows) if sees_lag else None,
         )
 
 
