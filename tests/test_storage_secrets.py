@@ -124,6 +124,16 @@ def test_what_an_exception_holds_or_came_from_is_cleared_too() -> None:
     assert (inner.args, held.args) == (("?sig=REDACTED", 7), ("?sig=REDACTED",))
 
 
-def test_the_log_of_the_command_line_leaves_the_sdks_requests_out() -> None:
-    log_to_stderr(argparse.Namespace(quiet=False, verbose=True))
-    assert not logging.getLogger("azure").isEnabledFor(logging.INFO)
+def test_the_log_of_the_command_line_leaves_the_sdks_requests_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root, ours = logging.getLogger(), logging.getLogger("flowlog_core")
+    monkeypatch.setattr(root, "handlers", [])
+    levels = root.level, ours.level
+    try:
+        log_to_stderr(argparse.Namespace(quiet=False, verbose=True))
+        assert not logging.getLogger("azure").isEnabledFor(logging.INFO)
+        assert ours.isEnabledFor(logging.DEBUG)
+    finally:  # other tests must not log as much
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
