@@ -252,26 +252,6 @@ def test_a_program_that_is_no_storage_service_is_told_as_such(
         assert re.match("Check the address in (FlowLogs|AzureWebJobsStorage)[.]", one.to_do)
 
 
-@pytest.mark.parametrize("sink", ["queue", "table"])
-def test_a_key_that_is_cut_short_is_told_as_such(
-    installation: AzuriteInstallation, sink: str
-) -> None:
-    """The tables client raises AttributeError for it when it inserts an entity."""
-    cut = with_key("http://127.0.0.1:9").replace("eA==", "eA")
-    examined = installation.open(FLOWLOG_SINK=sink, AzureWebJobsStorage=cut)
-    faults = [one.finding for one in examine(examined) if one.finding.level == "fault"]
-    assert faults == [
-        Finding(
-            "fault",
-            f"Cannot sign requests to the {service} service of account logs (AzureWebJobsStorage) "
-            "with the account key: Incorrect padding",
-            "Copy the connection string of account logs into AzureWebJobsStorage again: its key is "
-            "incomplete",
-        )
-        for service in ("table", "blob", sink)
-    ]
-
-
 def refused(host: str, port: int, told: str = "{host}:{port}: refused") -> Unavailable:
     """What a call raises where nobody listens."""
     told = told.format(host=host, port=port)

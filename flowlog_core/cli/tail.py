@@ -95,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
             return 2
         return tail.run()
     except FlowlogError as error:
-        print(explained(error, Endpoints.of(settings, clients).all()), file=sys.stderr)
+        queue = Endpoints.of(settings, clients).records
+        print(explained(error, [queue] if queue else []), file=sys.stderr)
         return 1
     finally:
         clients.close()

@@ -15,6 +15,7 @@ _TAKES_EFFECT = timedelta(minutes=10)
 
 ROLE_IDS = {
     # Source: learn.microsoft.com, "Azure built-in roles". The same as in infra/roles.json.
+    "Azure Event Hubs Data Sender": "2b629674-e913-4c01-ae53-ef4638d8f975",
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
     "Storage Blob Data Contributor": "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
