@@ -203,8 +203,10 @@ def test_every_way_to_write_an_octet_is_judged_as_the_reference_does(octet: int)
     for number in [*NUMBERS, "", ".", "1.2", " 1", "1 ", "+1", "1:", "/", "2x5", "25\x00"]:
         octets[octet] = number
         addresses.append(".".join(octets))
-    entry = nsg(1, *[changed(GOOD[1], 1 + octet % 2, address) for address in addresses])
-    assert len(records_of(entry)) == 256
+    tuples = [changed(GOOD[1], 1 + octet % 2, address) for address in addresses]
+    half = len(tuples) // 2  # in one entry there would be more bad tuples than it may have
+    found = [records_of(nsg(1, *part)) for part in (tuples[:half], tuples[half:])]
+    assert sum(map(len, found)) == 256
 
 
 _ADDRESS_LIKE = st.one_of(
