@@ -399,9 +399,10 @@ def test_events_of_another_container_are_ignored_and_named_once(
         name = interface.blob_name(HOUR)
         assert account.services[0].ingest_named("FlowLogs", "elsewhere", name) is None
     assert caplog.messages == [
-        f"Events arrive of a container without flow logs, and are ignored: {ACCOUNT}/"
-        "elsewhere. Set FLOWLOG_NSG_CONTAINER or FLOWLOG_VNET_CONTAINER, or a filter in the event "
-        "subscription."
+        f"Events arrive of the container {ACCOUNT}/elsewhere, which neither FLOWLOG_NSG_CONTAINER "
+        "nor FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
+        "/blobServices/default/containers/CONTAINER/) in the event subscription, or correct the "
+        "setting."
     ]
     assert account.received() == []
 
