@@ -47,7 +47,7 @@ def take(msg: func.QueueMessage) -> None:
 """
 CONSUMERS = {
     "of the page": example("python", of="@app.queue_trigger"),
-    "with decode": _WITH_FLOWLOG.format(example("python", of="batch = decode").strip()),
+    "with decode": _WITH_FLOWLOG.format(example("python", of="batch = decode(msg").strip()),
 }
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,12 @@ from simulation.run import SWEEPS_EACH, Report, simulate
 TESTS = Path(__file__).parent
 SCHEDULES = 2500
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
+NOTICED_AT = {
+    "etag-kept-while-rung": 1094,
+    "judged-before-the-read": 303,
+    "length-compared": 273,
+}
+"""Seeds at which rare faults were noticed once: to try them first saves a minute."""
 
 
 def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
@@ -84,7 +91,8 @@ def test_promises_are_kept_by_any_number_of_workers(workers: int) -> None:
 def test_a_seeded_fault_is_found(mutant: Mutant) -> None:
     def promises_broken() -> Iterator[str]:
         with mutant.built_in():
-            for seed in range(0, SCHEDULES_A_MUTANT, SWEEPS_EACH if mutant.is_of_sweeps else 1):
+            all_seeds = range(0, SCHEDULES_A_MUTANT, SWEEPS_EACH if mutant.is_of_sweeps else 1)
+            for seed in chain([NOTICED_AT.get(mutant.name, 0)], all_seeds):
                 violated = simulate(seed).violated
                 if violated:
                     yield violated.promise

@@ -361,7 +361,7 @@ def test_without_libcurl_the_sdks_own_transport_is_used_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "flowlog_core.storage.curl_transport", None)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "flowlog_core"):
         made = make_transport(connect_s=5, call_s=5, max_connections=1)
     assert isinstance(made, BoundedRequestsTransport)
     assert caplog.messages == [
