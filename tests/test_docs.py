@@ -13,8 +13,11 @@ import contextlib
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -323,10 +326,12 @@ def python_blocks(page: str) -> list[str]:
 
 
 def printed_by(script: str) -> str:
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(compile(script, "an example", "exec"), {})
-    return out.getvalue()
+    """What a script prints, run by itself as a reader would, in the current folder."""
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "COLUMNS": "200"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
 
 
 @pytest.mark.parametrize(("number", "library"), [(0, "duckdb"), (1, "polars"), (2, "pyarrow")])
