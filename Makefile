@@ -17,7 +17,7 @@ INFRA_READY := .venv-infra/.ready
 DIST_READY := .venv-dist/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run azurite seed test host-facts simulate bench package lint audit infra-check dist-check clean
+.PHONY: help setup run azurite seed test host-facts slow simulate bench package lint audit infra-check dist-check clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,11 +33,14 @@ azurite: $(AZURITE_READY) ## Azurite on its usual ports, kept in .azurite; Ctrl-
 seed: $(PYTHON_READY) ## write sample logs, by default into Azurite (`make azurite`); options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo --seed --settings local.settings.sample.json $(ARGS)
 
-test: setup ## all tests but those of host-facts; more for pytest in PYTEST_ARGS="..."
-	@$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not host_facts" $(PYTEST_ARGS)
+test: setup ## all tests but those of host-facts and slow; more for pytest in PYTEST_ARGS="..."
+	@$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not host_facts and not slow" $(PYTEST_ARGS)
 
 host-facts: setup ## tests of what docs/host.md says about Microsoft's host alone; minutes
 	@$(BIN)/python -m pytest -m host_facts $(PYTEST_ARGS)
+
+slow: setup ## tests of memory with large blobs; a minute
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 simulate: $(PYTHON_READY) ## the promises in made-up schedules of crashes and faults; ARGS="--help"
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)

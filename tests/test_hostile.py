@@ -682,6 +682,7 @@ def test_deleted_while_it_is_read(before_read: int) -> None:
 # --- Large blobs
 
 
+@pytest.mark.slow
 def test_a_large_backlog_takes_little_memory() -> None:
     """`ingest` and `flowlog parse` of 64 MB, and 16 blobs at once, each in a process of its own."""
     command = [sys.executable, "-m", "bench.memory", "--megabytes", "64", "--max-megabytes", "128"]
@@ -699,7 +700,8 @@ def names_of_tests() -> set[str]:
     for name, test in globals().items():
         if name.startswith("test_"):
             cases = [""]
-            for mark in getattr(test, "pytestmark", []):
+            marks = getattr(test, "pytestmark", [])
+            for mark in (one for one in marks if one.name == "parametrize"):
                 ids = [getattr(value, "id", None) or str(value) for value in mark.args[1]]
                 cases = [f"{case}-{one}".strip("-") for case in cases for one in ids]
             names |= {f"{name}[{one}]" if one and not one.isdecimal() else name for one in cases}
