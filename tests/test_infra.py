@@ -90,8 +90,6 @@ def test_every_module_is_used() -> None:
 @pytest.mark.parametrize(
     ("parameters", "finding"),
     [
-        ({"trial": "yes"}, "BCP033"),
-        ({"sink": "file"}, "BCP033"),
         ({"silenceMinutes": 7}, "BCP033"),
         ({"sinck": "queue"}, "BCP259"),
         ({"trigger": "LogsAndContainerScan"}, "BCP033"),
