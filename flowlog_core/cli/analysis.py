@@ -16,9 +16,9 @@ from flowlog_core.analyze.selection import Selection
 from flowlog_core.analyze.sources import Source, expand
 from flowlog_core.cli.options import (
     RECORD_OUTPUTS,
+    add_interface_arguments,
     add_range_arguments,
     check_range,
-    mac_argument,
     shows_progress,
 )
 from flowlog_core.cli.terminal import ProgressLine, printable
@@ -54,19 +54,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         until="only records before then",
         more=". Blobs of other hours are not read",
     )
-    wanted.add_argument(
-        "--resource",
-        default="",
-        metavar="GLOB",
-        help="only logs of resources with this in their id, such as the name of an NSG; with * or "
-        "? in it, of those whose id, or the last part of it, matches",
-    )
-    wanted.add_argument(
-        "--mac",
-        type=mac_argument,
-        default="",
-        help="only logs of the network interface with this MAC",
-    )
+    add_interface_arguments(wanted)
     wanted.add_argument(
         "--where",
         type=rules_argument,

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from flowlog_core.blob import hour_key
-from flowlog_core.cli.environment import add_settings_argument, settings_of
+from flowlog_core.cli.environment import add_settings_argument, service_of, settings_of
 from flowlog_core.cli.options import (
     RECORD_OUTPUTS,
     add_output_argument,
@@ -95,11 +94,8 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if settings is None:
         return 2
-    logging.getLogger("azure").setLevel(logging.CRITICAL)
-    try:
-        service = Service(settings)
-    except ValueError as error:  # of the SDK, about a connection string; it quotes no secret
-        print(f"A connection cannot be used: {error}", file=sys.stderr)
+    service = service_of(settings)
+    if service is None:
         return 2
     endpoints = Endpoints.of(settings, service.clients).all()
     try:

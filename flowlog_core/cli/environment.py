@@ -14,6 +14,8 @@ from flowlog_core.cli.output import harmless_json
 from flowlog_core.cli.terminal import printable
 from flowlog_core.config.settings import Settings
 from flowlog_core.errors import SettingsError
+from flowlog_core.service import Service
+from flowlog_core.storage.clients import Clients
 
 
 def add_settings_argument(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +43,19 @@ def settings_of(options: argparse.Namespace) -> Settings | None:
         return Settings.from_environment(environment_of(options))
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
+        return None
+
+
+def service_of(settings: Settings, clients: Clients | None = None) -> Service | None:
+    """The service, for a command that tells errors in the user's words: the SDK logs none.
+
+    None, with the reason on standard error, if the SDK refuses a connection string.
+    """
+    logging.getLogger("azure").setLevel(logging.CRITICAL)
+    try:
+        return Service(settings, clients)
+    except ValueError as error:  # it quotes no secret
+        print(f"A connection cannot be used: {error}", file=sys.stderr)
         return None
 
 

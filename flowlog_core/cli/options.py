@@ -110,7 +110,36 @@ def check_range(since: datetime | None, until: datetime | None) -> None:
         )
 
 
-def mac_argument(text: str) -> str:
+def add_interface_arguments(parser: argparse._ActionsContainer) -> None:
+    """Declare `--resource` and `--mac`, which choose logs by the names of their blobs."""
+    parser.add_argument(
+        "--resource",
+        default="",
+        metavar="GLOB",
+        help="only logs of resources with this in their id, such as the name of an NSG; with * or "
+        "? in it, of those whose id, or the last part of it, matches",
+    )
+    parser.add_argument(
+        "--mac",
+        type=_mac_argument,
+        default="",
+        help="only logs of the network interface with this MAC",
+    )
+
+
+def add_interval_argument(parser: argparse.ArgumentParser, default_s: float, what: str) -> None:
+    """Declare `--interval`, in `interval_s`; `what` says what it is the time between."""
+    parser.add_argument(
+        "--interval",
+        dest="interval_s",
+        type=duration_argument(0.01),
+        default=default_s,
+        metavar="TIME",
+        help=f"{what} (default {default_s:g}s)",
+    )
+
+
+def _mac_argument(text: str) -> str:
     """The type of `--mac`: an address of 12 hexadecimal digits, with or without separators."""
     if text and not re.fullmatch(r"[0-9A-F]{12}", Selection(mac=text).plain_mac):
         raise argparse.ArgumentTypeError(

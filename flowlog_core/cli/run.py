@@ -36,7 +36,7 @@ from flowlog_core.cli.environment import (
     log_to_stderr,
     settings_of,
 )
-from flowlog_core.cli.options import add_range_arguments, duration_argument
+from flowlog_core.cli.options import add_interval_argument, add_range_arguments
 from flowlog_core.cli.summary import left_out, summary, watched
 from flowlog_core.config.checks import Facts, extras_are_installed
 from flowlog_core.config.settings import Settings
@@ -65,14 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="one pass until nothing is behind, then exit: 0, or 1 where a blob failed",
     )
-    parser.add_argument(
-        "--interval",
-        dest="interval_s",
-        type=duration_argument(0.01),
-        default=5.0,
-        metavar="TIME",
-        help="time between two looks, such as 500ms or 1m (default 5s)",
-    )
+    add_interval_argument(parser, 5.0, "time between two looks, such as 500ms or 1m")
     parser.add_argument("--interval-s", type=float, help=argparse.SUPPRESS)
     add_range_arguments(
         parser,

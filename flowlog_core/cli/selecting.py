@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from datetime import UTC, datetime
 
-from flowlog_core.cli.options import add_range_arguments, check_range, mac_argument
+from flowlog_core.cli.options import add_interface_arguments, add_range_arguments, check_range
 from flowlog_core.config.settings import Settings
 from flowlog_core.config.table import TABLE
 from flowlog_core.operate.live import Live
@@ -27,19 +27,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only logs of this source: a name in FLOWLOG_SOURCES, or a storage account",
     )
-    wanted.add_argument(
-        "--resource",
-        default="",
-        metavar="GLOB",
-        help="only logs of resources with this in their id, such as the name of an NSG; with * or "
-        "? in it, of those whose id, or the last part of it, matches",
-    )
-    wanted.add_argument(
-        "--mac",
-        type=mac_argument,
-        default="",
-        help="only logs of the network interface with this MAC",
-    )
+    add_interface_arguments(wanted)
 
 
 def selection_of(options: argparse.Namespace, service: Service) -> LogSelection:

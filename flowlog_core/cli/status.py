@@ -17,12 +17,12 @@ Examples:
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 import time
 
-from flowlog_core.cli.environment import add_settings_argument, settings_of
+from flowlog_core.cli.environment import add_settings_argument, service_of, settings_of
 from flowlog_core.cli.options import (
+    add_interval_argument,
     add_output_argument,
     add_range_arguments,
     duration_argument,
@@ -55,14 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit code 1 if the lag is longer, such as 0s, 90s, 10m, 2h (default 10m)",
     )
     parser.add_argument("--watch", action="store_true", help="look again and again until stopped")
-    parser.add_argument(
-        "--interval",
-        dest="interval_s",
-        type=duration_argument(0.01),
-        default=5.0,
-        metavar="TIME",
-        help="with --watch: the time between two looks (default 5s)",
-    )
+    add_interval_argument(parser, 5.0, "with --watch: the time between two looks")
     add_output_argument(parser, "table", ("table", "json"))
 
 
@@ -71,12 +64,8 @@ def run(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     if settings is None:
         return 2
-    # What fails is told in the user's words.
-    logging.getLogger("azure").setLevel(logging.CRITICAL)
-    try:
-        service = Service(settings, Clients(settings, IMPATIENT))
-    except ValueError as error:  # of the SDK, about a connection string; it quotes no secret
-        print(f"A connection cannot be used: {error}", file=sys.stderr)
+    service = service_of(settings, Clients(settings, IMPATIENT))
+    if service is None:
         return 2
     try:
         sight = sight_of(settings, service)

@@ -32,7 +32,7 @@ import orjson
 
 from flowlog_core.cli.analysis import rules_argument
 from flowlog_core.cli.environment import add_settings_argument, log_to_stderr, settings_of
-from flowlog_core.cli.options import add_output_argument, count_argument, duration_argument
+from flowlog_core.cli.options import add_interval_argument, add_output_argument, count_argument
 from flowlog_core.cli.output import writer_for
 from flowlog_core.cli.terminal import is_read_no_more
 from flowlog_core.cli.words import how_many
@@ -68,14 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print only records that a rule matches: docs/rules.md",
     )
     add_output_argument(parser, None, default_is="table on a terminal, else ndjson")
-    parser.add_argument(
-        "--interval",
-        dest="interval_s",
-        type=duration_argument(0.01),
-        default=1.0,
-        metavar="TIME",
-        help="time between two looks at an empty queue (default 1s)",
-    )
+    add_interval_argument(parser, 1.0, "time between two looks at an empty queue")
 
 
 def run(options: argparse.Namespace) -> int:
