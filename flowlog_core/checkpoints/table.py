@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
-from azure.data.tables import EdmType, EntityProperty, TableClient
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity
 
 from flowlog_core.checkpoints.checkpoint import (
     Answer,
@@ -50,41 +50,28 @@ class TableCheckpoints:
         parameters = {"partition": partition, "first": first, "last": last}
         query = "PartitionKey eq @partition and RowKey ge @first and RowKey le @last"
         with storage_errors(f"reading the checkpoints {partition} from {first} to {last}"):
-            try:
-                entities = list(self._table.client.query_entities(query, parameters=parameters))
-            except HttpResponseError as error:
-                if not is_missing(error):
-                    raise
-                return {}
+            entities = list(self._found(query, parameters))
         return {entity["RowKey"]: read_checkpoint(entity) for entity in entities}
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """See `CheckpointStore.before`."""
         date = AnswerDate()
         with storage_errors(f"reading the checkpoints before {row}"):
-            try:
-                for entity in self._table.client.query_entities(
-                    "RowKey lt @row", parameters={"row": row}, raw_response_hook=date
-                ):
-                    key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
-                    etag = str(entity.metadata["etag"])
-                    yield key, Answer(read_checkpoint(entity), etag, date.read())
-            except HttpResponseError as error:
-                if not is_missing(error):
-                    raise
+            for entity in self._found("RowKey lt @row", {"row": row}, raw_response_hook=date):
+                key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
+                etag = str(entity.metadata["etag"])
+                yield key, Answer(read_checkpoint(entity), etag, date.read())
 
     def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
         """See `CheckpointStore.since`."""
         query = "PartitionKey ne @sweep and RowKey ge @row"
         parameters = {"sweep": SWEEP_PARTITION, "row": row}
         with storage_errors("reading the checkpoints"):
-            try:
-                for entity in self._table.client.query_entities(query, parameters=parameters):
-                    key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
-                    yield key, read_checkpoint(entity)
-            except HttpResponseError as error:
-                if not is_missing(error):
-                    raise
+            for entity in self._found(query, parameters):
+                yield (
+                    CheckpointKey(entity["PartitionKey"], entity["RowKey"]),
+                    read_checkpoint(entity),
+                )
 
     def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
         """See `CheckpointStore.unsettled`."""
@@ -100,6 +87,18 @@ class TableCheckpoints:
             except HttpResponseError as error:
                 if not is_missing(error):
                     raise
+
+    def _found(
+        self, query: str, parameters: Mapping[str, Any], **options: Any
+    ) -> Iterator[TableEntity]:
+        """What a query finds: nothing without the table. Raises what the Azure SDK raises."""
+        try:
+            yield from self._table.client.query_entities(
+                query, parameters=dict(parameters), **options
+            )
+        except HttpResponseError as error:
+            if not is_missing(error):
+                raise
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """See `CheckpointStore.remove`."""
