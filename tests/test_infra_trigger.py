@@ -104,9 +104,8 @@ def test_with_a_timer_no_events_are_sent_any_more(azure: Azure, hook: str) -> No
     )
 
 
-def test_back_to_the_blob_trigger_it_waits_for_the_restart_and_removes_the_queues_events(
-    azure: Azure,
-) -> None:
+def has_roles_of_the_blob_trigger(azure: Azure) -> None:
+    """The app has had them at both log accounts for long."""
     for account in (EAST, WEST):
         roles(
             azure,
@@ -114,6 +113,12 @@ def test_back_to_the_blob_trigger_it_waits_for_the_restart_and_removes_the_queue
             assignment(account, READER, PRINCIPAL, "2022-01-01T00:00:00Z"),
             assignment(account, QUEUES, PRINCIPAL, "2022-01-01T00:00:00Z"),
         )
+
+
+def test_back_to_the_blob_trigger_it_waits_for_the_restart_and_removes_the_queues_events(
+    azure: Azure,
+) -> None:
+    has_roles_of_the_blob_trigger(azure)
     removed = subscribed(azure)
     azure.answers("functionapp keys", "", "", "blobs_extension\n")
     watched = Watched(azure)
@@ -158,13 +163,7 @@ def test_what_another_trigger_left_is_named_with_the_command_that_removes_it(
 def test_events_left_in_the_event_queue_are_named_where_blob_triggers_run(
     azure: Azure,
 ) -> None:
-    for account in (EAST, WEST):
-        roles(
-            azure,
-            account,
-            assignment(account, READER, PRINCIPAL, "2022-01-01T00:00:00Z"),
-            assignment(account, QUEUES, PRINCIPAL, "2022-01-01T00:00:00Z"),
-        )
+    has_roles_of_the_blob_trigger(azure)
     azure.answers(f"GET {EVENT_QUEUE}", queue(STATE, "flowlog-events", 40))
     assert (
         "The queue flowlog-events of stx holds 40 events of another trigger. With FLOWLOG_TRIGGER="

@@ -16,7 +16,7 @@ from flowlog_core.blob import Position
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.consume import decode
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import ItemRefused, Unavailable
+from flowlog_core.errors import ItemRefused, StorageError, Unavailable
 from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.operate.letters import read_letter
 from flowlog_core.operate.redrive import Redriven, redrive
@@ -290,17 +290,23 @@ def test_the_rules_and_fields_of_today_hold(world: World, new_protocol: Callable
     assert world.letters.stored == {}
 
 
+def sends_with(world: World, error: StorageError) -> None:
+    """From now on the sink takes all messages and then raises."""
+
+    def refuse(messages: Iterable[Any]) -> int:
+        list(messages)
+        raise error
+
+    world.sink.send = refuse  # type: ignore[method-assign]
+
+
 def test_what_the_service_refuses_stays_and_keeps_no_other_from_its_turn(
     world: World, new_protocol: Callable[[], None]
 ) -> None:
     world.forward(entry_of(tuple_of(1, "X"), tuple_of(2)))
     new_protocol()
 
-    def refuse(messages: Iterable[Any]) -> int:
-        list(messages)
-        raise ItemRefused("413 RequestBodyTooLarge", "item")
-
-    world.sink.send = refuse  # type: ignore[method-assign]
+    sends_with(world, ItemRefused("413 RequestBodyTooLarge", "item"))
     (stays,) = world.redrive()
     assert (stays.is_gone, stays.why) == (False, "413 RequestBodyTooLarge")
     assert len(world.letters.stored) == 1
@@ -339,11 +345,7 @@ def test_nothing_is_removed_before_the_sink_has_accepted_it(
     world.forward(entry_of(tuple_of(1, "X"), tuple_of(2)))
     new_protocol()
 
-    def refuse(messages: Iterable[Any]) -> int:
-        list(messages)
-        raise Unavailable("busy")
-
-    world.sink.send = refuse  # type: ignore[method-assign]
+    sends_with(world, Unavailable("busy"))
     before = dict(world.letters.stored)
     with pytest.raises(Unavailable):
         world.redrive()
