@@ -171,11 +171,11 @@ class Service:
                 log.log(level, "cannot measure what waits in the queue: %s", error)
                 self._has_told_of_queues = True
 
-    def remove_stale_checkpoints(self) -> int:
-        """Remove old checkpoints of deleted blobs; return how many."""
+    def remove_stale_checkpoints(self, stop: threading.Event | None = None) -> int:
+        """Remove old checkpoints of deleted blobs; return how many. `stop` ends it early."""
         pipeline, days = self.pipeline, self.settings.keep_checkpoints_days
         return remove_stale_checkpoints(
-            pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S
+            pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S, stop
         )
 
     def catch_up(

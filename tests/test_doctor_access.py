@@ -44,7 +44,7 @@ def test_before_the_first_log_nothing_is_a_fault_and_nothing_is_made(
             "Checkpoints",
             ok(
                 "No sweep has run yet",
-                "The app's function `sweep` runs every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
+                "The app's function `sweep` runs every 5 min (FLOWLOG_SWEEP_MINUTES)",
             ),
         ),
         Told("Dead letters", ok(f"Container {installation.dead} {later}", fix)),

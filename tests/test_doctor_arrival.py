@@ -186,6 +186,6 @@ def test_a_sweep_is_known_by_its_checkpoint(installation: AzuriteInstallation) -
             "warning",
             "The last sweep was 2 h 0 min ago",
             "Check that the app runs and that its function `sweep` is enabled. It should run "
-            "every 5 minutes (FLOWLOG_SWEEP_MINUTES)",
+            "every 5 min (FLOWLOG_SWEEP_MINUTES)",
         )
     ]

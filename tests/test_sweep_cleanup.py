@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -35,8 +36,8 @@ class World:
         for blob in blobs:
             self.checkpoints.create(checkpoint_key(blob), Checkpoint(str(blob)))
 
-    def remove(self, max_s: float = 60) -> int:
-        return remove_stale_checkpoints(self.checkpoints, self.blobs, self.clock, 90, max_s)
+    def remove(self, max_s: float = 60, stop: threading.Event | None = None) -> int:
+        return remove_stale_checkpoints(self.checkpoints, self.blobs, self.clock, 90, max_s, stop)
 
     def has(self, blob: BlobRef) -> bool:
         return self.checkpoints.get(checkpoint_key(blob)).checkpoint is not None
@@ -91,6 +92,13 @@ def test_what_cannot_be_told_stays_and_stops_nothing(world: World) -> None:
 def test_it_ends_in_time(world: World) -> None:
     world.add(blob_of(91))
     assert world.remove(max_s=0) == 0
+
+
+def test_it_ends_when_it_is_told_to(world: World) -> None:
+    world.add(blob_of(91))
+    stop = threading.Event()
+    stop.set()
+    assert world.remove(stop=stop) == 0
 
 
 def test_one_of_an_archived_blob_stays_without_a_word(

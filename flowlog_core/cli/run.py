@@ -23,6 +23,7 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
     since = _since(options, settings)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
+    clean_up = (service.remove_stale_checkpoints, stop)
+    threading.Thread(target=clean_up_daily, args=clean_up, daemon=True).start()
     try:
         while not stop.is_set():
             # Whoever started this may just have repaired what failed.
@@ -143,6 +146,20 @@ def run(options: argparse.Namespace) -> int:
         service.close()
     teller.end(total, has_looked=has_looked)
     return 1 if options.once and (found is None or found.failed + found.backing_off) else 0
+
+
+def clean_up_daily(clean_up: Callable[[threading.Event], int], stop: threading.Event) -> None:
+    """Call `clean_up` an hour after the start and then once a day, until told to stop.
+
+    As the function app's `cleanup` does. A process that is restarted all the time never gets to it.
+    """
+    wait_s = 3600
+    while not stop.wait(wait_s):
+        try:
+            clean_up(stop)
+        except FlowlogError as error:
+            log.warning("cannot remove old checkpoints, tomorrow again: %s", error)
+        wait_s = 24 * 3600
 
 
 class Heartbeat:

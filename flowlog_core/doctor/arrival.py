@@ -250,7 +250,7 @@ def last_sweep(at: Installation) -> list[Finding]:
             Finding(
                 "ok",
                 "No sweep has run yet",
-                f"The app's function `sweep` runs every {settings.sweep_minutes} minutes "
+                f"The app's function `sweep` runs every {settings.sweep_minutes} min "
                 "(FLOWLOG_SWEEP_MINUTES)",
             )
         ]
@@ -262,7 +262,7 @@ def last_sweep(at: Installation) -> list[Finding]:
                 "warning",
                 f"The last sweep was {_age(age)} ago",
                 "Check that the app runs and that its function `sweep` is enabled. It should "
-                f"run every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)",
+                f"run every {settings.sweep_minutes} min (FLOWLOG_SWEEP_MINUTES)",
             )
         ]
     return [Finding("ok", f"The last sweep was {_age(age)} ago")]

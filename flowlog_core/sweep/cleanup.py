@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from contextlib import suppress
 from datetime import timedelta
 
@@ -26,18 +27,23 @@ _NO_BLOB = CheckpointKey("no", "blob")
 
 
 def remove_stale_checkpoints(
-    checkpoints: CheckpointStore, reader: LogReader, clock: Clock, keep_days: int, max_s: float
+    checkpoints: CheckpointStore,
+    reader: LogReader,
+    clock: Clock,
+    keep_days: int,
+    max_s: float,
+    stop: threading.Event | None = None,
 ) -> int:
     """Remove checkpoints of deleted blobs whose hour is more than `keep_days` days ago.
 
     Returns how many. A blob that still exists keeps its checkpoint, since an event of it would
-    have it forwarded again from its beginning. Stops after `max_s` seconds; what is left is
-    removed the next day. Raises a `StorageError` if the table cannot be read.
+    have it forwarded again from its beginning. Stops after `max_s` seconds, or at `stop`; what is
+    left is removed the next day. Raises a `StorageError` if the table cannot be read.
     """
     started, removed, kept = clock.monotonic(), 0, 0
     oldest_kept = checkpoints.get(_NO_BLOB).server_time - timedelta(days=keep_days)
     for key, answer in checkpoints.before(hour_key(oldest_kept)):
-        if clock.monotonic() - started >= max_s:
+        if clock.monotonic() - started >= max_s or (stop and stop.is_set()):
             break
         blob = BlobRef.parse(answer.checkpoint.blob) if answer.checkpoint else None
         if blob is None:

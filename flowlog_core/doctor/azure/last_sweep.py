@@ -20,7 +20,7 @@ def last_sweep(arm: Arm, settings: Settings, accounts: Iterable[str]) -> Finding
     Raises `NotVisible` if the caller may not read the table.
     """
     table = f"{settings.state.uris['table']}/{settings.checkpoint_table}"
-    every = f"It should run every {settings.sweep_minutes} minutes (FLOWLOG_SWEEP_MINUTES)"
+    every = f"It should run every {settings.sweep_minutes} min (FLOWLOG_SWEEP_MINUTES)"
     saved = []
     for container in (Container(a, name) for a in accounts for name in settings.containers):
         try:
