@@ -17,8 +17,7 @@ from flowlog_core.errors import ItemRefused
 from flowlog_core.observe.printable import printable
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
-from flowlog_core.parsing.recovery import MAX_ENTRY_BYTES
-from flowlog_core.parsing.unparsed import element_by_brackets
+from flowlog_core.parsing.unparsed import first_element
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.shape.shaper import Shaped
 from flowlog_core.sinks import Packed, TooLarge
@@ -192,32 +191,21 @@ def set_aside_unparsed(
 
     `chunk` begins at the offset, and `following` yields the chunks after it.
     """
-    data = bytearray(chunk.data)
-    start, end = element_by_brackets(data)
-    while end is None and len(data) < MAX_ENTRY_BYTES:
-        more = next(following, None)
-        if more is None:
-            break
-        data += more.data
-        start, end = element_by_brackets(data)
-    if end is None:  # in pieces, as a Framer would cut it, but never the blob's final brackets
-        whole = data[:MAX_ENTRY_BYTES]
-        end = len(whole.rstrip(b" \t\r\n,]}")) or len(whole)
-        start = min(start, end - 1)
+    start, passed = first_element(chunk.data, (more.data for more in following))
     before = claim.progress
     letter = DeadLetter(
         Position(blob, before.generation, before.offset + start),
         f"the worker process ended {claim.deaths} times while it forwarded this entry, which was "
         "therefore not parsed again",
-        bytes(data[start:end]),
+        passed[start:],
     )
     claim.keep()
     pipeline.dead_letters.put([letter])
     log.error("dead letter %s of %s: %s", letter.name, blob, letter.reason)
     return replace(
         before,
-        offset=before.offset + end,
-        seam=seam_of(chunk.before + data[:end]),
+        offset=before.offset + len(passed),
+        seam=seam_of(chunk.before + passed),
         seam_bytes=SEAM_BYTES,
         blob_created=chunk.created,
         etag="",

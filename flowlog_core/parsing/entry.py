@@ -81,24 +81,15 @@ class EntryFormat:
     groups: str
     inner_text: str
 
-    @classmethod
-    def nsg(cls, version: int, tuples: TupleFormat) -> EntryFormat:
-        """Of network security groups."""
-        return cls(_NSG, version, tuples, "resourceId", "properties", "rule", "flows", "mac")
 
-    @classmethod
-    def vnet(cls, version: int, tuples: TupleFormat) -> EntryFormat:
-        """Of virtual networks."""
-        keys = ("flowLogResourceID", "flowRecords", "aclID", "flowGroups", "rule")
-        return cls(_VNET, version, tuples, *keys)
-
-
+_KEYS = {
+    _NSG: ("resourceId", "properties", "rule", "flows", "mac"),
+    _VNET: ("flowLogResourceID", "flowRecords", "aclID", "flowGroups", "rule"),
+}
 FORMATS = {
-    (one.category, one.version): one
-    for one in (
-        *(EntryFormat.nsg(version, tuples) for version, tuples in NSG_VERSIONS.items()),
-        *(EntryFormat.vnet(version, tuples) for version, tuples in VNET_VERSIONS.items()),
-    )
+    (category, version): EntryFormat(category, version, tuples, *_KEYS[category])
+    for category, versions in ((_NSG, NSG_VERSIONS), (_VNET, VNET_VERSIONS))
+    for version, tuples in versions.items()
 }
 
 
@@ -157,22 +148,20 @@ def walk(
     )
     mac_of_entry = _text(entry, "macAddress")
     index = repeated_bytes = 0
-    for outer in _list(_get(entry, entry_format.body), "flows"):
+
+    def parts(holder: Any, list_key: str, text_key: str) -> tuple[list[Any], str]:
+        nonlocal index
         try:
-            groups = _list(outer, entry_format.groups)
-            outer_text = _text(outer, entry_format.outer_text)
+            return _list(holder, list_key), _text(holder, text_key)
         except BadField as error:
-            _add_bad(bad, [BadTuple(index, raw_of(outer), str(error))])
+            _add_bad(bad, [BadTuple(index, raw_of(holder), str(error))])
             index += 1
-            continue
+            return [], ""
+
+    for outer in _list(_get(entry, entry_format.body), "flows"):
+        groups, outer_text = parts(outer, entry_format.groups, entry_format.outer_text)
         for group in groups:
-            try:
-                texts = _list(group, "flowTuples")
-                inner_text = _text(group, entry_format.inner_text)
-            except BadField as error:
-                _add_bad(bad, [BadTuple(index, raw_of(group), str(error))])
-                index += 1
-                continue
+            texts, inner_text = parts(group, "flowTuples", entry_format.inner_text)
             if is_nsg:
                 mac = mac_of_entry if inner_text == "null" else inner_text
                 rule, acl_id = outer_text, "null"
@@ -186,8 +175,7 @@ def walk(
                     f"{_MAX_REPEATED_BYTES} bytes"
                 )
             for at in range(0, len(texts), _BATCH):
-                batch = texts[at : at + _BATCH] if len(texts) > _BATCH else texts
-                yield batch, index + at, common
+                yield texts[at : at + _BATCH], index + at, common
             index += len(texts)
 
 

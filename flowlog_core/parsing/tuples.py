@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import compress, count, product
+from itertools import compress, count
 from operator import not_
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
@@ -101,8 +101,15 @@ def _flow(
     )
 
 
+def _nsg_flow(written: str) -> str:
+    """Of protocol, direction, decision and, in version 2, state of an NSG tuple."""
+    protocol, direction, decision, *states = written.split(",")
+    state = _STATES[states[0]] if states else None
+    return _flow(_PROTOCOLS[protocol], direction, _DECISIONS[decision], state, None)
+
+
 def _vnet_flow(written: str) -> str:
-    """Of protocol, direction, state and encryption of a VNet tuple, with the commas between."""
+    """Of protocol, direction, state and encryption of a VNet tuple."""
     protocol, direction, state, encryption = written.split(",")
     action = "deny" if state == "D" else "allow"  # here the state is the decision too
     return _flow(int(protocol), direction, action, _STATES[state], encryption or None)
@@ -110,15 +117,8 @@ def _vnet_flow(written: str) -> str:
 
 _ADDRESSES = Memo(_valid_address, 131_072)  # they take some 20 MB
 _SECONDS = Memo(_rfc3339)
-_NSG1_FLOWS = {
-    f"{p},{d},{decision}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], None, None)
-    for p, d, decision in product("TU", "IO", "AD")
-}
-_NSG2_FLOWS = {
-    f"{p},{d},{decision},{s}": _flow(_PROTOCOLS[p], d, _DECISIONS[decision], _STATES[s], None)
-    for p, d, decision, s in product("TU", "IO", "AD", "BCE")
-}
-_VNET4_FLOWS = Memo(_vnet_flow)
+_NSG_FLOWS = Memo(_nsg_flow)
+_VNET_FLOWS = Memo(_vnet_flow)
 
 
 # What each field of a tuple may hold.
@@ -201,11 +201,6 @@ _ENDPOINTS = (
     _port("source port"),
     _port("destination port"),
 )
-_DIRECTION = _letters("direction", "IO")
-_PROTOCOL_LETTER = _letters("protocol", "TU")
-_PROTOCOL_NUMBER = Field("protocol", f"(?:{_up_to(255)})", "a decimal number from 0 to 255")
-_DECISION = _letters("decision", "AD")
-_ENCRYPTION = Field("encryption", "[^,]*+", "Unicode text", json_of)
 _COUNTER_FIELDS = tuple(
     _counter(f"{unit} from {side}")
     for side in ("source", "destination")
@@ -213,43 +208,37 @@ _COUNTER_FIELDS = tuple(
 )
 
 
-# The records of tuples. `rows` is what the pattern captured of each, `head` begins the id of all,
-# `first` is the index of the first, `common` is what their entry and group say of all.
-
 Row = tuple[str, ...]
+"""What a pattern captures of a tuple, in the order of `ROW`."""
 Drops = Callable[[Row], bool]
 """Whether a valid tuple is left out on purpose."""
 
+ROW: tuple[str | tuple[str, ...], ...] = (
+    *("time", "time_ms", "src_ip", "dst_ip", "src_port", "dst_port"),
+    ("protocol", "protocol_number", "direction", "action", "state", "encryption"),
+    *COUNTERS,
+)
+"""The record's fields in each place of a row; `time_ms` are the time's last digits."""
 
-def _nsg1_records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
-    seconds, addresses, flows = _SECONDS, _ADDRESSES, _NSG1_FLOWS
+
+def _write(
+    flows: Mapping[str, str], rows: Sequence[Row], head: str, first: int, common: str
+) -> list[str]:
+    """The records of rows. `head` begins the id of each, and `first` is the index of the first.
+
+    `common` is what all have in common, see `entry.walk`.
+    """
+    seconds, addresses = _SECONDS, _ADDRESSES
     return [
         f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
         f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
-        'null,"bytes_src_to_dst":null'
-        ',"packets_dst_to_src":null,"bytes_dst_to_src":null}'
-        for index, (s, ms, src, dst, src_port, dst_port, flow) in enumerate(rows, first)
-    ]
-
-
-def _counted(flows: Mapping[str, str]) -> Callable[[Sequence[Row], str, int, str], list[str]]:
-    """For a format whose tuples end with the four counters."""
-    seconds, addresses = _SECONDS, _ADDRESSES
-
-    def records(rows: Sequence[Row], head: str, first: int, common: str) -> list[str]:
-        return [
-            f'{head}{index}","time":"{seconds[s]}.{ms or "000"}{common}{addresses[src]}'
-            f'","src_port":{src_port},"dst_ip":"{addresses[dst]}","dst_port":{dst_port}{flows[flow]}'
-            f'{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
-            f',"packets_dst_to_src":{packets_back or "null"}'
-            f',"bytes_dst_to_src":{octets_back or "null"}}}'
-            for index, (
-                s, ms, src, dst, src_port, dst_port, flow,
-                packets, octets, packets_back, octets_back,
-            ) in enumerate(rows, first)
-        ]  # fmt: skip
-
-    return records
+        f'{packets or "null"},"bytes_src_to_dst":{octets or "null"}'
+        f',"packets_dst_to_src":{packets_back or "null"}'
+        f',"bytes_dst_to_src":{octets_back or "null"}}}'
+        for index, (
+            s, ms, src, dst, src_port, dst_port, flow, packets, octets, packets_back, octets_back
+        ) in enumerate(rows, first)
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,19 +264,9 @@ class TupleFormat:
 
     flow: tuple[Field, ...]
     """Between the ports and the counters. Captured together: few forms make up most of a log."""
-    counters: tuple[Field, ...]
-    write: Callable[[Sequence[Row], str, int, str], list[str]]
     flows: Mapping[str, str] = field(compare=False)
     """By what a tuple writes in the fields of `flow`: the JSON that a record has for them."""
-
-    @property
-    def captured(self) -> tuple[str | tuple[str, ...], ...]:
-        """The record's fields in each place of a row; `time_ms` are the time's last digits."""
-        return (
-            *("time", "time_ms", "src_ip", "dst_ip", "src_port", "dst_port"),
-            ("protocol", "protocol_number", "direction", "action", "state", "encryption"),
-            *(COUNTERS if self.counters else ()),
-        )
+    counters: tuple[Field, ...] = _COUNTER_FIELDS
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -297,10 +276,12 @@ class TupleFormat:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches a line that is a tuple of this format, but for what only `Field.check` tells."""
-        flow = ",".join(field.pattern for field in self.flow)
-        others = (",".join(field.pattern for field in some) for some in (_ENDPOINTS, self.counters))
-        start, end = others
-        return re.compile(f"^{start},({flow}){',' if end else ''}{end}$", re.MULTILINE)
+        start, flow, end = (
+            ",".join(one.pattern for one in fields)
+            for fields in (_ENDPOINTS, self.flow, self.counters)
+        )
+        end = f",{end}" if end else "()" * len(COUNTERS)
+        return re.compile(f"^{start},({flow}){end}$", re.MULTILINE)
 
     def records(
         self,
@@ -319,7 +300,7 @@ class TupleFormat:
             rows = self.pattern.findall(lines)
             # Matches are lines, so with as many lines as tuples each tuple is one.
             if len(rows) == len(texts) == lines.count("\n") + 1:
-                records = self.write(rows, head, first, common)
+                records = _write(self.flows, rows, head, first, common)
                 if drops is None:
                     return records, [], []
                 is_dropped = list(map(drops, rows))
@@ -345,7 +326,7 @@ class TupleFormat:
                 if drops is not None and drops(row):
                     dropped.append(index)
                 else:
-                    records += self.write([row], head, index, common)
+                    records += _write(self.flows, [row], head, index, common)
         return records, bad, dropped
 
     def explain(self, text: object) -> str | None:
@@ -370,18 +351,17 @@ def raw_of(value: object) -> str:
         return brief(value)
 
 
-NSG1 = TupleFormat((_PROTOCOL_LETTER, _DIRECTION, _DECISION), (), _nsg1_records, _NSG1_FLOWS)
-NSG2 = TupleFormat(
-    (_PROTOCOL_LETTER, _DIRECTION, _DECISION, _letters("state", "BCE")),
-    _COUNTER_FIELDS,
-    _counted(_NSG2_FLOWS),
-    _NSG2_FLOWS,
-)
+_NSG = (_letters("protocol", "TU"), _letters("direction", "IO"), _letters("decision", "AD"))
+NSG1 = TupleFormat(_NSG, _NSG_FLOWS, counters=())
+NSG2 = TupleFormat((*_NSG, _letters("state", "BCE")), _NSG_FLOWS)
 VNET4 = TupleFormat(
-    (_PROTOCOL_NUMBER, _DIRECTION, _letters("state", "BCED"), _ENCRYPTION),
-    _COUNTER_FIELDS,
-    _counted(_VNET4_FLOWS),
-    _VNET4_FLOWS,
+    (
+        Field("protocol", f"(?:{_up_to(255)})", "a decimal number from 0 to 255"),
+        _letters("direction", "IO"),
+        _letters("state", "BCED"),
+        Field("encryption", "[^,]*+", "Unicode text", json_of),
+    ),
+    _VNET_FLOWS,
 )
 
 NSG_VERSIONS = {1: NSG1, 2: NSG2}

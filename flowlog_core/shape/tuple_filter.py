@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from flowlog_core.parsing.entry import FORMATS, EntryFormat
-from flowlog_core.parsing.tuples import Drops
+from flowlog_core.parsing.tuples import ROW, Drops
 from flowlog_core.shape.keep_drop import KeepDrop
 
 _IN_COMMON = (
@@ -53,7 +53,6 @@ class _OfFormat:
     def __init__(self, rules: KeepDrop, entry_format: EntryFormat) -> None:
         self._rules = rules
         self._read_in_common = tuple(name for name in _IN_COMMON if name in rules.reads)
-        self._places = entry_format.tuples.captured
         self._spelled = _spelled(entry_format.tuples.flows)
         self._of_group: dict[str, Drops | None] = {}
         self._ready: dict[tuple[object, ...], Drops | None] = {}
@@ -78,7 +77,7 @@ class _OfFormat:
             return self._ready[key]
         except KeyError:
             left = self._rules.given(known)
-            drops = None if left.keeps_all else left.compile(self._places, self._spelled)
+            drops = None if left.keeps_all else left.compile(ROW, self._spelled)
             if len(self._ready) >= _MAX_READY:
                 self._ready.clear()
             self._ready[key] = drops

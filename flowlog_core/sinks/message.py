@@ -109,7 +109,8 @@ def bodies_of(
         else:
             yield Body(name, content)
 
-    max_around_bytes = len(envelope) + _id_bytes(entry) + _NUMBERS_BYTES + len(_END)
+    id_bytes = len(entry.position.entry_id) + len(entry.form.mark)  # but for its numbers
+    max_around_bytes = len(envelope) + id_bytes + _NUMBERS_BYTES + len(_END)
     max_input_bytes = _MAX_GZIP_INPUT_BYTES if compressed else max_body_bytes
     # Compressed and in base64, nothing is twice as long: most records need no second look.
     surely_fits = max_body_bytes // 2 - max_around_bytes
@@ -148,11 +149,6 @@ def _tuples_of(entry: EntryRecords) -> Callable[[range], Sequence[int]]:
         return lambda run: indexes[run.start : run.stop]
     sums = entry.sums
     return lambda run: sorted(chain.from_iterable(sums[run.start : run.stop]))
-
-
-def _id_bytes(entry: EntryRecords) -> int:
-    """The length of a message's id, but for its numbers."""
-    return len(entry.position.entry_id) + len(entry.form.mark)
 
 
 def _envelope(entry: EntryRecords) -> bytes:
