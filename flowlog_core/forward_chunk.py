@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, Refusal, seam_of
-from flowlog_core.checkpoints.claim import MAX_REFUSALS, Claim
+from flowlog_core.checkpoints.claim import Claim
+from flowlog_core.checkpoints.failures import MAX_REFUSALS
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore, dead_letters_of
 from flowlog_core.errors import ItemRefused

@@ -9,7 +9,7 @@ import pytest
 
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, Progress, checkpoint_key
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
-from flowlog_core.checkpoints.released import Released, Seen
+from flowlog_core.checkpoints.released import Released
 from flowlog_core.testing.memory import EPOCH, ManualClock, MemoryCheckpoints, some_blob
 
 KEY = checkpoint_key(some_blob())
@@ -113,11 +113,11 @@ def test_what_was_released_long_ago_is_read(world: World) -> None:
     assert world.forward(300) == {"get": 1, "replace": 2}
 
 
-def seen(number: int) -> Seen:
-    return Seen(Answer(Checkpoint("blob", Progress(number)), f"etag-{number}", EPOCH), 0, 0)
+def seen(number: int) -> Answer:
+    return Answer(Checkpoint("blob", Progress(number)), f"etag-{number}", EPOCH)
 
 
-def never_read() -> Seen:
+def never_read() -> Answer:
     raise AssertionError("it was remembered, and yet read")
 
 

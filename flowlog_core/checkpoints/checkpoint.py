@@ -187,6 +187,10 @@ class Answer:
     checkpoint: Checkpoint | None
     etag: str
     server_time: datetime
+    asked: float = 0.0
+    """When the call began, in seconds of the worker's `Clock`; set by `TimedStore`."""
+    answered: float = 0.0
+    """When it returned."""
 
 
 class CheckpointStore(Protocol):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
 
 from flowlog_core.checkpoints.checkpoint import Answer, CheckpointKey
@@ -26,15 +25,6 @@ JUDGED_BY = 100
 """By so many last claims it is judged whether memory pays. At first they count as held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An answer of the store with the clock's readings before and after the call."""
-
-    answer: Answer
-    asked: float
-    answered: float
-
-
 class Released:
     """What a process remembers of its releases. Threads share it."""
 
@@ -45,11 +35,11 @@ class Released:
         judged_by: int = JUDGED_BY,
     ) -> None:
         self._max_entries, self._max_age_s = max_entries, max_age_s
-        self._entries: OrderedDict[CheckpointKey, Seen] = OrderedDict()
+        self._entries: OrderedDict[CheckpointKey, Answer] = OrderedDict()
         self._held: deque[bool] = deque([True] * judged_by, maxlen=judged_by)
         self._lock = Lock()
 
-    def remember(self, key: CheckpointKey, release: Seen) -> None:
+    def remember(self, key: CheckpointKey, release: Answer) -> None:
         """Keep the release's own answer, never that of a later read: its ETag fits its content."""
         with self._lock:
             self._entries[key] = release
@@ -58,8 +48,8 @@ class Released:
                 self._entries.popitem(last=False)
 
     def first_look(
-        self, key: CheckpointKey, now: float, read: Callable[[], Seen]
-    ) -> tuple[Seen, bool]:
+        self, key: CheckpointKey, now: float, read: Callable[[], Answer]
+    ) -> tuple[Answer, bool]:
         """The checkpoint to claim by, and whether it is remembered rather than `read`.
 
         `now` is the clock's reading. What is remembered is given out once; call `held` then.
@@ -73,7 +63,7 @@ class Released:
             return remembered, True
         seen = read()
         if remembered is not None:
-            self.held(seen.answer.etag == remembered.answer.etag)
+            self.held(seen.etag == remembered.etag)
         return seen, False
 
     def held(self, held: bool) -> None:

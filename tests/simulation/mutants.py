@@ -18,7 +18,7 @@ from unittest.mock import patch
 from flowlog_core import errors, ingest
 from flowlog_core import forward_chunk as chunks
 from flowlog_core.blob import BlobRef, Position
-from flowlog_core.checkpoints import checkpoint, claim
+from flowlog_core.checkpoints import checkpoint, claim, failures
 from flowlog_core.checkpoints.checkpoint import (
     Checkpoint,
     CheckpointKey,
@@ -28,6 +28,7 @@ from flowlog_core.checkpoints.checkpoint import (
 )
 from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.checkpoints.released import Released
+from flowlog_core.checkpoints.timed import TimedStore
 from flowlog_core.clock import Clock, Stopwatch
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import (
@@ -109,31 +110,31 @@ def _judged_before_the_read() -> list[Replacement]:
 
 
 def _takeover_unconditional() -> list[Replacement]:
-    real = claim._TimedStore.replace
+    real = TimedStore.replace
 
     def replace_what_the_dead_wrote(store: Any, wanted: Checkpoint, etag: str) -> Any:
         try:
             return real(store, wanted, etag)
         except Conflict:
-            seen = store.get().answer
+            seen = store.get()
             is_takeover = wanted.taken_over_at == wanted.failure.at if wanted.failure else False
             if not is_takeover or seen.checkpoint.owner in ("", wanted.owner):
                 raise
             return replace_what_the_dead_wrote(store, wanted, seen.etag)
 
-    return [(claim._TimedStore, "replace", replace_what_the_dead_wrote)]
+    return [(TimedStore, "replace", replace_what_the_dead_wrote)]
 
 
 def _unconditional_commit() -> list[Replacement]:
-    real = claim._TimedStore.replace
+    real = TimedStore.replace
 
     def replace_whatever_stands_there(store: Any, wanted: Checkpoint, etag: str) -> Any:
         try:
             return real(store, wanted, etag)
         except Conflict:
-            return replace_whatever_stands_there(store, wanted, store.get().answer.etag)
+            return replace_whatever_stands_there(store, wanted, store.get().etag)
 
-    return [(claim._TimedStore, "replace", replace_whatever_stands_there)]
+    return [(TimedStore, "replace", replace_whatever_stands_there)]
 
 
 def _commit_before_send() -> list[Replacement]:
@@ -153,7 +154,7 @@ def _commit_before_send() -> list[Replacement]:
 def _ring_unheard() -> list[Replacement]:
     def finish(mine: Claim, progress: Progress) -> bool:
         mine.look()
-        while not mine._let_go(lambda now: replace(now, progress=progress, failure=None)):
+        while not mine._let_go(progress=progress, failure=None):
             mine.look()
         return True
 
@@ -195,11 +196,11 @@ def _fails_open() -> list[Replacement]:
         try:
             return real(store, key, blob, owner, owned_for_s, clock, *rest, **options)
         except StorageError:
-            timed = claim._TimedStore(store, key, clock)
+            timed = TimedStore(store, key, clock, owned_for_s, Released())
             seen = timed.get()
-            if seen.answer.checkpoint is None:
+            if seen.checkpoint is None:
                 raise
-            return Claim(timed, seen, owner, owned_for_s, clock.monotonic() + owned_for_s)
+            return Claim(timed, seen, owner, clock.monotonic() + owned_for_s)
 
     return [(ingest, "take_or_ring", take_anyhow)]
 
@@ -229,9 +230,7 @@ def _length_compared() -> list[Replacement]:
 
 def _etag_kept_while_rung() -> list[Replacement]:
     def finish(mine: Claim, progress: Progress) -> bool:
-        if mine._let_go(
-            lambda now: replace(now, progress=progress, failure=None, deaths=0, taken_over_at=None)
-        ):
+        if mine._let_go(progress=progress, failure=None, deaths=0, taken_over_at=None):
             return True
         mine.commit(progress)
         return False
@@ -255,8 +254,8 @@ def _keep_does_nothing() -> list[Replacement]:
 
 def _late_renewal_believed() -> list[Replacement]:
     def keep(mine: Claim) -> None:
-        if mine._store.clock.monotonic() >= mine._runs_out - mine._owned_for_s / 3:
-            mine._write(lambda now: now)
+        if mine._store.clock.monotonic() >= mine._runs_out - mine._store.owned_for_s / 3:
+            mine._write()
 
     return [(Claim, "keep", keep)]
 
@@ -292,13 +291,13 @@ def _claim_kept_on_failure() -> list[Replacement]:
 
 
 def _own_clock() -> list[Replacement]:
-    real = claim._TimedStore._timed
+    real = TimedStore._timed
 
     def timed(store: Any, call: Callable[[], Any]) -> Any:
         seen = real(store, call)
-        return replace(seen, answer=replace(seen.answer, server_time=true_time(seen.answered)))
+        return replace(seen, server_time=true_time(seen.answered))
 
-    return [(claim._TimedStore, "_timed", timed)]
+    return [(TimedStore, "_timed", timed)]
 
 
 def _frozen_machine_believed() -> list[Replacement]:
@@ -307,7 +306,7 @@ def _frozen_machine_believed() -> list[Replacement]:
     def take(*arguments: Any, **options: Any) -> Claim | None:
         mine = real(*arguments, **options)
         if mine is not None:
-            mine._runs_out = mine._seen.asked + mine._owned_for_s - claim._DATE_RESOLUTION_S
+            mine._runs_out = mine._seen.asked + mine._store.owned_for_s - 1
         return mine
 
     return [(ingest, "take_or_ring", take)]
@@ -316,10 +315,10 @@ def _frozen_machine_believed() -> list[Replacement]:
 def _etag_of_a_later_read() -> list[Replacement]:
     def release(store: Any, checkpoint: Checkpoint, etag: str) -> None:
         seen = store.replace(checkpoint, etag)
-        later = store.get().answer.etag
-        store._released.remember(store._key, replace(seen, answer=replace(seen.answer, etag=later)))
+        later = store.get().etag
+        store._released.remember(store._key, replace(seen, etag=later))
 
-    return [(claim._TimedStore, "release", release)]
+    return [(TimedStore, "release", release)]
 
 
 def _conflict_taken_for_an_owner() -> list[Replacement]:
@@ -335,17 +334,15 @@ def _conflict_taken_for_an_owner() -> list[Replacement]:
         released: Released,
         **options: Any,
     ) -> Claim | None:
-        timed = claim._TimedStore(store, key, clock, released)
+        timed = TimedStore(store, key, clock, owned_for_s, released)
         seen, is_remembered = released.first_look(key, clock.monotonic(), timed.get)
-        if not is_remembered or seen.answer.checkpoint is None:
+        if not is_remembered or seen.checkpoint is None:
             return real(store, key, blob, owner, owned_for_s, clock, released, **options)
-        until = claim._until(seen, clock, owned_for_s)
-        wanted = replace(seen.answer.checkpoint, owner=owner, owned_until=until)
         try:
-            claimed = timed.replace(wanted, seen.answer.etag)
+            claimed, runs_out = timed.own(seen, replace(seen.checkpoint, owner=owner))
         except (Conflict, NotFound):
             return None
-        return Claim(timed, claimed, owner, owned_for_s, claim._runs_out(claimed, until))
+        return Claim(timed, claimed, owner, runs_out)
 
     return [(ingest, "take_or_ring", take)]
 
@@ -518,19 +515,19 @@ def _refused_for_ever() -> list[Replacement]:
 
 
 def _refusals_at_once() -> list[Replacement]:
-    return [(claim, "_REFUSALS_APART", timedelta(0))]
+    return [(failures, "_REFUSALS_APART", timedelta(0))]
 
 
 def _refusals_forgotten() -> list[Replacement]:
-    real = claim._one_more
+    real = failures.failed_again
 
-    def one_more(before: Failure | None, at: datetime, error: str) -> Failure:
+    def failed_again(before: Failure | None, at: datetime, error: str) -> Failure:
         return replace(real(before, at, error), refusal=None)
 
     def refusal(mine: Claim) -> None:
         del mine
 
-    return [(claim, "_one_more", one_more), (Claim, "refusal", property(refusal))]
+    return [(claim, "failed_again", failed_again), (Claim, "refusal", property(refusal))]
 
 
 def _refused_with_its_part() -> list[Replacement]:
