@@ -3,7 +3,7 @@
 In the order of the data; docs/glossary.md explains the words:
 
 ingest         the whole story of one blob: claim, read, forward, commit, release
-forward_chunk  one chunk of it: frame, parse, pack, send
+forward_chunk  one chunk of it: frame, parse, pack, send; `held_letters`: its dead letters
 pipeline       what `ingest` uses; `outcome`: what it reports
 blob           where a flow log is stored, what its name says, and every id
 source         lists blobs, and reads what was appended to one

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoints.checkpoint import SEAM_BYTES, Progress, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.errors import (
@@ -158,17 +158,7 @@ def _forward_what_is_new(
 
 def begin_anew(progress: Progress) -> Progress:
     """The progress of a blob that was found to be rewritten: nothing of it is forwarded yet."""
-    return replace(
-        progress,
-        offset=0,
-        seam="",
-        seam_bytes=SEAM_BYTES,
-        blob_created=None,
-        generation=progress.generation + 1,
-        etag="",
-        pending_bytes=0,
-        pending_since=None,
-    )
+    return replace(progress.moved_to(0, b"", None), generation=progress.generation + 1)
 
 
 def _release_failed(claim: Claim | None, error: BaseException, outcome: Outcome) -> Failed:

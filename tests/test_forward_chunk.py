@@ -20,7 +20,8 @@ from flowlog_core.checkpoints.checkpoint import (
 from flowlog_core.checkpoints.claim import Claim, take_or_ring
 from flowlog_core.clock import Stopwatch
 from flowlog_core.consume import decode
-from flowlog_core.forward_chunk import MAX_RUN_BYTES, Part, forward_chunk
+from flowlog_core.forward_chunk import Part, forward_chunk
+from flowlog_core.held_letters import MAX_RUN_BYTES
 from flowlog_core.observe.traffic import Traffic
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parsing.framing import Framer

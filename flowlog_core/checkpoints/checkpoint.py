@@ -7,7 +7,7 @@ If-Match. The rules for taking, ringing, committing and releasing it are in `cla
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -112,6 +112,22 @@ class Progress:
         compared: a rewritten blob may be shorter, and events arrive in any order.
         """
         return bool(self.etag) and self.etag.strip('"') == etag.strip('"')
+
+    def moved_to(self, offset: int, before: bytes, blob_created: datetime | None) -> Progress:
+        """The same blob forwarded up to `offset`, in front of which are the bytes `before`.
+
+        Nothing is known then of what comes after it.
+        """
+        return replace(
+            self,
+            offset=offset,
+            seam=seam_of(before),
+            seam_bytes=SEAM_BYTES,
+            blob_created=blob_created,
+            etag="",
+            pending_bytes=0,
+            pending_since=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

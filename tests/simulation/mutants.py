@@ -41,6 +41,7 @@ from flowlog_core.errors import (
     StorageError,
 )
 from flowlog_core.forward_chunk import Part, forward_chunk
+from flowlog_core.held_letters import HeldLetters
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing.framing import Damaged, Framer
 from flowlog_core.pipeline import Pipeline
@@ -531,42 +532,41 @@ def _refusals_forgotten() -> list[Replacement]:
 
 
 def _refused_with_its_part() -> list[Replacement]:
-    real: Any = chunks._forward_part
+    real = chunks._Packing.messages
 
-    def forward_part(*arguments: Any) -> Part:
-        part: Part = real(*arguments[:-1], None)
-        return part
+    def messages(mine: Any, items: Any, _max_items: int | None) -> Iterator[Any]:
+        return real(mine, items, None)
 
-    return [(chunks, "_forward_part", forward_part)]
+    return [(chunks._Packing, "messages", messages)]
 
 
 def _merged_across_an_entry() -> list[Replacement]:
-    real = chunks._DeadLetters.add_damaged
+    real = HeldLetters.add_damaged
 
     def add_damaged(mine: Any, position: Position, item: Damaged, skipped: bytes) -> None:
-        mine._run_end = item.start - len(skipped)
+        if mine._run:
+            mine._run.end = item.start - len(skipped)
         real(mine, position, item, skipped)
 
     def add(mine: Any, letters: list[DeadLetter]) -> None:
         mine.count += len(letters)
         mine._hold(letters)
 
-    cls = chunks._DeadLetters
-    return [(cls, "add_damaged", add_damaged), (cls, "add", add)]
+    return [(HeldLetters, "add_damaged", add_damaged), (HeldLetters, "add", add)]
 
 
 def _first_neighbour_alone_kept() -> list[Replacement]:
-    real = chunks._DeadLetters.add_damaged
+    real = HeldLetters.add_damaged
 
     def add_damaged(mine: Any, *rest: Any) -> None:
         real(mine, *rest)
-        mine._run_more.clear()
+        mine._run.more.clear()
 
-    return [(chunks._DeadLetters, "add_damaged", add_damaged)]
+    return [(HeldLetters, "add_damaged", add_damaged)]
 
 
 def _neighbours_never_stored() -> list[Replacement]:
-    return [(chunks._DeadLetters, "store", chunks._DeadLetters._store_held)]
+    return [(HeldLetters, "store", HeldLetters._store_held)]
 
 
 def _part_commits_what_it_did_not_send() -> list[Replacement]:
