@@ -155,23 +155,25 @@ def test_silence_is_told_for_each_account_also_for_one_that_was_never_heard() ->
     trial = f"stflowtrial{state_of(made)[-13:]}"
     assert json.loads(f"[{listed}]") == ["logse", "logsw", trial]
     assert "join kind=leftouter" in measure["query"]
-    others = {
-        one.name: one.body["properties"]["criteria"]["allOf"][0]["dimensions"]
-        for one in made.of("Microsoft.Insights/scheduledQueryRules")
-        if not one.name.startswith("flowlog-silence")
-    }
-    by = {
-        name.removeprefix("flowlog-").rpartition("-")[0]: [one["name"] for one in dimensions]
-        for name, dimensions in others.items()
-        if dimensions
-    }
-    assert by == {
-        **{key: ["account"] for key in ("lag", "failures", "dead-letters")},
-        **{key: ["queue"] for key in ("queue-age", "queue-depth")},
-    }
 
 
-@pytest.mark.parametrize("name", ["lag", "failures", "dead-letters", "queue-age", "queue-depth"])
+def test_each_alert_fires_by_account_or_by_queue_if_its_metric_says_which() -> None:
+    """Over all accounts together, one that is quiet or late hides behind the others."""
+    attributes = {one.name: one.attributes for one in METRICS}
+    split, expected = {}, {}
+    for name, rule in alerts().items():
+        (measure,) = rule["criteria"]["allOf"]
+        split[name] = [one["name"] for one in measure["dimensions"]]
+        asked = re.findall(r'"(flowlog\.[\w.]+)"', measure["query"])
+        of = {attribute for metric in asked for attribute in attributes.get(metric, ())}
+        expected[name] = [by for by in ("account", "queue") if f"flowlog.{by}" in of]
+    assert split == expected
+    assert [name for name in ALERTS if not split[name]] == ["no-sweep", "host-stops"]
+
+
+@pytest.mark.parametrize(
+    "name", ["lag", "failures", "dead-letters", "queue-age", "queue-depth", "missed-events"]
+)
 def test_what_an_alert_is_split_by_is_a_column_of_its_query(name: str) -> None:
     """So that one account in trouble is told of, though others do well."""
     measure = alerts()[name]["criteria"]["allOf"][0]

@@ -23,12 +23,14 @@ from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.service import Service
 from flowlog_core.sinks.depth import QueueDepth
+from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.testing.memory import some_blob
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOB = some_blob()
-WHERE = dict(zip(PLACE, (BLOB.account, BLOB.container), strict=True))
+HERE = Container.of(BLOB)
+WHERE = dict(zip(PLACE, HERE, strict=True))
 
 
 def series(name: str, **attributes: str) -> Series:
@@ -48,6 +50,16 @@ def some_outcome() -> Outcome:
     )
     outcome.seconds.update({"read": 0.5, "checkpoint": 0.25})
     return outcome
+
+
+def some_sweep() -> SweepReport:
+    report = SweepReport()
+    report.count("looked_at", HERE, 9)
+    report.count("behind", HERE, 4)
+    report.count("forwarded", HERE, 3)
+    report.count("failed", HERE)
+    report.count("backing_off", HERE, 2)
+    return report
 
 
 OF_SOME_OUTCOME = {
@@ -142,18 +154,24 @@ def test_a_tuple_from_the_future_is_not_late(
 def test_sweeps_are_counted_with_what_they_found(
     observer: MetricsObserver, reader: InMemoryMetricReader
 ) -> None:
-    observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
-    observer.swept(SweepReport(looked_at=1, is_whole=False), 2.0)
+    """Of each container apart: an account without events must not hide behind another."""
+    report = some_sweep()
+    report.count("looked_at", Container("another", "logs"), 5)
+    observer.swept(report, 1.5)
+    later = SweepReport(is_whole=False)
+    later.count("looked_at", HERE)
+    observer.swept(later, 2.0)
     observer.sweep_failed(3.0)
     assert measured(reader) == {
         series("flowlog.sweep.duration", outcome="whole"): Point(1, 1.5),
         series("flowlog.sweep.duration", outcome="unfinished"): Point(1, 2.0),
         series("flowlog.sweep.duration", outcome="failed"): Point(1, 3.0),
-        series("flowlog.sweep.looked_at"): Point(1, 10),
-        series("flowlog.sweep.behind"): Point(1, 4),
-        series("flowlog.sweep.forwarded"): Point(1, 3),
-        series("flowlog.sweep.failed"): Point(1, 1),
-        series("flowlog.sweep.backing_off"): Point(1, 2),
+        of_blob("flowlog.sweep.looked_at"): Point(1, 10),
+        series("flowlog.sweep.looked_at", account="another", container="logs"): Point(1, 5),
+        of_blob("flowlog.sweep.behind"): Point(1, 4),
+        of_blob("flowlog.sweep.forwarded"): Point(1, 3),
+        of_blob("flowlog.sweep.failed"): Point(1, 1),
+        of_blob("flowlog.sweep.backing_off"): Point(1, 2),
     }
 
 
@@ -179,7 +197,7 @@ def test_every_metric_of_the_table_is_measured_as_the_table_says(
     observer.done(BLOB, some_outcome())
     observer.failed(BLOB, Failed(0, 1, Unavailable("busy")))
     observer.event_ignored("unknown_account")
-    observer.swept(SweepReport(looked_at=9, behind=4, forwarded=3, failed=1, backing_off=2), 1.5)
+    observer.swept(some_sweep(), 1.5)
     observer.queue_seen(QueueDepth("records", 7, 95.0))
     told = {}
     for metric in metrics_in(reader):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle
@@ -13,7 +14,7 @@ import pytest
 from support import records_in, tuple_of
 
 from flowlog_core.blob import BlobRef, LogBlob, Position
-from flowlog_core.checkpoints.checkpoint import Failure, Refusal, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, Refusal, checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
@@ -467,7 +468,8 @@ def test_empty_blobs_and_missing_containers_are_nothing_to_do(world: World) -> N
     world.blobs.put(blob_at(1), b"")
     world.minutes_later()
     containers = [Container("account", "absent"), LOGS]
-    assert world.sweep(containers=containers) == SweepReport(looked_at=1)
+    report = world.sweep(containers=containers)
+    assert report == SweepReport(looked_at=1, by_container=Counter({(LOGS, "looked_at"): 1}))
 
 
 def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_turn(
@@ -486,6 +488,10 @@ def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_t
     containers = [Container("account", "forbidden"), LOGS]
     report = world.sweep(containers=containers)
     assert (report.failed, report.forwarded) == (1, 1)
+    assert report.by_container == {
+        (containers[0], "failed"): 1,
+        **{(LOGS, what): 1 for what in ("looked_at", "behind", "forwarded")},
+    }
     # No hour is left out once it can be listed again, however long that takes.
     world.append(blob_at(0, container=containers[0]))
     for _ in range(30):
@@ -494,6 +500,19 @@ def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_t
     world.blobs.page = page  # type: ignore[method-assign]
     world.minutes_later()
     assert world.sweep(containers=containers).forwarded == 1
+
+
+def test_a_sweep_that_cannot_look_for_dead_workers_claims_does_the_rest_and_is_not_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_store: MemoryCheckpoints, _now: datetime) -> Iterator[Sequence[Checkpoint]]:
+        raise Unavailable("503")
+
+    monkeypatch.setattr(MemoryCheckpoints, "unsettled", busy)
+    world.append(blob_at(1))
+    world.minutes_later()
+    report = world.sweep()
+    assert (report.is_whole, report.forwarded, report.failed) == (False, 1, 0)
 
 
 def test_a_look_may_leave_out_older_hours_and_says_how_much_that_is(world: World) -> None:
@@ -763,10 +782,10 @@ def test_each_container_begins_once_with_the_window_of_the_cursor_they_shared(
 
 def test_outcomes_are_added_up() -> None:
     summary = SweepReport()
-    summary.add(Outcome("forwarded", 1, 2, 3, 4, 5))
-    summary.add(Outcome("handed_over"))
-    summary.add(Outcome("claim_lost"))
-    summary.add(Outcome("deleted"))
+    summary.add(LOGS, Outcome("forwarded", 1, 2, 3, 4, 5))
+    summary.add(LOGS, Outcome("handed_over"))
+    summary.add(LOGS, Outcome("claim_lost"))
+    summary.add(LOGS, Outcome("deleted"))
     assert summary == SweepReport(
         forwarded=2,
         left_to_others=2,
@@ -775,6 +794,7 @@ def test_outcomes_are_added_up() -> None:
         dead_letters=4,
         new_bytes=5,
         is_whole=True,
+        by_container=Counter({(LOGS, "forwarded"): 2}),
     )
 
 

@@ -30,7 +30,7 @@ class Metric(NamedTuple):
 
 
 PLACE = ("flowlog.account", "flowlog.container")
-"""The attributes that every metric about a blob has."""
+"""The attributes that every metric about blobs has."""
 
 METRICS: tuple[Metric, ...] = (
     Metric(
@@ -124,25 +124,29 @@ METRICS: tuple[Metric, ...] = (
         "counter",
         "{blob}",
         "blobs that sweeps compared with their checkpoints",
+        PLACE,
     ),
     Metric(
         "flowlog.sweep.behind",
         "counter",
         "{blob}",
         "blobs that sweeps found behind, because an event was missed or failed",
+        PLACE,
     ),
-    Metric("flowlog.sweep.forwarded", "counter", "{blob}", "blobs that sweeps forwarded"),
+    Metric("flowlog.sweep.forwarded", "counter", "{blob}", "blobs that sweeps forwarded", PLACE),
     Metric(
         "flowlog.sweep.failed",
         "counter",
         "{blob}",
         "blobs that failed in a sweep, and containers that could not be listed",
+        PLACE,
     ),
     Metric(
         "flowlog.sweep.backing_off",
         "counter",
         "{blob}",
         "blobs that a sweep left for later, because they failed before",
+        PLACE,
     ),
     Metric(
         "flowlog.queue.messages",

@@ -85,8 +85,9 @@ class MetricsObserver:
         """A sweep returned."""
         outcome = "whole" if summary.is_whole else "unfinished"
         self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": outcome})
-        for name in ("looked_at", "behind", "forwarded", "failed", "backing_off"):
-            self._add(f"flowlog.sweep.{name}", getattr(summary, name), {})
+        for (container, what), blobs in summary.by_container.items():
+            where = dict(zip(PLACE, container, strict=True))
+            self._add(f"flowlog.sweep.{what}", blobs, where)
 
     def sweep_failed(self, took_s: float) -> None:
         """A sweep raised."""

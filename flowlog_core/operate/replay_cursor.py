@@ -90,7 +90,7 @@ class ReplayCursor:
         )
         return replace(
             self,
-            container=Container(blob.account, blob.container),
+            container=Container.of(blob),
             done=blob.name,
             blob="",
             progress=Progress(),

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
+from flowlog_core.blob import BlobRef
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict
 
@@ -24,6 +25,11 @@ class Container(NamedTuple):
 
     account: str
     name: str
+
+    @classmethod
+    def of(cls, blob: BlobRef) -> Container:
+        """The container that a blob is in."""
+        return cls(blob.account, blob.container)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.outcome import Outcome
 from flowlog_core.source.listing import Others
+from flowlog_core.sweep.cursor import Container
+
+Counted = Literal["looked_at", "behind", "forwarded", "failed", "backing_off"]
+"""What a report counts of each container."""
 
 _ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
 _AS_FOUND_LAST = (
     *("looked_at", "left_to_others", "archived", "archived_example"),
     *("not_flow_logs", "not_flow_logs_example", "backing_off", "still_behind", "missing"),
-    *("is_whole", "older", "older_bytes", "oldest"),
+    *("is_whole", "older", "older_bytes", "oldest", "by_container"),
 )
 MAX_NAMED = 20
 """How many blobs that are still behind a report names."""
@@ -54,7 +60,16 @@ class SweepReport:
     dead_letters: int = 0
     new_bytes: int = 0
     is_whole: bool = True
-    """False if the sweep ended early: its time was up, or another sweep was running."""
+    """False if the sweep ended early: its time was up, or another sweep was running; or if it could
+    not look for claims that ran out."""
+    by_container: Counter[tuple[Container, Counted]] = field(default_factory=Counter)
+    """What the latest sweep counted of each container."""
+
+    def count(self, what: Counted, container: Container, blobs: int = 1) -> None:
+        """Count blobs of a container."""
+        if blobs:
+            setattr(self, what, getattr(self, what) + blobs)
+            self.by_container[container, what] += blobs
 
     def add_archived(self, blob: BlobRef) -> None:
         """Count a blob that is behind and cannot be read."""
@@ -86,12 +101,12 @@ class SweepReport:
             f"for example {self.archived_example}"
         )
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, container: Container, outcome: Outcome) -> None:
         """Count what one call of `ingest` did."""
         if outcome.how in ("handed_over", "claim_lost"):
             self.left_to_others += 1
         else:
-            self.forwarded += 1
+            self.count("forwarded", container)
         self.entries += outcome.entries
         self.records += outcome.records
         self.dead_letters += outcome.dead_letters

@@ -169,12 +169,13 @@ class Sweep:
                 blob = BlobRef.parse(checkpoint.blob)
                 if blob is None:
                     continue
-                since = windows.get(Container(blob.account, blob.container))
+                container = Container.of(blob)
+                since = windows.get(container)
                 if since is None or not is_owed(checkpoint, blob, since, now):
                     continue
                 if must_end():
                     return
-                self._report.behind += 1
+                self._report.count("behind", container)
                 yield blob
 
         try:
@@ -184,7 +185,7 @@ class Sweep:
                     break
         except FlowlogError as error:
             log.warning("cannot look for claims that ran out: %s", error)
-            self._report.failed += 1
+            self._report.is_whole = False
 
     def _forward_young(self, container: Container, stored: StoredCursor) -> bool:
         """Hold the container's cursor, and forward what is behind in the youngest hours.
@@ -213,7 +214,7 @@ class Sweep:
             raise
         except FlowlogError as error:
             log.warning("cannot list %s/%s: %s", *container, error)
-            self._report.failed += 1
+            self._report.count("failed", container)
             is_listed = False
         finally:
             with suppress(FlowlogError):  # it runs out by itself
@@ -227,7 +228,7 @@ class Sweep:
             if self._is_past(_YOUNG):
                 return
             held.save_now_and_then(cursor)
-            self._report.behind += 1
+            self._report.count("behind", Container.of(one.blob))
             yield one.blob
 
     def _hold(self, container: Container, stored: StoredCursor) -> HeldCursor | None:
@@ -279,7 +280,7 @@ class Sweep:
             ):
                 self._report.add_not_flow_logs(*container, step.others)
                 behind, deadly, cursor = self._behind(step.listed, cursor, now)
-                self._report.behind += len(behind) + len(deadly)
+                self._report.count("behind", container, len(behind) + len(deadly))
                 cursor = self._forward(behind, cursor, now, held)
                 if self._ended_early:
                     return cursor
@@ -298,7 +299,7 @@ class Sweep:
             raise
         except FlowlogError as error:
             log.warning("cannot list %s/%s: %s", *container, error)
-            self._report.failed += 1
+            self._report.count("failed", container)
             cursor = cursor.with_unfinished(cursor.since)
             all_listed = False
         self._got_further = True
@@ -374,12 +375,12 @@ class Sweep:
                 # logged it; the blob's checkpoint counts the attempts and makes it wait.
                 log.debug("failed %s", blob, exc_info=True)
                 with self._lock:
-                    self._report.failed += 1
+                    self._report.count("failed", Container.of(blob))
                     self._report.add_still_behind(blob)
                     failed.append(blob)
             else:
                 with self._lock:
-                    self._report.add(outcome)
+                    self._report.add(Container.of(blob), outcome)
 
         self._parallel(blobs, forward)
         return failed
@@ -395,7 +396,9 @@ class Sweep:
         behind: list[Listed] = []
         deadly: list[Listed] = []
         wanted = [one for one in listed if options.only(one.blob)]
-        report.looked_at += sum(one.blob not in self._young for one in wanted)
+        if wanted:  # all of one container
+            anew = sum(one.blob not in self._young for one in wanted)
+            report.count("looked_at", Container.of(wanted[0].blob), anew)
         for one, checkpoint in with_checkpoints(self._pipeline.checkpoints, wanted):
             if not is_behind(one, checkpoint, now):
                 continue
@@ -417,7 +420,7 @@ class Sweep:
                 and now < try_again_at(checkpoint.failure)
             ):
                 if one.blob not in self._young:
-                    report.backing_off += 1
+                    report.count("backing_off", Container.of(one.blob))
                     report.add_still_behind(one.blob)
                 cursor = cursor.with_unfinished(one.blob.log.hour)
             elif checkpoint and checkpoint.owner and checkpoint.taken_over_at:

@@ -84,9 +84,9 @@ var allRules = [
   {
     name: 'missed-events'
     title: 'The sweep forwards what events should'
-    text: 'Events are missing or late for several blobs: look at the event subscriptions and at failures.'
-    query: 'customMetrics | where name == "flowlog.sweep.forwarded" | summarize found = sum(valueSum)'
-    by: ''
+    text: 'Events of this account are missing or late for several blobs: look at its event subscription and at failures.'
+    query: 'customMetrics | where name == "flowlog.sweep.forwarded" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
+    by: 'account'
     operator: 'GreaterThan'
     threshold: 20
     minutes: 60
