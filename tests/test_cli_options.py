@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -267,32 +265,6 @@ def test_completion_knows_every_command_and_the_options_of_each(
                 argparse.SUPPRESS
             ):
                 assert option.lstrip("-") in script
-
-
-def test_bash_completes_commands_options_and_values() -> None:
-    script = subprocess.run(
-        [sys.executable, "-m", "flowlog_core", "completion", "bash"],
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
-    asked = """
-        COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-        _shtab_flowlog; echo "${{COMPREPLY[@]}}"
-    """
-    for words, expected in (
-        ("flowlog agg", "aggregate"),
-        ("flowlog run --inter", "--interval"),
-        ("flowlog flows --output nd", "ndjson"),
-    ):
-        done = subprocess.run(
-            ["/bin/bash", "-c", script + asked.format(words=words)],
-            capture_output=True,
-            check=True,
-            text=True,
-            env={"PATH": os.environ["PATH"]},
-        )
-        assert done.stdout.split() == [expected], words
 
 
 def test_completion_without_shtab_names_the_extra(

@@ -1,10 +1,17 @@
 """Print the completion of commands, options and their values for bash, zsh or fish.
 
-It completes what is installed now: print it anew after an update.
+It completes what is installed now: print it anew after an update. Shells that start after that
+complete. For bash, the package bash-completion must be installed. For zsh, put
+fpath+=~/.zfunc above compinit in ~/.zshrc, or at its end with autoload -Uz compinit && compinit.
 
 Examples:
+  mkdir -p ~/.local/share/bash-completion/completions
   flowlog completion bash > ~/.local/share/bash-completion/completions/flowlog
-  flowlog completion zsh > "${fpath[1]}/_flowlog"
+
+  mkdir -p ~/.zfunc
+  flowlog completion zsh > ~/.zfunc/_flowlog
+
+  mkdir -p ~/.config/fish/completions
   flowlog completion fish > ~/.config/fish/completions/flowlog.fish
 """
 
@@ -15,7 +22,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from flowlog_core.cli.options import SINK_OR_FILE, SINKS
+
 SHELLS = ("bash", "zsh", "fish")
+
+_SINKS = " ".join(SINKS)
+_SINK_OR_FILE = {
+    "bash": "_flowlog_sink_or_file",
+    "zsh": f"{{compadd {_SINKS}; _files}}",
+    "fish": f"(string split ' ' '{_SINKS}'; __fish_complete_path (commandline -ct))",
+    "preamble": {
+        "bash": f"""
+_flowlog_sink_or_file() {{
+  compgen -W "{_SINKS}" -- "$1"
+  compgen -f -- "$1"
+}}"""
+    },
+}
+"""What `flowlog replay --to` takes, as shtab has it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     from flowlog_core.cli import whole_parser  # noqa: PLC0415 - imports every command
 
     parser = whole_parser()
-    _complete_names(parser, {"FILE": shtab.FILE, "SOURCE": shtab.FILE, "DIR": shtab.DIRECTORY})
+    files = {"FILE": shtab.FILE, "SOURCE": shtab.FILE, "DIR": shtab.DIRECTORY}
+    _complete_names(parser, {**files, SINK_OR_FILE: _SINK_OR_FILE})
     print(shtab.complete(parser, options.shell))
     return 0
 

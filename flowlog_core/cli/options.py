@@ -11,6 +11,9 @@ from flowlog_core.analyze.selection import Selection, moment
 from flowlog_core.analyze.widths import duration_s
 
 RECORD_OUTPUTS = ("table", "ndjson", "csv")
+SINKS = ("queue", "table", "eventhub")
+SINK_OR_FILE = "SINK|FILE|-"
+"""The metavar of an option that takes one of `SINKS`, a file, or `-`."""
 _OUTPUTS = {
     "table": "to look at",
     "ndjson": "a JSON object a line",

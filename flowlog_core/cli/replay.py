@@ -36,7 +36,7 @@ from typing import IO
 
 from flowlog_core.blob import digest
 from flowlog_core.cli.environment import add_settings_argument, environment_of, log_to_stderr
-from flowlog_core.cli.options import shows_progress
+from flowlog_core.cli.options import SINK_OR_FILE, SINKS, shows_progress
 from flowlog_core.cli.progress import TransferProgress, line_above_logs
 from flowlog_core.cli.selecting import (
     add_selection_arguments,
@@ -58,8 +58,6 @@ from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCurs
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service
 
-_SINKS = ("queue", "table", "eventhub")
-
 
 class _UsageError(Exception):
     """Exit code 2; the text says why."""
@@ -73,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--to",
         required=True,
         type=_target,
-        metavar="SINK|FILE|-",
+        metavar=SINK_OR_FILE,
         help="queue, table or eventhub: the app's; or a file; or - for standard output",
     )
     parser.add_argument("--yes", action="store_true", help="send to the sink without asking")
@@ -124,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
 def _settings_of(options: argparse.Namespace) -> Settings:
     """The app's settings, with the sink that was asked for."""
     environment = environment_of(options)
-    if options.to in _SINKS:
+    if options.to in SINKS:
         environment["FLOWLOG_SINK"] = options.to
     return Settings.from_environment(environment)
 
@@ -202,7 +200,7 @@ class _Command:
                 f"forwarded in {hours_of(selection)}, to {self._whither()}.\n"
                 f"In force: {form_of(self._settings)}."
             )
-            if self._options.to in _SINKS and not self._may_send():
+            if self._options.to in SINKS and not self._may_send():
                 raise _UsageError("nothing was sent")
             if self._has_cursor:
                 self._file.save(cursor)  # so that a file that is begun is known as its own
@@ -249,7 +247,7 @@ class _Command:
     def _output(self, cursor: ReplayCursor) -> Iterator[IO[bytes] | None]:
         """The file that records are written to, cut to what the cursor knows of."""
         to = self._options.to
-        if to in _SINKS:
+        if to in SINKS:
             yield None
         elif to == "-":
             yield sys.stdout.buffer
@@ -268,7 +266,7 @@ class _Command:
 
     def _whither(self) -> str:
         to = self._options.to
-        if to in _SINKS:
+        if to in SINKS:
             return sink_of(self._settings)
         return "standard output" if to == "-" else f"file {to}"
 
@@ -294,7 +292,7 @@ class _Command:
         told = joined_counts(
             (counts.entries, "entry", "entries"),
             (counts.records, "record", "records"),
-            (counts.messages if self._options.to in _SINKS else 0, *call),
+            (counts.messages if self._options.to in SINKS else 0, *call),
         )
         return how_many(counts.blobs, "blob") + (f", {told}" if told else "")
 
@@ -306,7 +304,7 @@ class _Command:
 def _default_cursor(options: argparse.Namespace, service: Service) -> Path:
     """A file that is named for what was asked, of which app, and whither."""
     settings = service.settings
-    to = options.to if options.to in _SINKS else str(Path(options.to).absolute())
+    to = options.to if options.to in SINKS else str(Path(options.to).absolute())
     checkpoints = service.clients.blobs(settings.state).url, settings.checkpoint_table
     asked = [
         *(getattr(options, name, "") for name in ("since_text", "until_text")),
