@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
 from simulation.fault_proxy import Fault, FaultProxy
+from stand_in import serving
 
 from flowlog_core.blob import hour_key
 from flowlog_core.checkpoints.checkpoint import (
@@ -131,6 +135,26 @@ def test_the_checkpoints_of_some_hours_come_together(store: CheckpointStore) -> 
     store.create(CheckpointKey("another", keys[2].row), FULL)
     assert store.between(keys[0].partition, keys[1].row, keys[3].row) == {
         key.row: replace(FULL, rings=number) for number, key in enumerate(keys) if 1 <= number <= 3
+    }
+
+
+def test_versions_that_are_forwarded_whole_are_told_for_some_hours(store: CheckpointStore) -> None:
+    keys = [checkpoint_key(some_blob(hour=hour)) for hour in range(6)]
+    whole = replace(FULL, progress=replace(FULL.progress, etag='"0x1"', pending_bytes=0))
+    of_hour = {
+        0: whole,
+        1: whole,
+        2: replace(whole, progress=replace(whole.progress, etag="")),
+        3: replace(whole, progress=replace(whole.progress, pending_bytes=1)),
+        4: replace(whole, progress=replace(whole.progress, etag='"0x4"')),
+        5: whole,
+    }
+    for hour, checkpoint in of_hour.items():
+        store.create(keys[hour], checkpoint)
+    store.create(CheckpointKey("another", keys[1].row), whole)
+    assert store.forwarded(keys[0].partition, keys[1].row, keys[4].row) == {
+        keys[1].row: '"0x1"',
+        keys[4].row: '"0x4"',
     }
 
 
@@ -272,6 +296,9 @@ def test_a_checkpoint_of_every_format_is_read_and_kept(
     found = store.get(KEY)
     assert found.checkpoint == checkpoint
     assert store.between(KEY.partition, KEY.row, KEY.row) == {KEY.row: checkpoint}
+    etag = "" if checkpoint.progress.pending_bytes else checkpoint.progress.etag
+    forwarded = {KEY.row: etag} if etag else {}
+    assert store.forwarded(KEY.partition, KEY.row, KEY.row) == forwarded
     store.replace(KEY, checkpoint, found.etag)
     in_format_2 = {"format": 2, "seam_bytes": 64} if entity["format"] == 1 else {}
     assert plain(table.get_entity(*KEY)) == plain({**keys, **entity, **in_format_2})
@@ -337,6 +364,62 @@ def test_cursors_are_nothing_to_those_who_read_checkpoints(
     TableCursors(table).put(Container("0account", "container"), CURSOR, "")
     assert list(TableCheckpoints(table).before("9")) == []
     assert list(TableCheckpoints(table).since("")) == []
+
+
+def test_a_format_that_is_not_known_is_not_believed_to_be_forwarded(
+    connection_string: str, unique: Callable[[str], str]
+) -> None:
+    table = new_table(connection_string, unique)
+    store = TableCheckpoints(table)
+    store.create(KEY, replace(FULL, progress=replace(FULL.progress, etag='"1"', pending_bytes=0)))
+    assert store.forwarded(KEY.partition, KEY.row, KEY.row) == {KEY.row: '"1"'}
+    table.update_entity({**table.get_entity(*KEY), "format": 99})
+    assert store.forwarded(KEY.partition, KEY.row, KEY.row) == {}
+    with pytest.raises(Refused, match="has format 99"):
+        store.between(KEY.partition, KEY.row, KEY.row)
+
+
+def test_a_query_goes_on_where_the_service_says_and_where_a_caller_stopped() -> None:
+    """ "Query timeout and pagination": a page may be empty and the second mark may be missing."""
+    pages: dict[tuple[str | None, str | None], tuple[list[str], tuple[str, ...]]] = {
+        (None, None): (["a"], ("1!p=", "1!r&")),
+        ("1!p=", "1!r&"): ([], ("1!q+",)),
+        ("1!q+", None): (["b"], ()),
+    }
+
+    a_row = {"format": 2, "seam": "", "seam_bytes": 256, "blob_etag": "", "owner": ""}
+    numbers = ("offset", "generation", "pending_bytes", "entries", "records", "dead_letters")
+    for name in (*numbers, "rings"):
+        a_row |= {name: "0", f"{name}@odata.type": "Edm.Int64"}
+
+    class Paged(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = parse_qs(urlsplit(self.path).query)
+            marks = [asked.get(name, [None])[0] for name in ("NextPartitionKey", "NextRowKey")]
+            rows, after = pages[marks[0], marks[1]]
+            entities = [{**a_row, "PartitionKey": "p", "RowKey": row, "blob": row} for row in rows]
+            body = json.dumps({"value": entities}).encode()
+            self.send_response(200)
+            for name, mark in zip(("NextPartitionKey", "NextRowKey"), after, strict=False):
+                self.send_header(f"x-ms-continuation-{name}", mark)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Paged) as address:
+        text = f"AccountName=a;AccountKey=Zm9v;TableEndpoint={address}/a"
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            store = TableCheckpoints(tables.get_table_client("checkpoints"))
+            assert [one.blob for _, one in store.since("")] == ["a", "b"]
+            now = datetime(2026, 1, 1, tzinfo=UTC)
+            found = [([one.blob for one in page], after) for page, after in store.unsettled(now)]
+            assert [blobs for blobs, _ in found] == [["a"], [], ["b"]]
+            assert found[2][1] == ""
+            later = store.unsettled(now, after=found[1][1])
+            assert [one.blob for page, _ in later for one in page] == ["b"]
 
 
 def test_nothing_is_found_where_nothing_was_stored(store: CheckpointStore) -> None:
@@ -451,7 +534,7 @@ def test_claims_that_ran_out_and_failures_are_found_in_the_whole_table(
     store: CheckpointStore,
 ) -> None:
     now = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    assert [one for page in store.unsettled(now) for one in page] == []
+    assert [one for page, _ in store.unsettled(now) for one in page] == []
     released = replace(FULL, owner="", owned_until=None, failure=None)
     stored = {
         "released": released,
@@ -464,6 +547,6 @@ def test_claims_that_ran_out_and_failures_are_found_in_the_whole_table(
     if isinstance(store, TableCheckpoints):  # the cursor of a sweep has a lease, too
         cursors = TableCursors(store._table.client)
         cursors.put(Container("a", "b"), Cursor(now, now, owner="w", owned_until=now), "")
-    found = [one for page in store.unsettled(now) for one in page]
+    found = [one for page, _ in store.unsettled(now) for one in page]
     assert len(found) == 2
     assert {"ran out", "failed"} == {name for name, one in stored.items() if one in found}

@@ -185,7 +185,7 @@ def test_a_dry_run_tells_what_is_then_sent_and_sends_nothing(world: World) -> No
     assert world.letters.letters == {}
     assert {
         name for name in world.checkpoints.calls if world.checkpoints.calls[name] > calls[name]
-    } == {"between"}
+    } == {"forwarded", "between"}
     expected_plan = plan(logs_behind(live(world), hours(10), NOW))
     assert (counted.blobs, told.blobs) == (expected_plan.blobs, 5) == (5, 5)
     report = backfill(live(world), hours(10), Told(), threading.Event())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef, digest, hour_key
@@ -36,10 +37,15 @@ def checkpoint_key(blob: BlobRef) -> CheckpointKey:
     even if names differ in letter case only, or in a part that the key leaves out.
     """
     name_digest = digest(blob.name, digest_bytes=6)
-    partition = f"{blob.account}|{blob.container}|{blob.log.resource_id.strip('/')}"
     return CheckpointKey(
-        table_key(partition), table_key(f"{hour_key(blob.log.hour)}|{blob.log.mac}|{name_digest}")
+        _partition(blob.account, blob.container, blob.log.resource_id),
+        table_key(f"{hour_key(blob.log.hour)}|{blob.log.mac}|{name_digest}"),
     )
+
+
+@lru_cache(maxsize=1024)  # a sweep needs each for thousands of blobs, one after the other
+def _partition(account: str, container: str, resource_id: str) -> str:
+    return table_key(f"{account}|{container}|{resource_id.strip('/')}")
 
 
 def table_key(text: str) -> str:
@@ -231,6 +237,13 @@ class CheckpointStore(Protocol):
         """The checkpoints of a partition by row, from row `first` to row `last` inclusive."""
         ...
 
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        """For each row of `between`, the ETag of the version that is forwarded whole.
+
+        Without the rows of which none is: there is something new, or bytes that are no entry yet.
+        """
+        ...
+
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """All checkpoints whose rows come before `row`; reads through the whole table."""
         ...
@@ -239,10 +252,13 @@ class CheckpointStore(Protocol):
         """All checkpoints whose row is `row` or comes after it; reads through the whole table."""
         ...
 
-    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+    def unsettled(
+        self, now: datetime, after: str = ""
+    ) -> Iterator[tuple[Sequence[Checkpoint], str]]:
         """Those whose claim ran out before `now`, and those with a failure, of any age.
 
-        In pages, which may be empty: the service reads through the whole table.
+        In pages, which may be empty: the service reads through the whole table. With each comes
+        the `after` with which a later call goes on behind it; it is empty with the last.
         """
         ...
 

@@ -6,10 +6,12 @@ changes, and every format that was ever written stays readable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
 
+import orjson
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
@@ -26,6 +28,15 @@ from flowlog_core.storage.timeouts import time_limit
 T = TypeVar("T")
 
 
+class Found(NamedTuple):
+    """A page of what a query finds; it may be empty, and still not be the last one."""
+
+    entities: list[dict[str, Any]]
+    after: str
+    """Leads to the next page; empty on the last one."""
+    server_time: datetime
+
+
 class Stored(NamedTuple):
     """An answer. `entity` is None, and `etag` empty, where there is none."""
 
@@ -34,11 +45,15 @@ class Stored(NamedTuple):
     server_time: datetime
 
 
-_REPLACES = {
-    **TABLE_VERSIONS,
-    "Accept": "application/json;odata=minimalmetadata",
-    "Content-Type": "application/json",
+_READS = {**TABLE_VERSIONS, "Accept": "application/json;odata=minimalmetadata"}
+_REPLACES = {**_READS, "Content-Type": "application/json"}
+_NEXT = ("NextPartitionKey", "NextRowKey")
+_TYPE = "@odata.type"
+_READERS: dict[str, Callable[[str], Any]] = {
+    "Edm.Int64": int,
+    "Edm.DateTime": datetime.fromisoformat,
 }
+"""How text in an answer's JSON is read, by its type. All other types come as they are."""
 
 
 class EntityTable:
@@ -60,6 +75,35 @@ class EntityTable:
                     raise
                 return Stored(None, "", date.read())
         return Stored(entity, str(entity.metadata["etag"]), date.read())
+
+    def query(self, where: str, *, select: Sequence[str] = (), after: str = "") -> Iterator[Found]:
+        """What a filter finds, page by page; nothing where the table does not exist.
+
+        All properties, or those in `select`; from the page on that `after` leads to.
+        """
+        asked = {"$filter": where} | ({"$select": ",".join(select)} if select else {})
+        address = f"{self.client.url}/{self.client.table_name}()"
+        while True:
+            marks = dict(zip(_NEXT, after.split("\n"), strict=False))
+            query = urlencode({**asked, **marks}, quote_via=quote)
+            with storage_errors(f"reading the checkpoints where {where}"):
+                try:
+                    # Not by `query_entities`, which takes many times as long (decision 0024).
+                    answer = answer_to(
+                        HttpRequest("GET", f"{address}?{query}", headers=_READS),
+                        self.client._client,
+                    )
+                except HttpResponseError as error:
+                    if not is_missing(error):
+                        raise
+                    return
+                said = [answer.headers.get(f"x-ms-continuation-{name}") for name in _NEXT]
+                after = "\n".join(one for one in said if one)
+                entities = [_entity(one) for one in orjson.loads(answer.body)["value"]]
+                found = Found(entities, after, _date(server_time(answer.headers)))
+            yield found
+            if not after:
+                return
 
     def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
         """Insert it, in a table that is created on first use. Raises `Conflict` if it exists."""
@@ -93,6 +137,26 @@ class EntityTable:
             self.client.delete_entity(
                 *key, etag=etag, match_condition=MatchConditions.IfNotModified
             )
+
+
+def text_in_filter(text: str) -> str:
+    """A text as a filter of a query writes it."""
+    return f"'{text.replace(chr(39), 2 * chr(39))}'"
+
+
+def moment_in_filter(moment: datetime) -> str:
+    """A moment as a filter of a query writes it."""
+    return f"datetime'{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}'"
+
+
+def _entity(said: dict[str, Any]) -> dict[str, Any]:
+    """What an answer's JSON says, with numbers and moments for the text that they are sent as."""
+    for name in [name for name in said if name.endswith(_TYPE)]:
+        read = _READERS.get(said.pop(name))
+        if read is not None:
+            of = name.removesuffix(_TYPE)
+            said[of] = read(said[of])
+    return said
 
 
 class AnswerDate:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity
+from azure.data.tables import EdmType, EntityProperty, TableClient
 
 from flowlog_core.checkpoints.checkpoint import (
     Answer,
@@ -18,9 +17,12 @@ from flowlog_core.checkpoints.checkpoint import (
     Refusal,
 )
 from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
-from flowlog_core.checkpoints.entity import AnswerDate, EntityTable, read_entity
-from flowlog_core.errors import storage_errors
-from flowlog_core.storage.create_on_demand import is_missing
+from flowlog_core.checkpoints.entity import (
+    EntityTable,
+    moment_in_filter,
+    read_entity,
+    text_in_filter,
+)
 
 CHECKPOINT_FORMAT = 2
 """1 was that of Flowlog 0.1."""
@@ -47,62 +49,62 @@ class TableCheckpoints:
 
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
         """See `CheckpointStore.between`."""
-        parameters = {"partition": partition, "first": first, "last": last}
-        query = "PartitionKey eq @partition and RowKey ge @first and RowKey le @last"
-        with storage_errors(f"reading the checkpoints {partition} from {first} to {last}"):
-            entities = list(self._found(query, parameters))
-        return {entity["RowKey"]: read_checkpoint(entity) for entity in entities}
+        return {
+            entity["RowKey"]: read_checkpoint(entity)
+            for page in self._table.query(_between(partition, first, last))
+            for entity in page.entities
+        }
+
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        """See `CheckpointStore.forwarded`."""
+        wanted = ("RowKey", "format", "blob_etag", "pending_bytes")  # the same in all formats
+        return {
+            entity["RowKey"]: entity["blob_etag"]
+            for page in self._table.query(_between(partition, first, last), select=wanted)
+            for entity in page.entities
+            if entity["format"] in _CHECKPOINT_READERS
+            and entity["blob_etag"]
+            and entity["pending_bytes"] == 0
+        }
 
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """See `CheckpointStore.before`."""
-        date = AnswerDate()
-        with storage_errors(f"reading the checkpoints before {row}"):
-            for entity in self._found("RowKey lt @row", {"row": row}, raw_response_hook=date):
-                key = CheckpointKey(entity["PartitionKey"], entity["RowKey"])
-                etag = str(entity.metadata["etag"])
-                yield key, Answer(read_checkpoint(entity), etag, date.read())
+        for page in self._table.query(f"RowKey lt {text_in_filter(row)}"):
+            for entity in page.entities:
+                answer = Answer(read_checkpoint(entity), entity["odata.etag"], page.server_time)
+                yield _key_of(entity), answer
 
     def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
         """See `CheckpointStore.since`."""
-        query = "PartitionKey ne @sweep and RowKey ge @row"
-        parameters = {"sweep": SWEEP_PARTITION, "row": row}
-        with storage_errors("reading the checkpoints"):
-            for entity in self._found(query, parameters):
-                yield (
-                    CheckpointKey(entity["PartitionKey"], entity["RowKey"]),
-                    read_checkpoint(entity),
-                )
+        for page in self._table.query(f"{_OF_BLOBS} and RowKey ge {text_in_filter(row)}"):
+            for entity in page.entities:
+                yield _key_of(entity), read_checkpoint(entity)
 
-    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
+    def unsettled(
+        self, now: datetime, after: str = ""
+    ) -> Iterator[tuple[Sequence[Checkpoint], str]]:
         """See `CheckpointStore.unsettled`."""
         # The cursors of sweeps, in a partition of their own, have an `owned_until` too.
-        query = "PartitionKey ne @sweep and (owned_until lt @now or failed_attempts ge 1)"
-        parameters = {"sweep": SWEEP_PARTITION, "now": now}
-        with storage_errors("reading the checkpoints whose claims ran out"):
-            try:
-                for page in self._table.client.query_entities(
-                    query, parameters=parameters
-                ).by_page():
-                    yield [read_checkpoint(entity) for entity in page]
-            except HttpResponseError as error:
-                if not is_missing(error):
-                    raise
-
-    def _found(
-        self, query: str, parameters: Mapping[str, Any], **options: Any
-    ) -> Iterator[TableEntity]:
-        """What a query finds: nothing without the table. Raises what the Azure SDK raises."""
-        try:
-            yield from self._table.client.query_entities(
-                query, parameters=dict(parameters), **options
-            )
-        except HttpResponseError as error:
-            if not is_missing(error):
-                raise
+        ran_out = f"owned_until lt {moment_in_filter(now)}"
+        where = f"{_OF_BLOBS} and ({ran_out} or failed_attempts ge 1)"
+        for page in self._table.query(where, after=after):
+            yield [read_checkpoint(entity) for entity in page.entities], page.after
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """See `CheckpointStore.remove`."""
         self._table.remove(key, etag)
+
+
+_OF_BLOBS = f"PartitionKey ne '{SWEEP_PARTITION}'"
+
+
+def _between(partition: str, first: str, last: str) -> str:
+    partition, first, last = map(text_in_filter, (partition, first, last))
+    return f"PartitionKey eq {partition} and RowKey ge {first} and RowKey le {last}"
+
+
+def _key_of(entity: Mapping[str, Any]) -> CheckpointKey:
+    return CheckpointKey(entity["PartitionKey"], entity["RowKey"])
 
 
 def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from flowlog_core.operate.unclaimed import (
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.listing import Listed
-from flowlog_core.sweep.behind import SETTLED_AFTER, bytes_behind, is_behind, with_checkpoints
+from flowlog_core.sweep.behind import SETTLED_AFTER, behind_with_checkpoints, bytes_behind
 from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.sweep import Sweep
@@ -72,9 +72,7 @@ def logs_behind(
     """The logs of the selection that have something to forward. Raises a `StorageError`."""
     for container in selection.containers(live.containers):
         for page in selected_logs(live.lister, container, selection):
-            for one, checkpoint in with_checkpoints(live.pipeline.checkpoints, page):
-                if is_behind(one, checkpoint, now):
-                    yield one, checkpoint
+            yield from behind_with_checkpoints(live.pipeline.checkpoints, page, now)
 
 
 def plan(behind: Iterator[tuple[Listed, Checkpoint | None]]) -> Plan:

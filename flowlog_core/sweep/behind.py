@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, checkpoint_key
 from flowlog_core.source.listing import Listed
+
+T = TypeVar("T")
 
 SETTLED_AFTER = timedelta(hours=3)
 """How long after its hour has begun nobody appends to a blob any more: one hour to write it, the
@@ -27,21 +29,48 @@ class CheckpointsBetween(Protocol):
         ...
 
 
+class ForwardedBetween(CheckpointsBetween, Protocol):
+    """The same, with a cheaper way to what is forwarded."""
+
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        """See `CheckpointStore.forwarded`."""
+        ...
+
+
 def with_checkpoints(
     checkpoints: CheckpointsBetween, listed: Sequence[Listed]
 ) -> list[tuple[Listed, Checkpoint | None]]:
     """Each blob of a listing with its checkpoint, read by few calls. Raises a `StorageError`."""
+    return list(_with_rows(checkpoints.between, listed))
+
+
+def behind_with_checkpoints(
+    checkpoints: ForwardedBetween, listed: Sequence[Listed], now: datetime
+) -> Iterator[tuple[Listed, Checkpoint | None]]:
+    """The blobs of a listing that are behind, with their checkpoints. Raises a `StorageError`.
+
+    Nearly all are forwarded, and their checkpoints are not read for more than that.
+    """
+    forwarded = _with_rows(checkpoints.forwarded, [one for one in listed if one.blob_bytes])
+    others = [one for one, etag in forwarded if etag != one.etag]
+    for one, checkpoint in with_checkpoints(checkpoints, others):
+        if is_behind(one, checkpoint, now):
+            yield one, checkpoint
+
+
+def _with_rows(
+    read: Callable[[str, str, str], Mapping[str, T]], listed: Sequence[Listed]
+) -> Iterator[tuple[Listed, T | None]]:
+    """Each blob with what `read` finds in its row."""
     rows: dict[str, list[str]] = defaultdict(list)
     keys = [checkpoint_key(one.blob) for one in listed]
     for key in keys:
         rows[key.partition].append(key.row)
     stored = {
-        partition: checkpoints.between(partition, min(found), max(found))
-        for partition, found in rows.items()
+        partition: read(partition, min(found), max(found)) for partition, found in rows.items()
     }
-    return [
-        (one, stored[key.partition].get(key.row)) for one, key in zip(listed, keys, strict=True)
-    ]
+    for one, key in zip(listed, keys, strict=True):
+        yield one, stored[key.partition].get(key.row)
 
 
 def bytes_behind(one: Listed, checkpoint: Checkpoint | None) -> int:

@@ -37,12 +37,11 @@ from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, Step, flow_logs_since
 from flowlog_core.sweep.behind import (
     SETTLED_AFTER,
+    behind_with_checkpoints,
     bytes_behind,
     has_run_out,
-    is_behind,
     is_owed,
     try_again_at,
-    with_checkpoints,
 )
 from flowlog_core.sweep.cursor import (
     Container,
@@ -179,7 +178,7 @@ class Sweep:
                 yield blob
 
         try:
-            for page in pipeline.checkpoints.unsettled(now):
+            for page, _ in pipeline.checkpoints.unsettled(now):
                 self._forward_each(due(page), now)
                 if must_end():
                     break
@@ -399,9 +398,7 @@ class Sweep:
         if wanted:  # all of one container
             anew = sum(one.blob not in self._young for one in wanted)
             report.count("looked_at", Container.of(wanted[0].blob), anew)
-        for one, checkpoint in with_checkpoints(self._pipeline.checkpoints, wanted):
-            if not is_behind(one, checkpoint, now):
-                continue
+        for one, checkpoint in behind_with_checkpoints(self._pipeline.checkpoints, wanted, now):
             if options.forward_since and one.blob.log.hour < options.forward_since:
                 report.add_older(one.blob, bytes_behind(one, checkpoint))
             elif one.is_archived:

@@ -53,6 +53,7 @@ class MemoryCheckpoints:
     def __init__(self, clock: ManualClock | None = None) -> None:
         self.clock = clock or ManualClock()
         self.calls: Counter[str] = Counter()
+        self.rows_a_page = 1000
         self._stored: dict[CheckpointKey, tuple[Checkpoint, str]] = {}
         self._versions = 0
         self._lock = RLock()
@@ -92,6 +93,19 @@ class MemoryCheckpoints:
                 if key.partition == partition and first <= key.row <= last
             }
 
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        """See `CheckpointStore.forwarded`."""
+        with self._lock:
+            self.calls["forwarded"] += 1
+            return {
+                key.row: one.progress.etag
+                for key, (one, _) in self._stored.items()
+                if key.partition == partition
+                and first <= key.row <= last
+                and one.progress.etag
+                and not one.progress.pending_bytes
+            }
+
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         """See `CheckpointStore.before`."""
         with self._lock:
@@ -111,12 +125,24 @@ class MemoryCheckpoints:
             if key.row >= row:
                 yield key, checkpoint
 
-    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
-        """See `CheckpointStore.unsettled`."""
+    def unsettled(
+        self, now: datetime, after: str = ""
+    ) -> Iterator[tuple[Sequence[Checkpoint], str]]:
+        """See `CheckpointStore.unsettled`. Looks at `rows_a_page` checkpoints a page."""
         with self._lock:
+            stored = sorted(self._stored.items())
+        start = int(after or 0)
+        while True:
             self.calls["unsettled"] += 1
-            stored = [checkpoint for checkpoint, _ in self._stored.values()]
-        yield [one for one in stored if one.failure or (one.owned_until and one.owned_until < now)]
+            end = start + self.rows_a_page
+            found = [one for _, (one, _) in stored[start:end]]
+            found = [
+                one for one in found if one.failure or (one.owned_until and one.owned_until < now)
+            ]
+            yield found, str(end) if end < len(stored) else ""
+            if end >= len(stored):
+                return
+            start = end
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """See `CheckpointStore.remove`."""

@@ -308,14 +308,19 @@ class HoursLater:
     def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
         return self._store.between(partition, first, last)
 
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        return self._store.forwarded(partition, first, last)
+
     def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
         return self._store.before(row)
 
     def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
         return self._store.since(row)
 
-    def unsettled(self, now: datetime) -> Iterator[Sequence[Checkpoint]]:
-        return self._store.unsettled(now)
+    def unsettled(
+        self, now: datetime, after: str = ""
+    ) -> Iterator[tuple[Sequence[Checkpoint], str]]:
+        return self._store.unsettled(now, after)
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         self._store.remove(key, etag)
