@@ -145,6 +145,7 @@ class _Packing:
     ) -> None:
         self._start, self._framer, self._pipeline = start, framer, pipeline
         self._letters = letters
+        self._ends_at = pipeline.clock.monotonic() + MAX_PART_S
         self.last: ParsedEntry | None = None
         self.outcome = Outcome(traffic=pipeline.new_traffic())
         self.newest: datetime | None = None
@@ -156,7 +157,6 @@ class _Packing:
     ) -> Iterator[Any]:
         """The messages of the next entries, until the part is large enough or nothing is left."""
         clock, letters = self._pipeline.clock, self._letters
-        ends_at = clock.monotonic() + MAX_PART_S
         for count, item in enumerate(items, start=1):
             position = self._start.at(item.start)
             if isinstance(item, Damaged):
@@ -164,7 +164,8 @@ class _Packing:
             else:
                 self.last = item
                 yield from self._packed(position, item)
-            if count == max_items or letters.count >= MAX_LETTERS or clock.monotonic() >= ends_at:
+            is_late = clock.monotonic() >= self._ends_at
+            if count == max_items or letters.count >= MAX_LETTERS or is_late:
                 return
         self.is_last = True
 
