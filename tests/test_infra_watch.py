@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ from infra_snapshot import INGESTION, ONE, QUEUED, TIMED, TWO, main, settings_of
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.config.settings import Settings
 from flowlog_core.observe.log import LogObserver
-from flowlog_core.observe.log_analytics import SEND_EVERY_S, STREAM
+from flowlog_core.observe.log_analytics import STREAM
 from flowlog_core.observe.metrics import METRICS
-from flowlog_core.observe.traffic import MAX_ROWS_SENT, Traffic
+from flowlog_core.observe.traffic import Traffic
 from flowlog_core.outcome import Failed, Outcome
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
-from infra.cost import month
+from infra.cost import ITEMS_KEPT_A_SECOND
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
 INFRA = Path(__file__).resolve().parents[1] / "infra"
@@ -194,7 +192,11 @@ def test_nothing_is_counted_in_rows_that_are_sampled() -> None:
     """`requests` and lines are samples at a busy app; metrics and exceptions are whole."""
     host = json.loads((INFRA.parent / "host.json").read_text(encoding="utf-8"))
     sampling = host["logging"]["applicationInsights"]["samplingSettings"]
-    assert sampling == {"isEnabled": True, "excludedTypes": "Exception"}
+    assert sampling == {
+        "isEnabled": True,
+        "maxTelemetryItemsPerSecond": ITEMS_KEPT_A_SECOND,
+        "excludedTypes": "Exception",
+    }
     assert [query for query in asked_for() if re.match(r"\s*requests\b", query)] == []
 
 
@@ -327,28 +329,3 @@ def test_without_the_table_the_app_sums_up_nothing() -> None:
     assert made.of("Microsoft.OperationalInsights/workspaces/tables") == []
     settings = Settings.from_environment(settings_of(made))
     assert (settings.traffic_endpoint, settings.traffic_rule) == ("", "")
-
-
-def test_the_costs_are_of_as_many_rows_as_the_app_may_send() -> None:
-    found = re.search(r"ROWS_SENT_A_MINUTE = (\d+)", (INFRA / "cost.py").read_text())
-    assert found
-    assert (int(found[1]), SEND_EVERY_S) == (MAX_ROWS_SENT, 60)
-
-
-@pytest.mark.parametrize("interfaces", [1000, 10000])
-def test_the_comparison_of_the_triggers_has_the_costs_that_the_script_works_out(
-    interfaces: int,
-) -> None:
-    page = (INFRA.parent / "docs/ways-in.md").read_text(encoding="utf-8")
-    start = f"| A month, {interfaces:,} interfaces ² | "
-    (row,) = [line for line in page.splitlines() if line.startswith(start)]
-    sizes = {"EventGrid": interfaces, "EventQueue": interfaces, "Timer": min(interfaces, 4000)}
-    told = [cell.rpartition(" ")[2] for cell in row.removeprefix(start)[:-2].split(" | ")]
-    assert told == [f"${month(size, trigger=by).total:,.0f}" for by, size in sizes.items()]
-
-
-def test_the_readme_has_the_costs_that_the_script_works_out() -> None:
-    ran = subprocess.run(
-        [sys.executable, INFRA / "cost.py"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    assert ran.stdout in (INFRA / "README.md").read_text(encoding="utf-8")
