@@ -41,17 +41,6 @@ def test_what_fits_raises_no_finding(environment: dict[str, str]) -> None:
     assert cheap(environment) == []
 
 
-@pytest.mark.parametrize(
-    ("shards", "where"),
-    [("1", "AzureWebJobsStorage"), ("4", "AzureWebJobsStorage, in 4 shards")],
-)
-def test_it_is_told_where_records_go(shards: str, where: str) -> None:
-    environment = {"FlowLogs": AZURE, "AzureWebJobsStorage": AZURE, "FLOWLOG_SHARDS": shards}
-    what = f"The settings are valid: records go from FlowLogs to queue flowlog-records of {where}"
-    found = cheap_findings(Settings.from_environment(environment), environment)
-    assert Finding("ok", what) in found
-
-
 def test_flex_consumption_has_no_polling() -> None:
     in_azure = {"WEBSITE_SKU": "FlexConsumption", "PYTHON_THREADPOOL_THREAD_COUNT": "20"}
     assert cheap(BY_HAND | in_azure) == [

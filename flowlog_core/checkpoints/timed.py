@@ -35,10 +35,6 @@ class TimedStore:
         """The checkpoint as it is now."""
         return self._timed(lambda: self._store.get(self._key))
 
-    def create(self, checkpoint: Checkpoint) -> Answer:
-        """Store the first version."""
-        return self._timed(lambda: self._store.create(self._key, checkpoint))
-
     def replace(self, checkpoint: Checkpoint, etag: str) -> Answer:
         """Store the version after `etag`."""
         return self._timed(lambda: self._store.replace(self._key, checkpoint, etag))
@@ -51,9 +47,10 @@ class TimedStore:
         """
         until = self.now(seen) + timedelta(seconds=self.owned_for_s)
         wanted = replace(wanted, owned_until=until)
-        written = (
-            self.create(wanted) if seen.checkpoint is None else self.replace(wanted, seen.etag)
-        )
+        if seen.checkpoint is None:
+            written = self._timed(lambda: self._store.create(self._key, wanted))
+        else:
+            written = self.replace(wanted, seen.etag)
         owned_s = (until - written.server_time).total_seconds()
         return written, written.asked + owned_s - _DATE_RESOLUTION_S
 

@@ -6,27 +6,15 @@ Imports nothing of the doctor: the app runs these checks too, and the doctor is 
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
-from flowlog_core import __version__
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_PACKAGES = (
-    "azure-functions",
-    "azurefunctions-extensions-bindings-blob",
-    "azure-storage-blob",
-    "azure-storage-queue",
-    "azure-data-tables",
-    "azure-identity",
-)
 
 Level = Literal["ok", "unknown", "warning", "fault"]
 
@@ -62,35 +50,6 @@ class Facts(NamedTuple):
     def is_in_azure(self) -> bool:
         """Whether this process runs in Azure Functions."""
         return "WEBSITE_SKU" in self.environment or "WEBSITE_INSTANCE_ID" in self.environment
-
-
-def versions(_facts: Facts) -> Iterator[Finding]:
-    """Report the versions of Flowlog, Python and the SDK packages."""
-    packages = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
-    yield Finding(
-        "ok", f"Flowlog {__version__} on Python {platform.python_version()} with {packages}"
-    )
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
-def settings_can_be_read(facts: Facts) -> Iterator[Finding]:
-    """Report where records come from and go to. Settings with faults never get this far."""
-    settings = facts.settings
-    name = {"queue": settings.queue, "table": settings.table, "eventhub": settings.event_hub}[
-        settings.sink
-    ]
-    shards = f", in {settings.shards} shards" if settings.shards > 1 else ""
-    yield Finding(
-        "ok",
-        f"The settings are valid: records go from {', '.join(s.name for s in settings.sources)} "
-        f"to {settings.sink} {name} of {settings.sink_connection.name}{shards}",
-    )
 
 
 def trigger_fits_plan(facts: Facts) -> Iterator[Finding]:
@@ -249,8 +208,6 @@ def _is_installed(module: str) -> bool:
 
 
 CHEAP: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
-    versions,
-    settings_can_be_read,
     trigger_fits_plan,
     trigger_fits_account,
     host_has_its_settings,

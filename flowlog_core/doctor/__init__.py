@@ -1,7 +1,7 @@
 """Finds what stops flow logs from being forwarded, and says what to do about it.
 
-facts           Finding, and the checks of settings and environment, which open no connection; the
-                app runs them too
+settings        versions, and where records come from and go to; `config.checks` has the checks of
+                settings and environment that the app runs too
 installation    what is examined: settings, clients with short timeouts, the clock
 endpoints       the services that an installation uses, and how Flowlog authenticates to each
 explain_error   what an error of a storage service means

@@ -20,6 +20,7 @@ from flowlog_core.doctor.event_hub import accepts_events, hub_endpoint
 from flowlog_core.doctor.explain_error import explain_error
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.doctor.report import Told
+from flowlog_core.doctor.settings import route, versions
 from flowlog_core.doctor.workspace import accepts_traffic, workspace
 from flowlog_core.storage.clients import identity
 
@@ -73,7 +74,8 @@ def _sink_checks(at: Installation, records: Endpoint | None) -> list[Check]:
 
 def examine(at: Installation) -> list[Told]:
     """All findings, within the two time limits above, even if nothing answers."""
-    told = [Told("Settings", one) for one in cheap_findings(at.settings, at.environment)]
+    cheap = cheap_findings(at.settings, at.environment)
+    told = [Told("Settings", one) for one in (versions(), route(at.settings), *cheap)]
     checks = storage_checks(at)
     without_token: set[str] = set()
     asked = list(_identity_checks(Facts(at.settings, at.environment).connections))

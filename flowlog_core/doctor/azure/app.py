@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowlog_core.config.checks import CHEAP, Facts, Finding, settings_can_be_read, versions
+from flowlog_core.config.checks import Finding, cheap_findings
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.azure.arm import Arm, Json
 from flowlog_core.doctor.azure.deployment import Deployment
+from flowlog_core.doctor.settings import route
 from flowlog_core.errors import SettingsError
 
 WEB = "2024-04-01"
@@ -136,9 +137,8 @@ def settings_are_valid(
     except SettingsError as error:
         to_do = "Correct it with `azd env set` and run `azd provision`"
         return None, [Finding("fault", f"App setting {fault}", to_do) for fault in error.faults]
-    facts = Facts(settings, {**environment, **_IN_AZURE})
-    checks = [check for check in CHEAP if check not in (versions, settings_can_be_read)]
-    findings = [one for check in checks for one in check(facts) if one.level != "ok"]
+    checked = cheap_findings(settings, {**environment, **_IN_AZURE})
+    findings = [one for one in checked if one.level != "ok"]
     configured = {source.name for source in settings.sources}
     findings += [
         Finding(
@@ -149,7 +149,7 @@ def settings_are_valid(
         for name in sorted(set(deployment.event_sources) - configured)
     ]
     if not findings:
-        findings = list(settings_can_be_read(facts))
+        findings = [route(settings)]
     return settings, findings
 
 
