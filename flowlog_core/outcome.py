@@ -47,6 +47,11 @@ class Outcome:
     traffic: Traffic | None = field(default=None, compare=False)
     """Summary of the forwarded records; None if there are none, or if summaries are off."""
 
+    @property
+    def is_left_to_others(self) -> bool:
+        """Whether another worker holds the claim, so that the blob may still be behind."""
+        return self.how in ("handed_over", "claim_lost")
+
     def __iadd__(self, chunk: Outcome) -> Outcome:
         """Add what a chunk forwarded. Call it once the chunk is committed."""
         self.entries += chunk.entries

@@ -323,6 +323,8 @@ CURSOR = Cursor(
     done="resourceId=/A/",
     oldest_unfinished=datetime(2025, 12, 31, 23, tzinfo=UTC),
     caught_up_since=datetime(2025, 12, 1, tzinfo=UTC),
+    leaves_out_closed=True,
+    closed_looked_at=datetime(2026, 1, 2, 2, 30, tzinfo=UTC),
     last_whole=datetime(2026, 1, 2, 3, tzinfo=UTC),
     saved=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
     owner="sweep",
@@ -426,10 +428,18 @@ def test_nothing_is_found_where_nothing_was_stored(store: CheckpointStore) -> No
     assert list(store.since("")) == []
 
 
+@pytest.mark.parametrize("leaves_out", [True, False])
 def test_a_stored_cursor_reads_the_same_for_ever(
-    connection_string: str, unique: Callable[[str], str]
+    connection_string: str, unique: Callable[[str], str], leaves_out: bool
 ) -> None:
+    """Earlier releases left out no hour."""
+    cursor, more = replace(CURSOR, leaves_out_closed=False, closed_looked_at=None), {}
+    if leaves_out:
+        cursor = CURSOR
+        looked_at = datetime(2026, 1, 2, 2, 30, tzinfo=UTC)
+        more = {"leaves_out_closed": True, "closed_looked_at": looked_at}
     entity = {
+        **more,
         "PartitionKey": "sweep",
         "RowKey": "cursor|account|insights-logs-example",
         "format": 1,
@@ -449,8 +459,8 @@ def test_a_stored_cursor_reads_the_same_for_ever(
     table.create_entity(entity)
     store = TableCursors(table)
     found = store.get(LOGS)
-    assert found.cursor == CURSOR
-    store.put(LOGS, CURSOR, found.etag)
+    assert found.cursor == cursor
+    store.put(LOGS, cursor, found.etag)
     assert plain(table.get_entity("sweep", "cursor|account|insights-logs-example")) == entity
 
 

@@ -4,6 +4,16 @@ A pass goes once through everything in its window; it may take several sweeps. T
 begins some hours before the last pass began, however long the app stood still since, or with the
 oldest hour that is unfinished. So no hour is ever left out.
 
+    hours      20 21 22 23 00 01 02 03 04 05 06 07 08 09
+    9:02       ------------------------------------------   a whole pass; all is forwarded
+    9:07                                      ------------   closed hours are left out
+    9:12                                      ------------
+    9:17             --------------------------------------  ... so this one begins there
+    10:02         ------------------------------------------ a whole pass, an hour later
+
+Nobody appends to closed hours any more, and they are most of the window. So they are looked at once
+an hour, as long as nothing in them is unfinished.
+
 One sweep at a time goes through a container: it holds the cursor by a lease in the same entity.
 Nothing depends on that but cost, since every blob has a claim of its own.
 """
@@ -18,6 +28,10 @@ from typing import NamedTuple, Protocol
 from flowlog_core.blob import BlobRef
 from flowlog_core.clock import Clock
 from flowlog_core.errors import ClaimLost, Conflict
+from flowlog_core.sweep.behind import SETTLED_AFTER
+
+CLOSED_HOURS_EVERY = timedelta(hours=1)
+"""How often hours are looked at that are closed: they began `SETTLED_AFTER` ago, or longer."""
 
 
 class Container(NamedTuple):
@@ -46,6 +60,11 @@ class Cursor:
     caught_up_since: datetime | None = None
     """What FLOWLOG_CATCH_UP_SINCE was when a pass last covered it."""
     is_over: bool = False
+    leaves_out_closed: bool = False
+    """Whether closed hours are not in the window, because they were looked at within the hour."""
+    closed_looked_at: datetime | None = None
+    """When the latest pass that did not leave them out began, if it could list everything. None if
+    there was none, and after a pass of an earlier release, which never leaves them out."""
     last_whole: datetime | None = None
     """When a pass last ended that could list all of its window. None if it is not known: earlier
     releases did not keep it."""
@@ -66,7 +85,10 @@ class Cursor:
 
     def over(self, whole_at: datetime | None = None) -> Cursor:
         """The same pass, at its end; `whole_at` is when, if it could list everything."""
-        return replace(self, done="", is_over=True, last_whole=whole_at or self.last_whole)
+        over = replace(self, done="", is_over=True, last_whole=whole_at or self.last_whole)
+        if whole_at is None or self.leaves_out_closed:
+            return over
+        return replace(over, closed_looked_at=self.began)
 
 
 def next_cursor(
@@ -74,20 +96,35 @@ def next_cursor(
 ) -> Cursor:
     """The pass that `last` left unfinished, or the pass that follows it.
 
-    A new window begins `hours` before the current hour, or further back where that is needed.
+    A new window begins `hours` before the current hour, or further back where that is needed; or
+    with the hours that are not closed, where the others were looked at within the hour.
     """
-    if last is not None and not last.is_over:
+    if last is None:
+        last = Cursor(now, now)
+    elif not last.is_over:
         return last
-    window = timedelta(hours=hours)
-    starts = [_hour(now) - window]
-    caught_up_since = last_whole = None
-    if last is not None:
-        starts += [_hour(last.began) - window, last.oldest_unfinished or now]
-        caught_up_since, last_whole = last.caught_up_since, last.last_whole
-    if catch_up_since is not None and catch_up_since != caught_up_since:
+    looked_at = last.closed_looked_at
+    must_catch_up = catch_up_since is not None and catch_up_since != last.caught_up_since
+    leaves_out = (
+        not must_catch_up and looked_at is not None and now - looked_at < CLOSED_HOURS_EVERY
+    )
+    back = timedelta(hours=hours)
+    if leaves_out:
+        starts = [_hour(now) - min(back, SETTLED_AFTER)]
+    else:
+        starts = [_hour(now) - back, _hour(looked_at or last.began) - back]
+    if last.oldest_unfinished is not None:
+        starts.append(last.oldest_unfinished)
+    if must_catch_up and catch_up_since is not None:
         starts.append(catch_up_since)
-        caught_up_since = catch_up_since
-    return Cursor(now, min(starts), caught_up_since=caught_up_since, last_whole=last_whole)
+    return Cursor(
+        now,
+        min(starts),
+        leaves_out_closed=leaves_out,
+        closed_looked_at=looked_at,
+        caught_up_since=catch_up_since if must_catch_up else last.caught_up_since,
+        last_whole=last.last_whole,
+    )
 
 
 def _hour(moment: datetime) -> datetime:

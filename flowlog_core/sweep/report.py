@@ -103,7 +103,7 @@ class SweepReport:
 
     def add(self, container: Container, outcome: Outcome) -> None:
         """Count what one call of `ingest` did."""
-        if outcome.how in ("handed_over", "claim_lost"):
+        if outcome.is_left_to_others:
             self.left_to_others += 1
         else:
             self.count("forwarded", container)

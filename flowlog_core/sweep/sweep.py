@@ -360,8 +360,8 @@ class Sweep:
         return cursor
 
     def _forward_each(self, blobs: Iterable[BlobRef], now: datetime) -> list[BlobRef]:
-        """Forward blobs, several at a time. Returns those that failed."""
-        failed: list[BlobRef] = []
+        """Forward blobs, several at a time. Returns those that failed, or that others forward."""
+        unfinished: list[BlobRef] = []
 
         def forward(blob: BlobRef) -> None:
             settled = now - blob.log.hour >= SETTLED_AFTER
@@ -376,13 +376,15 @@ class Sweep:
                 with self._lock:
                     self._report.count("failed", Container.of(blob))
                     self._report.add_still_behind(blob)
-                    failed.append(blob)
+                    unfinished.append(blob)
             else:
                 with self._lock:
                     self._report.add(Container.of(blob), outcome)
+                    if outcome.is_left_to_others:
+                        unfinished.append(blob)
 
         self._parallel(blobs, forward)
-        return failed
+        return unfinished
 
     def _behind(
         self, listed: Sequence[Listed], cursor: Cursor, now: datetime
