@@ -184,11 +184,12 @@ class Service:
         forward_since: datetime | None = None,
         *,
         waits_after_failures: bool = True,
+        is_noted: bool = False,
     ) -> SweepReport:
         """Forward everything that is behind, whatever its age; `stop` ends it early.
 
         With `forward_since`, what is behind in older hours is only counted. A blob that failed
-        waits, as in a sweep, if `waits_after_failures`.
+        waits, as in a sweep, if `waits_after_failures`. If `is_noted`, `flowlog status` tells it.
         """
         options = SweepOptions(
             self.containers,
@@ -197,6 +198,7 @@ class Service:
             waits_after_failures=waits_after_failures,
             max_s=math.inf,
             forward_since=forward_since,
+            is_noted=is_noted,
         )
         return self._sweep(options, stop).look_at_all()
 

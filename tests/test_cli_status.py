@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -69,11 +71,52 @@ def test_the_exit_code(
 
 
 def test_where_all_is_well_little_is_said() -> None:
-    assert shown(status_of()) == [
+    assert shown(status_of(replace(FINE, blobs=2))) == [
         "2026-01-01 12:30:00 UTC: everything is forwarded.",
-        "0 blobs",
+        "2 blobs",
         "the last whole sweep ended 3 min ago",
     ]
+
+
+def test_where_nothing_is_there_it_says_where_it_looked() -> None:
+    """A wrong account must not read as if all were well."""
+    assert shown(status_of()) == [
+        "2026-01-01 12:30:00 UTC: no flow logs were found.",
+        "looked in account/logs",
+        "the last whole sweep ended 3 min ago",
+    ]
+
+
+NEITHER = "neither a sweep of the app nor flowlog run has gone through everything yet"
+
+
+@pytest.mark.parametrize(
+    ("passes", "told"),
+    [
+        ([(None, None), (None, None)], [NEITHER]),
+        ([(None, 1), (None, 4)], ["flowlog run looked at everything 4 min ago"]),
+        ([(None, 1), (None, None)], ["flowlog run has not looked at all of account/1 yet"]),
+        ([(3, None), (None, None)], ["no sweep has gone through all of account/1 yet"]),
+        (
+            [(60, 1), (50, 2)],
+            [
+                "the last whole sweep ended 1 h ago",
+                "flowlog run looked at everything 2 min ago",
+            ],
+        ),
+    ],
+)
+def test_it_says_when_all_was_last_looked_at_and_by_whom(
+    passes: list[tuple[int | None, int | None]], told: list[str]
+) -> None:
+    def ago(minutes: int | None) -> datetime | None:
+        return None if minutes is None else NOW - timedelta(minutes=minutes)
+
+    sweeps = [
+        SweepStatus(Container("account", str(number)), ago(sweep), ago(look))
+        for number, (sweep, look) in enumerate(passes)
+    ]
+    assert shown(status_of(replace(FINE, blobs=2), sweeps=sweeps))[2:] == told
 
 
 TROUBLE = status_of(
@@ -102,7 +145,10 @@ TROUBLE = status_of(
     ],
     reasons=Counter({"not an entry": 100}),
     queues=[QueueDepth("flow-records", 7, 95.0)],
-    sweeps=[SweepStatus(LOGS, None), SweepStatus(Container("account", "more"), NOW)],
+    sweeps=[
+        SweepStatus(LOGS, None),
+        SweepStatus(Container("account", "more"), NOW, NOW - timedelta(minutes=1)),
+    ],
     unknown=["Cannot connect to account other"],
 )
 
@@ -116,6 +162,7 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "4,200 records dropped by rule",
         "7 messages in queue flow-records, the oldest for 1 min 35 s",
         "no sweep has gone through all of account/logs yet",
+        "flowlog run has not looked at all of account/logs yet",
         "",
         "lag        behind      bytes  failing  dead_letters  archived  dropped  blobs  "
         "newest_hour     "
@@ -176,8 +223,13 @@ def test_json_has_everything() -> None:
     }
     assert value["queues"] == [{"queue": "flow-records", "messages": 7, "oldest_s": 95.0}]
     assert value["sweeps"] == [
-        {"account": "account", "container": "logs", "last_whole": None},
-        {"account": "account", "container": "more", "last_whole": "2026-01-01T12:30:00Z"},
+        {"account": "account", "container": "logs", "last_whole": None, "last_look": None},
+        {
+            "account": "account",
+            "container": "more",
+            "last_whole": "2026-01-01T12:30:00Z",
+            "last_look": "2026-01-01T12:29:00Z",
+        },
     ]
     assert value["unknown"] == ["Cannot connect to account other"]
 
@@ -212,6 +264,7 @@ def test_it_looks_at_real_storage_and_creates_nothing(installation: AzuriteInsta
     assert lines[0].endswith(" UTC: everything is forwarded.")
     assert lines[1] == "1 blob"
     assert lines[2].startswith(f"1 message in queue {installation.queue_name}, the oldest for ")
+    assert re.fullmatch(r"flowlog run looked at everything \d+ m?s ago", lines[3])
     committed = writer.entries[0]
     writer.append(committed)
     code, out, err = flowlog(

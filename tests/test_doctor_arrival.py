@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -174,6 +175,18 @@ def test_without_a_blob_trigger_no_queue_of_a_log_account_is_asked(
     has_queue = [f"Queue {name} exists; about 0 events are waiting"]
     assert events == (has_queue if trigger == "EventQueue" else [])
     assert [one for one in told if "poison" in one.finding.what] == []
+
+
+def test_where_only_flowlog_run_works_no_sweep_is_missed(installation: AzuriteInstallation) -> None:
+    """Then the app's timer does not run, and need not."""
+    service = installation.open().service
+    service.catch_up(threading.Event(), is_noted=True)
+    at = service.cursors.passes().server_time
+    (finding,) = arrival.last_sweep(installation.open(now=at + timedelta(minutes=2)))
+    assert (finding.level, finding.what) == ("ok", "flowlog run looked at everything 2 min ago")
+    service.sweep()
+    (finding,) = arrival.last_sweep(installation.open(now=at + timedelta(hours=3.1)))
+    assert (finding.level, finding.what[:21]) == ("warning", "The last sweep was 3 ")
 
 
 def test_a_sweep_is_known_by_its_checkpoint(installation: AzuriteInstallation) -> None:

@@ -204,10 +204,15 @@ def test_queues_and_sweeps_are_told(world: World) -> None:
     world.cursors.put(LOGS, Cursor(HOUR, HOUR, last_whole=ended), "")
     # As earlier releases saved the end of a pass.
     world.cursors.put(world.containers[1], Cursor(HOUR, HOUR, is_over=True, saved=HOUR), "")
+    world.cursors.note_look(world.containers[2], HOUR - timedelta(minutes=1))
     depths = [QueueDepth("records-00", 3, 60.0), QueueDepth("records-01", 4, 90.0)]
     world.queues = [lambda depth=depth: depth for depth in depths]
     status = look(world.sight)
-    assert [sweep.last_whole for sweep in status.sweeps] == [ended, HOUR, None]
+    assert status.sweeps == [
+        SweepStatus(LOGS, ended),
+        SweepStatus(world.containers[1], HOUR),
+        SweepStatus(world.containers[2], None, HOUR - timedelta(minutes=1)),
+    ]
     assert status.queues == depths
     assert (status.totals.queue_messages, status.totals.queue_oldest_s) == (7, 90.0)
 
@@ -229,7 +234,7 @@ UNSEEN = {
         "blobs_behind bytes_behind lag_s archived failing claims dropped",
     ),
     "cursors": (
-        ("cursors", "get"),
+        ("cursors", "passes"),
         "blobs_behind bytes_behind lag_s archived failing claims dropped",
     ),
     "letters": (("letters", "all"), "dead_letters"),
@@ -300,4 +305,4 @@ def test_a_look_costs_its_pages_and_changes_nothing(world: World) -> None:
     assert look(world.sight).totals == replace(NOTHING, blobs=240)
     assert world.blobs.calls == {"page": 3}
     assert world.checkpoints.calls == {"since": 1}
-    assert world.cursors.calls == {"get": 1}
+    assert world.cursors.calls == {"passes": 1}

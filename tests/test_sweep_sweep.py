@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import cycle
@@ -668,6 +669,29 @@ def test_a_persons_own_command_does_not_wait_for_what_failed(world: World) -> No
     world.refuse()
     repaired = look(waits=False)
     assert (repaired.behind, repaired.forwarded, repaired.still_behind) == (1, 1, [])
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_a_look_that_could_list_everything_is_noted_if_asked_to(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_noted: bool
+) -> None:
+    shut, absent = Container("account", "shut"), Container("account", "absent")
+    world.append(blob_at(1))
+    world.refuse(blob_at(1))  # it was looked at all the same
+    page = world.blobs.page
+
+    def page_of(account: str, container: str, prefix: str, **options: Any) -> Page:
+        if container == "shut":
+            raise NotAllowed("403")
+        return page(account, container, prefix, **options)
+
+    monkeypatch.setattr(world.blobs, "page", page_of)
+    options = SweepOptions([LOGS, shut, absent], 0, untouched_for_s=0, is_noted=is_noted)
+    at = service_time(world.clock)
+    with closing(Parallel(1)) as parallel:
+        Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+    cursors, looks, _ = world.cursors.passes()
+    assert (cursors, looks) == ({}, {LOGS: at, absent: at} if is_noted else {})
 
 
 def test_blobs_of_other_names_are_counted_and_one_is_named(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -11,12 +12,14 @@ from azure.data.tables import TableClient
 
 from flowlog_core.checkpoints.checkpoint import CheckpointKey, table_key
 from flowlog_core.checkpoints.entity import EntityTable, read_entity
-from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
+from flowlog_core.errors import Conflict
+from flowlog_core.sweep.cursor import Container, Cursor, Passes, StoredCursor
 
 CURSOR_FORMAT = 1
 SWEEP_PARTITION = "sweep"
 """Holds the cursors. Partitions of blobs have other names: they begin with an account and `|`."""
 _SHARED = CheckpointKey(SWEEP_PARTITION, "cursor")
+_LOOK = "look"
 
 
 class TableCursors:
@@ -36,6 +39,40 @@ class TableCursors:
         said = self._table.replace(entity, etag) if etag else self._table.create(entity)
         return StoredCursor(cursor, *said)
 
+    def note_look(self, container: Container, at: datetime) -> None:
+        """See `CursorStore.note_look`."""
+        key = _key(_LOOK, container)
+        entity = {
+            "PartitionKey": key.partition,
+            "RowKey": key.row,
+            "format": CURSOR_FORMAT,
+            "container": "/".join(container),
+            "looked_at": at,
+        }
+        etag = self._table.get(key).etag
+        with suppress(Conflict):  # another `flowlog run` looked at the same time
+            if etag:
+                self._table.replace(entity, etag)
+            else:
+                self._table.create(entity)
+
+    def passes(self) -> Passes:
+        """See `CursorStore.passes`."""
+        cursors: dict[Container, Cursor] = {}
+        looks: dict[Container, datetime] = {}
+        server_time = None
+        for page in self._table.query(f"PartitionKey eq '{SWEEP_PARTITION}'"):
+            server_time = page.server_time
+            for entity in page.entities:
+                container = Container(*entity.get("container", "").partition("/")[::2])
+                if is_look(entity):
+                    looks[container] = entity["looked_at"]
+                elif entity["RowKey"] != _SHARED.row:
+                    cursors[container] = read_cursor(entity)
+        if server_time is None:  # without the table
+            server_time = self._table.get(_SHARED).server_time
+        return Passes(cursors, looks, server_time)
+
     def get_shared(self) -> StoredCursor:
         """See `CursorStore.get_shared`."""
         entity, etag, server_time = self._table.get(_SHARED)
@@ -50,7 +87,16 @@ class TableCursors:
 
 def cursor_key(container: Container) -> CheckpointKey:
     """Where the cursor of a container is stored."""
-    return CheckpointKey(SWEEP_PARTITION, table_key(f"cursor|{container.account}|{container.name}"))
+    return _key("cursor", container)
+
+
+def is_look(entity: Mapping[str, Any]) -> bool:
+    """Whether an entity of the cursors' partition says when `flowlog run` looked: no sweep did."""
+    return str(entity["RowKey"]).startswith(f"{_LOOK}|")
+
+
+def _key(what: str, container: Container) -> CheckpointKey:
+    return CheckpointKey(SWEEP_PARTITION, table_key(f"{what}|{container.account}|{container.name}"))
 
 
 def read_cursor(entity: Mapping[str, Any]) -> Cursor:

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,6 +58,9 @@ from flowlog_core.service import Service
 from flowlog_core.sweep.report import MAX_NAMED, SweepReport
 
 log = logging.getLogger(__name__)
+
+_NOTED_EVERY_S = 60
+"""How often is kept, for `flowlog status`, when everything was looked at."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     service.pipeline = replace(service.pipeline, observer=observers)
     total = SweepReport()
     found: SweepReport | None = SweepReport()
-    is_first, has_looked = True, False
+    is_first, has_looked, noted_at = True, False, -math.inf
     since = _since(options, settings)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
@@ -127,7 +132,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         while not stop.is_set():
             # Whoever started this may just have repaired what failed.
-            found = _look(service, stop, since, waits_after_failures=not is_first)
+            is_noted = time.monotonic() - noted_at >= _NOTED_EVERY_S or options.once
+            if is_noted:
+                noted_at = time.monotonic()
+            found = _look(
+                service, stop, since, waits_after_failures=not is_first, is_noted=is_noted
+            )
             is_first = False
             heartbeat.beat()
             if found is not None:
@@ -268,10 +278,13 @@ def _look(
     since: datetime | None,
     *,
     waits_after_failures: bool,
+    is_noted: bool,
 ) -> SweepReport | None:
     """One look at everything; None, and why in the log, where not even that could be had."""
     try:
-        return service.catch_up(stop, since, waits_after_failures=waits_after_failures)
+        return service.catch_up(
+            stop, since, waits_after_failures=waits_after_failures, is_noted=is_noted
+        )
     except FlowlogError as error:
         log.warning("cannot look for what is behind: %s", error)
         return None

@@ -44,6 +44,8 @@ def _headline(status: Status) -> str:
     at = f"{status.at:%Y-%m-%d %H:%M:%S} UTC"
     if lag_s is None:
         return f"{at}: cannot tell whether everything is forwarded."
+    if not status.totals.blobs:
+        return f"{at}: no flow logs were found."
     if not lag_s:
         return f"{at}: everything is forwarded."
     return f"{at}: behind, by {in_words(lag_s)} at most."
@@ -57,8 +59,11 @@ def _facts(status: Status) -> list[str]:
         (totals.claims or 0, "being forwarded"),
         (totals.archived or 0, "behind in the archive tier, where they cannot be read"),
     )
-    seen = "" if totals.blobs is None else how_many(totals.blobs, "blob")
+    seen = how_many(totals.blobs, "blob") if totals.blobs else ""
     lines = [", ".join(filter(None, (seen, blobs)))] if seen or blobs else []
+    if totals.blobs == 0:
+        where = ", ".join("/".join(one.container) for one in status.sweeps)
+        lines.append(f"looked in {printable(where)}")
     if totals.dead_letters:
         lines.append(how_many(totals.dead_letters, "dead letter"))
     if totals.dropped:
@@ -69,22 +74,28 @@ def _facts(status: Status) -> list[str]:
             told = how_many(queue.messages, "message")
             waits = f", the oldest for {age}" if age else ""
             lines.append(f"{told} in queue {queue.queue}{waits}")
-    lines += _sweeps(status)
+    lines += _passes(status)
     return lines
 
 
-def _sweeps(status: Status) -> list[str]:
+def _passes(status: Status) -> list[str]:
+    """When the sweep, and `flowlog run`, last looked at everything."""
     if not status.sweeps:
         return []
-    never = [sweep.container for sweep in status.sweeps if sweep.last_whole is None]
-    if len(never) == len(status.sweeps):
-        return ["no sweep has ended yet"]
-    if never:
-        names = ", ".join(sorted({"/".join(one) for one in never}))
-        return [f"no sweep has gone through all of {printable(names)} yet"]
-    oldest = min(sweep.last_whole for sweep in status.sweeps if sweep.last_whole is not None)
-    ago = in_words(round((status.at - oldest).total_seconds()))
-    return [f"the last whole sweep ended {ago} ago"]
+    sweeps = {one.container: one.last_whole for one in status.sweeps}
+    looks = {one.container: one.last_look for one in status.sweeps}
+    lines = []
+    for moments, done, not_done in (
+        (sweeps, "the last whole sweep ended {} ago", "no sweep has gone through all of {} yet"),
+        (looks, "flowlog run looked at everything {} ago", "flowlog run has not looked at all of {} yet"),
+    ):
+        known = [moment for moment in moments.values() if moment is not None]
+        missing = sorted("/".join(one) for one, moment in moments.items() if moment is None)
+        if known and missing:
+            lines.append(not_done.format(printable(", ".join(missing))))
+        elif known:
+            lines.append(done.format(in_words(round((status.at - min(known)).total_seconds()))))
+    return lines or ["neither a sweep of the app nor flowlog run has gone through everything yet"]
 
 
 def _write_resources(resources: Sequence[ResourceStatus], out: TextIO) -> None:
@@ -200,6 +211,7 @@ def status_to_json(status: Status) -> str:
                 "account": one.container.account,
                 "container": one.container.name,
                 "last_whole": one.last_whole and _time(one.last_whole),
+                "last_look": one.last_look and _time(one.last_look),
             }
             for one in status.sweeps
         ],

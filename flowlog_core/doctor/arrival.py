@@ -10,7 +10,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
-from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
+from flowlog_core.checkpoints.cursors import SWEEP_PARTITION, is_look
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
@@ -236,15 +236,21 @@ def _messages(at: Installation, connection: Connection, name: str) -> int | None
 
 
 def last_sweep(at: Installation) -> list[Finding]:
-    """Report when a sweep last saved a cursor."""
+    """Report when a sweep last saved a cursor, or `flowlog run` last looked at everything."""
     settings = at.settings
     table = at.clients.tables(settings.state).get_table_client(settings.checkpoint_table)
     try:
-        cursors = list(
+        kept = list(
             table.query_entities(f"PartitionKey eq '{SWEEP_PARTITION}'", raw_response_hook=at.hear)
         )
     except ResourceNotFoundError:
-        cursors = []
+        kept = []
+    cursors = [one for one in kept if not is_look(one)]
+    looks: list[datetime] = [one["looked_at"] for one in kept if is_look(one)]
+    if looks and at.now() - max(looks) <= _SWEEPS_OVERDUE:
+        return [
+            Finding("ok", f"flowlog run looked at everything {_age(at.now() - max(looks))} ago")
+        ]
     if not cursors:
         return [
             Finding(

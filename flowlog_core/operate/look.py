@@ -36,7 +36,7 @@ from flowlog_core.operate.status import (
 from flowlog_core.sinks.depth import QueueDepth
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
 from flowlog_core.sweep.behind import try_again_at
-from flowlog_core.sweep.cursor import Container, CursorStore
+from flowlog_core.sweep.cursor import Container, Cursor, CursorStore
 
 MAX_REASONS_READ = 100
 """Dead letters whose reasons are read: the newest. Each costs a storage call."""
@@ -79,18 +79,17 @@ class _Look:
         self._unknown: list[str] = []
 
     def status(self) -> Status:
-        sight = self._sight
         listed, all_listed = self._listings()
         found = self._checkpoints(listed)
         letters, read = self._letters()
         queues = self._queues()
-        sweeps = self._sweeps()
+        sweeps, seen_at = self._sweeps()
         # The end of the look: what was found behind has not been forwarded for so long at least.
-        at = sweeps[-1][1] if sweeps else datetime.now(UTC)
-        resources = _resources(listed.values(), found, at)
+        at = seen_at or datetime.now(UTC)
+        resources = _resources(listed, found, at)
         _add_letters(resources, listed, letters or (), read)
         rows = sorted(resources.values(), key=_by_trouble)
-        sees_checkpoints = found is not None and len(sweeps) == len(sight.containers)
+        sees_checkpoints = found is not None and seen_at is not None
         return Status(
             at,
             Totals.of(
@@ -103,7 +102,7 @@ class _Look:
             rows,
             Counter(reason for _, reason in read),
             queues or [],
-            [sweep for sweep, _ in sweeps],
+            sweeps,
             sees_checkpoints,
             self._unknown,
         )
@@ -158,18 +157,22 @@ class _Look:
                 queues.append(depth())
         return queues if len(queues) == len(self._sight.queues) else None
 
-    def _sweeps(self) -> list[tuple[SweepStatus, datetime]]:
-        """The sweep of each container, and the service's time when it was read."""
-        sweeps: list[tuple[SweepStatus, datetime]] = []
+    def _sweeps(self) -> tuple[list[SweepStatus], datetime | None]:
+        """Of each container, and the service's time when that was read."""
         with self._noting_errors():
-            for container in self._sight.containers:
-                stored = self._sight.cursors.get(container)
-                last_whole = None
-                if (cursor := stored.cursor) is not None:
-                    # Earlier releases kept no `last_whole`, and saved the cursor at a pass's end.
-                    last_whole = cursor.last_whole or (cursor.saved if cursor.is_over else None)
-                sweeps.append((SweepStatus(container, last_whole), stored.server_time))
-        return sweeps
+            cursors, looks, at = self._sight.cursors.passes()
+            return [
+                SweepStatus(one, _last_whole(cursors.get(one)), looks.get(one))
+                for one in self._sight.containers
+            ], at
+        return [], None
+
+
+def _last_whole(cursor: Cursor | None) -> datetime | None:
+    if cursor is None:
+        return None
+    # Earlier releases kept no `last_whole`, and saved the cursor at a pass's end.
+    return cursor.last_whole or (cursor.saved if cursor.is_over else None)
 
 
 def _listed(lister: BlobLister, container: Container, since: datetime | None) -> Iterable[Listed]:
@@ -194,20 +197,22 @@ def _resource_key(blob: BlobRef) -> tuple[str, str, str]:
 
 
 def _resources(
-    listed: Iterable[Listed], found: dict[CheckpointKey, Checkpoint] | None, now: datetime
+    listed: dict[CheckpointKey, Listed],
+    found: dict[CheckpointKey, Checkpoint] | None,
+    now: datetime,
 ) -> Resources:
     resources: Resources = {}
-    for one in listed:
+    for key, one in listed.items():
         blob = one.blob
-        key = _resource_key(blob)
-        row = resources.get(key)
+        of = _resource_key(blob)
+        row = resources.get(of)
         if row is None:
-            row = ResourceStatus(*key[:2], blob.log.resource_id, blob.log.hour)
-            resources[key] = row
+            row = ResourceStatus(*of[:2], blob.log.resource_id, blob.log.hour)
+            resources[of] = row
         row.blobs += 1
         row.newest_hour = max(row.newest_hour, blob.log.hour)
         if found is not None:
-            _judge(row, one, found.get(checkpoint_key(blob)), now)
+            _judge(row, one, found.get(key), now)
     return resources
 
 

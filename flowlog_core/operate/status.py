@@ -68,11 +68,13 @@ class ResourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class SweepStatus:
-    """The sweep of one container."""
+    """When all of one container was last looked at."""
 
     container: Container
     last_whole: datetime | None
-    """When a pass last ended that listed its whole window; None if none is known of."""
+    """When a pass of the sweep last ended that listed its whole window; None if none is known."""
+    last_look: datetime | None = None
+    """When `flowlog run` last began a pass that listed everything, noted once a minute."""
 
 
 @dataclass(frozen=True, slots=True)

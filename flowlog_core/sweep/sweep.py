@@ -127,7 +127,12 @@ class Sweep:
                 break
             now = self._cursors.get(container).server_time
             since = self._options.since or _BEGINNING
-            self._go_through(container, Cursor(now, since), now, held=None)
+            cursor = self._go_through(container, Cursor(now, since), now, held=None)
+            if self._options.is_noted and cursor.last_whole is not None:
+                try:
+                    self._cursors.note_look(container, cursor.last_whole)
+                except FlowlogError as error:  # only what `flowlog status` says depends on it
+                    log.warning("cannot note the look at %s/%s: %s", *container, error)
         return self._report
 
     def _longest_waiting_first(self) -> list[tuple[Container, StoredCursor]]:
@@ -302,7 +307,8 @@ class Sweep:
             cursor = cursor.with_unfinished(cursor.since)
             all_listed = False
         self._got_further = True
-        return cursor.over(held.now() if held is not None and all_listed else None)
+        ended = now if held is None else held.now()
+        return cursor.over(ended if all_listed else None)
 
     def _is_past(self, part: float) -> bool:
         """Told to stop, or such a part of the time is over."""

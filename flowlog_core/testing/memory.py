@@ -22,7 +22,7 @@ from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.source.listing import Listed, Others, Page
 from flowlog_core.source.reading import Slice
-from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
+from flowlog_core.sweep.cursor import Container, Cursor, Passes, StoredCursor
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -166,6 +166,7 @@ class MemoryCursors:
         self.calls: Counter[str] = Counter()
         self.shared = shared
         self._stored: dict[Container, tuple[Cursor, str]] = {}
+        self._looks: dict[Container, datetime] = {}
         self._versions = 0
 
     def get(self, container: Container) -> StoredCursor:
@@ -182,6 +183,17 @@ class MemoryCursors:
         self._versions += 1
         self._stored[container] = cursor, f"cursor-{self._versions}"
         return StoredCursor(*self._stored[container], service_time(self.clock))
+
+    def note_look(self, container: Container, at: datetime) -> None:
+        """See `CursorStore.note_look`."""
+        self.calls["note_look"] += 1
+        self._looks[container] = at
+
+    def passes(self) -> Passes:
+        """See `CursorStore.passes`."""
+        self.calls["passes"] += 1
+        cursors = {container: cursor for container, (cursor, _) in self._stored.items()}
+        return Passes(cursors, dict(self._looks), service_time(self.clock))
 
     def get_shared(self) -> StoredCursor:
         """See `CursorStore.get_shared`."""
