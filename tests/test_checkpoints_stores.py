@@ -11,7 +11,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from azure.data.tables import EdmType, EntityProperty, TableClient, TableServiceClient
+from azure.data.tables import (
+    EdmType,
+    EntityProperty,
+    TableClient,
+    TableServiceClient,
+    UpdateMode,
+)
 from simulation.fault_proxy import Fault, FaultProxy
 from stand_in import serving
 
@@ -329,6 +335,7 @@ CURSOR = Cursor(
     saved=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
     owner="sweep",
     owned_until=datetime(2026, 1, 2, 3, 8, tzinfo=UTC),
+    rings=2,
 )
 
 
@@ -472,6 +479,9 @@ def test_a_stored_cursor_reads_the_same_for_ever(
     table = new_table(connection_string, unique)
     table.create_entity(entity)
     store = TableCursors(table)
+    assert store.get(LOGS).cursor == replace(CURSOR, rings=0)  # before there was a second timer
+    entity["rings"] = 2
+    table.upsert_entity(entity, mode=UpdateMode.REPLACE)
     found = store.get(LOGS)
     assert found.cursor == cursor
     store.put(LOGS, cursor, found.etag)

@@ -22,6 +22,8 @@ NOTICED_AT = {
     "etag-kept-while-rung": 1094,
     "judged-before-the-read": 303,
     "length-compared": 273,
+    "sweep-deaf-to-others": 300,
+    "sweep-turned-away-in-silence": 300,
 }
 """Seeds at which rare faults were noticed once: to try them first saves a minute."""
 
@@ -73,6 +75,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "storage calls",
         "sweeps out of time",
         "sweeps that ended a pass",
+        "sweeps turned away",
         "taken after a refusal",
         "taken by the last sweep",
         "taken during a bad release",

@@ -1134,6 +1134,55 @@ def test_a_run_by_the_timer_leaves_a_container_to_the_run_that_has_it(world: Wor
     assert [(one.is_whole, one.looked_at) for one in inner] == [(False, 0)]
 
 
+@pytest.mark.parametrize("moment", ["first hold", "second hold", "release"])
+def test_a_run_that_comes_while_another_is_at_work_waits_for_no_further_run(
+    world: World, moment: str
+) -> None:
+    """Whoever of the two forwards what was committed just before: one of them does."""
+    early, late = blob_at(0, 1), blob_at(0, 2)
+    world.append(early)
+    put = world.cursors.put
+    inner: list[SweepReport] = []
+    puts: list[Cursor] = []
+
+    def at_that_moment(container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        puts.append(cursor)
+        is_now = {
+            "first hold": len(puts) == 1,
+            "second hold": len(puts) == 3,  # for the pass over the window
+            "release": not cursor.owner and cursor.is_over,
+        }
+        if is_now[moment] and not inner:
+            world.append(late)
+            inner.append(SweepReport())
+            inner[0] = world.sweep(**TIMER)
+        return put(container, cursor, etag)
+
+    world.cursors.put = at_that_moment  # type: ignore[method-assign]
+    outer = world.sweep(**TIMER)
+    assert outer.forwarded + inner[0].forwarded == 2
+    assert sorted(world.received()) == sorted(world.written[early] + world.written[late])
+    assert outer.is_whole
+    assert inner[0].is_whole == (moment != "release")
+
+
+def test_only_a_sweep_by_the_timer_asks_for_another_look(world: World) -> None:
+    """Where events come, the next sweep is soon enough."""
+    world.append(blob_at(1))
+    world.minutes_later()
+
+    class Nested(FussySink):
+        def send(self, messages: Iterable[Any]) -> int:
+            assert not world.sweep().is_whole
+            return super().send(messages)
+
+    world.use(sink=Nested())
+    world.sweep()
+    stored = world.cursors.get(LOGS).cursor
+    assert stored is not None
+    assert stored.rings == 0
+
+
 def test_a_run_by_the_timer_counts_each_blob_once(world: World) -> None:
     """Although two passes come to the youngest: what is archived, failed, and waits after that."""
     failing, archived, old = blob_at(0, 1), blob_at(0, 2), blob_at(5)

@@ -145,6 +145,7 @@ def _cursor_entity(container: Container, cursor: Cursor) -> dict[str, Any]:
         "saved": cursor.saved,
         "owner": cursor.owner,
         "owned_until": cursor.owned_until,
+        "rings": cursor.rings,
     }
     return {name: value for name, value in entity.items() if value is not None}
 
@@ -163,6 +164,7 @@ def _cursor_of_format_1(entity: Mapping[str, Any]) -> Cursor:
         saved=entity.get("saved"),
         owner=entity["owner"],
         owned_until=entity.get("owned_until"),
+        rings=entity.get("rings", 0),  # which 0.1 did not write
     )
 
 

@@ -87,7 +87,11 @@ def _passes(status: Status) -> list[str]:
     lines = []
     for moments, done, not_done in (
         (sweeps, "the last whole sweep ended {} ago", "no sweep has gone through all of {} yet"),
-        (looks, "flowlog run looked at everything {} ago", "flowlog run has not looked at all of {} yet"),
+        (
+            looks,
+            "flowlog run looked at everything {} ago",
+            "flowlog run has not looked at all of {} yet",
+        ),
     ):
         known = [moment for moment in moments.values() if moment is not None]
         missing = sorted("/".join(one) for one, moment in moments.items() if moment is None)

@@ -86,6 +86,8 @@ class Sweep:
         self._report = SweepReport()
         self._young: set[BlobRef] = set()
         """What the pass over the youngest hours has counted, so that the other pass does not."""
+        self._asked_for: list[Container] = []
+        """Where another sweep came while this one was at work."""
 
     def run(self) -> SweepReport:
         """Carry on where the last sweep stopped, until all passes are over or the time is up.
@@ -101,6 +103,11 @@ class Sweep:
             if self._must_end():
                 break
             self._in_turn(self._sweep, container, stored)
+        if self._asked_for:
+            self._started = self._pipeline.clock.monotonic()  # it is the run that another left out
+        while self._asked_for and not self._is_past(_YOUNG):
+            container = self._asked_for.pop()
+            self._in_turn(self._forward_young, container, self._cursors.get(container))
         log.info("swept: %s", self._report)
         if self._report.archived:
             log.warning("%s", self._report.archived_warning)
@@ -197,15 +204,15 @@ class Sweep:
         Nothing is noted at the cursor: the pass over the window comes to these hours too. Returns
         False if the container cannot be listed, or if another sweep has it.
         """
-        held = self._hold(container, stored)
-        if held is None:
+        taken = self._hold(container, stored)
+        if taken is None:
             return False
-        options, now = self._options, held.now()
-        cursor = next_cursor(stored.cursor, now, options.hours, options.since)
-        held.save(cursor)
+        held, cursor = taken
+        now = held.now()
         is_listed = True
         try:
-            for step in flow_logs_since(self._lister, *container, options.young_since(now)):
+            young_since = self._options.young_since(now)
+            for step in flow_logs_since(self._lister, *container, young_since):
                 behind, _, _ = self._behind(step.listed, cursor, now)
                 self._young.update(one.blob for one in step.listed)
                 self._forward_each(self._while_young(behind, held, cursor), now)
@@ -222,7 +229,7 @@ class Sweep:
             is_listed = False
         finally:
             with suppress(FlowlogError):  # it runs out by itself
-                held.release()
+                self._release(container, held)
         return is_listed
 
     def _while_young(
@@ -235,41 +242,43 @@ class Sweep:
             self._report.count("behind", Container.of(one.blob))
             yield one.blob
 
-    def _hold(self, container: Container, stored: StoredCursor) -> HeldCursor | None:
+    def _hold(self, container: Container, stored: StoredCursor) -> tuple[HeldCursor, Cursor] | None:
         """Hold the container's cursor; None if another sweep has it."""
-        pipeline = self._pipeline
-        held = hold(
+        options = self._options
+        taken = hold(
             self._cursors,
             container,
             stored,
-            pipeline.new_owner(),
-            pipeline.owned_for_s,
-            pipeline.clock,
-            pipeline.is_gone,
+            lambda last, now: next_cursor(last, now, options.hours, options.since),
+            self._pipeline,
+            rings=options.young_hours > 0,
         )
-        if held is None:
+        if taken is None:
             log.info("another sweep of %s/%s is running", *container)
             self._report.is_whole = False
-        return held
+        return taken
+
+    def _release(
+        self, container: Container, held: HeldCursor, cursor: Cursor | None = None
+    ) -> None:
+        if held.release(cursor) and container not in self._asked_for:
+            self._asked_for.append(container)
 
     def _sweep(self, container: Container, stored: StoredCursor) -> bool:
         """Hold the container's cursor and go on with its pass. False if another sweep has it."""
-        options = self._options
-        if options.young_hours:  # this sweep has held it meanwhile
+        if self._options.young_hours:  # this sweep has held it meanwhile
             stored = self._cursors.get(container)
-        held = self._hold(container, stored)
-        if held is None:
+        taken = self._hold(container, stored)
+        if taken is None:
             return False
-        now = held.now()
-        cursor = next_cursor(stored.cursor, now, options.hours, options.since)
-        held.save(cursor)
+        held, cursor = taken
         try:
-            cursor = self._go_through(container, cursor, now, held)
+            cursor = self._go_through(container, cursor, held.now(), held)
         except BaseException:
             with suppress(FlowlogError):  # it runs out by itself
                 held.release()
             raise
-        held.release(cursor)
+        self._release(container, held, cursor)
         return True
 
     def _go_through(

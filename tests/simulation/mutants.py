@@ -678,6 +678,26 @@ def _young_is_the_open_hour() -> list[Replacement]:
     return [(options.SweepOptions, "young_since", young_since)]
 
 
+def _sweep_turned_away_in_silence() -> list[Replacement]:
+    real = cursor.hold
+
+    def hold(*arguments: Any, rings: bool) -> Any:
+        del rings
+        return real(*arguments, rings=False)
+
+    return [(sweep, "hold", hold)]
+
+
+def _sweep_deaf_to_others() -> list[Replacement]:
+    real = cursor.HeldCursor.release
+
+    def release(mine: Any, *arguments: Any) -> bool:
+        real(mine, *arguments)
+        return False
+
+    return [(cursor.HeldCursor, "release", release)]
+
+
 def _table(
     *builders: tuple[Callable[[], list[Replacement]], str], are_of_sweeps: bool = False
 ) -> dict[str, Mutant]:
@@ -756,5 +776,7 @@ MUTANTS = _table(
         "a sweep by the timer goes on with old hours before young ones",
     ),
     (_young_is_the_open_hour, "a sweep by the timer takes the open hour alone for young"),
+    (_sweep_turned_away_in_silence, "a sweep that finds another at work returns without ringing"),
+    (_sweep_deaf_to_others, "a sweep ends without looking again, although another sweep rang"),
     are_of_sweeps=True,
 )

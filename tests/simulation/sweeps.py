@@ -7,7 +7,9 @@
     deployment B     sweep   sweep   sweep   sweep   sweep     sweep      on the same state table
 
 In some schedules no events are sent and the sweep runs every minute, as with a timer. There a
-backlog of old hours, more than a sweep can forward, must not delay young ones.
+backlog of old hours, more than a sweep can forward, must not delay young ones. Now and then two
+sweeps of a container run at once, in greenlets that pause at each call: what was committed before
+the second began must be forwarded once both have ended, whichever of them was turned away.
 
 What runs is the real sweep, with the real claims; `ingest` is cut down to its claim, so that a
 schedule of days takes milliseconds. The listing comes in the order of either kind of account, in
@@ -22,6 +24,8 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
+from greenlet import getcurrent, greenlet
+
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
@@ -29,8 +33,9 @@ from flowlog_core.errors import Contention, NotAllowed, NotFound, StorageError, 
 from flowlog_core.ingest import Outcome, Pipeline
 from flowlog_core.source.listing import Page
 from flowlog_core.sweep.behind import MAX_BACKOFF_S
-from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.interface import Interface
 from flowlog_core.testing.memory import (
@@ -50,6 +55,7 @@ _CONTAINERS = (Container("account", "one"), Container("account", "two"))
 _RESOURCES = ("WEB", "WEB-2", "WEB.3", "WEB0")
 _SWEEP_EVERY_S = 300
 _WINDOW_HOURS = 2
+_TWO_AT_ONCE, _STEPS_ALONE = 0.3, 20
 _MAX_SWEEPS_TO_THE_END = 300
 _TIMER_MAX_S, _MAX_YOUNG_IN_TIME = 1.0, 10
 """Of a quick sweep by the timer: time for some 20 blobs, of which the young may be so many."""
@@ -59,15 +65,37 @@ class _SlowBlobs(MemoryBlobs):
     page_s = 0.0
     broken: StorageError | None = None
     """What a listing raises meanwhile."""
+    pause: Callable[[], None]
 
     def page(
         self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
     ) -> Page:
         assert isinstance(self.clock, ManualClock)
+        self.pause()
         self.clock.sleep(self.page_s)
         if self.broken is not None:
             raise self.broken
         return super().page(account, container, prefix, marker=marker, by_folder=by_folder)
+
+
+class _Cursors(MemoryCursors):
+    """Lets the other sweep go on before and after each call."""
+
+    def __init__(self, clock: ManualClock, pause: Callable[[], None]) -> None:
+        super().__init__(clock)
+        self._pause = pause
+
+    def get(self, container: Container) -> StoredCursor:
+        self._pause()
+        stored = super().get(container)
+        self._pause()
+        return stored
+
+    def put(self, container: Container, cursor: Cursor, etag: str) -> StoredCursor:
+        self._pause()
+        stored = super().put(container, cursor, etag)
+        self._pause()
+        return stored
 
 
 class SweepSchedule:
@@ -84,7 +112,9 @@ class SweepSchedule:
         self.is_quick = rng.random() < 0.5
         self.blobs.page_s = 0.01 if self.is_quick else rng.choice((0.5, 3))
         self.max_s = 240.0 if self.is_quick else rng.choice((10.0, 60.0))
-        self.checkpoints, self.cursors = MemoryCheckpoints(clock), MemoryCursors(clock)
+        self.greenlet = getcurrent()
+        self.blobs.pause = self._pause
+        self.checkpoints, self.cursors = MemoryCheckpoints(clock), _Cursors(clock, self._pause)
         self.pipeline = Pipeline(
             self.blobs,
             self.checkpoints,
@@ -96,6 +126,7 @@ class SweepSchedule:
         self.outage: StorageError | Contention | None = None
         by_timer = Random(seed + 15)  # of its own: the other numbers decide the same as before
         self.is_timed = self.is_quick and by_timer.random() < 0.5
+        self.by_timer = by_timer
         self.sweep_every_s, self.window_hours = _SWEEP_EVERY_S, _WINDOW_HOURS
         if self.is_timed:
             self.sweep_every_s, self.window_hours = 60, 24
@@ -133,7 +164,10 @@ class SweepSchedule:
                 self._commit()
             commits = max(1, commits // 2)
             for container in sweeping:
-                self._sweep(container)
+                if self.is_timed and self.by_timer.random() < _TWO_AT_ONCE:
+                    self._two_sweeps(container)
+                else:
+                    self._sweep(container)
             self.clock.sleep(self.sweep_every_s if sweeping else 4 * self.sweep_every_s)
 
     def _recover(self) -> None:
@@ -209,30 +243,62 @@ class SweepSchedule:
                 self.clock.sleep(rng.random() * 3)
 
     def _sweep(self, container: Container) -> bool:
+        must_forward_young = (
+            self.is_timed
+            and self.outage is None
+            and len(self._young_behind(container)) <= _MAX_YOUNG_IN_TIME
+        )
+        report = self._run_sweep(container)
+        behind = self._young_behind(container) if must_forward_young else []
+        if behind and not report.backing_off:
+            names = ", ".join(map(str, behind))
+            raise Violated("the youngest hours come first", f"behind: {names}")
+        return report.is_whole
+
+    def _run_sweep(self, container: Container) -> SweepReport:
         options = SweepOptions([container], self.window_hours, max_s=self.max_s)
         if self.is_timed:
             options = replace(options, untouched_for_s=0, young_hours=3)
-        sweep = Sweep(
+        report = Sweep(
             self.blobs,
             self.pipeline,
             self.cursors,
             options,
             _one_after_the_other,
             ingest_one=self._ingest,
-        )
-        must_forward_young = (
-            self.is_timed
-            and self.outage is None
-            and len(self._young_behind(container)) <= _MAX_YOUNG_IN_TIME
-        )
-        report = sweep.run()
+        ).run()
         self.counts["sweeps that ended a pass" if report.is_whole else "sweeps out of time"] += 1
         self.note("sweep", f"{container.name}: {report}")
-        behind = self._young_behind(container) if must_forward_young else []
-        if behind and not report.backing_off:
+        return report
+
+    def _two_sweeps(self, container: Container) -> None:
+        """One by each of two timers: the second begins anywhere in the first, after a commit."""
+        reports: list[SweepReport] = []
+        few = self.outage is None and len(self._young_behind(container)) < _MAX_YOUNG_IN_TIME
+
+        def second() -> None:
+            self._put(container, self.by_timer.choice(_RESOURCES), 0, number=1)
+            reports.append(self._run_sweep(container))
+
+        running = [greenlet(lambda: self._run_sweep(container)), greenlet(second)]
+        steps_alone = self.by_timer.randrange(_STEPS_ALONE)
+        while running:
+            steps_alone -= 1
+            one = running[0] if steps_alone >= 0 else self.by_timer.choice(running)
+            one.switch()
+            running = [one for one in running if not one.dead]
+        if reports[0].looked_at:
+            return
+        self.counts["sweeps turned away"] += 1
+        behind = self._young_behind(container) if few else []
+        if behind:
             names = ", ".join(map(str, behind))
-            raise Violated("the youngest hours come first", f"behind: {names}")
-        return report.is_whole
+            raise Violated("another sweep looks for one that is turned away", f"behind: {names}")
+
+    def _pause(self) -> None:
+        """Let the other sweep go on, if two run at once."""
+        if getcurrent() is not self.greenlet:
+            self.greenlet.switch()
 
     def _ingest(
         self, blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
@@ -240,14 +306,18 @@ class SweepSchedule:
         del final, always_take_over
         key, clock = checkpoint_key(blob), pipeline.clock
         claim = take_or_ring(self.checkpoints, key, str(blob), pipeline.new_owner(), 180, clock)
-        assert claim is not None
-        claim.look()
-        self.clock.sleep(0.05 if self.is_quick else 2)
-        if self.outage is not None:
-            claim.abandon(self.outage)
-            raise self.outage
-        etag = self.blobs.versions()[blob]
-        claim.finish(replace(claim.progress, etag=etag))
+        if claim is None:
+            return Outcome("handed_over")
+        is_released = False
+        while not is_released:
+            claim.look()
+            self.clock.sleep(0.05 if self.is_quick else 2)
+            if self.outage is not None:
+                claim.abandon(self.outage)
+                raise self.outage
+            etag = self.blobs.versions()[blob]
+            self._pause()
+            is_released = claim.finish(replace(claim.progress, etag=etag))
         return Outcome()
 
 
