@@ -479,7 +479,7 @@ def test_a_stored_cursor_reads_the_same_for_ever(
     table = new_table(connection_string, unique)
     table.create_entity(entity)
     store = TableCursors(table)
-    assert store.get(LOGS).cursor == replace(CURSOR, rings=0)  # before there was a second timer
+    assert store.get(LOGS).cursor == replace(cursor, rings=0)  # before there was a second timer
     entity["rings"] = 2
     table.upsert_entity(entity, mode=UpdateMode.REPLACE)
     found = store.get(LOGS)
