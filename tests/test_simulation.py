@@ -70,6 +70,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
         "rings",
         "schedules by timer",
         "schedules in which rules changed",
+        "schedules with late writes to closed hours",
         "schedules with rules",
         "schedules without need of a sweep",
         "storage calls",

@@ -662,9 +662,53 @@ def _window_from_now() -> list[Replacement]:
     real = cursor.next_cursor
 
     def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
-        return real(replace(last, began=now) if last and last.is_over else last, now, *rest)
+        if last and last.is_over:
+            last = replace(last, began=now, closed_looked_at=None)
+        return real(last, now, *rest)
 
     return [(sweep, "next_cursor", next_cursor)]
+
+
+def _closed_hours_never_again() -> list[Replacement]:
+    real = cursor.Cursor.over
+
+    def over(mine: Any, whole_at: Any = None) -> Any:
+        return replace(real(mine, whole_at), closed_looked_at=mine.began)
+
+    return [(cursor.Cursor, "over", over)]
+
+
+def _closed_hours_left_out_though_unfinished() -> list[Replacement]:
+    real = cursor.next_cursor
+
+    def next_cursor(last: Any, *rest: Any) -> Any:
+        found = real(last, *rest)
+        if last and last.is_over and found.leaves_out_closed:
+            return real(replace(last, oldest_unfinished=None), *rest)
+        return found
+
+    return [(sweep, "next_cursor", next_cursor)]
+
+
+def _closed_hours_of_one_container_for_all() -> list[Replacement]:
+    real, real_over = cursor.next_cursor, cursor.Cursor.over
+    looked_at: list[datetime] = []
+
+    def over(mine: Any, whole_at: Any = None) -> Any:
+        done = real_over(mine, whole_at)
+        looked_at[:] = [done.closed_looked_at] if done.closed_looked_at else []
+        return done
+
+    def next_cursor(last: Any, now: Any, *rest: Any) -> Any:
+        if last and last.is_over and looked_at:
+            last = replace(last, closed_looked_at=looked_at[0])
+        return real(last, now, *rest)
+
+    return [(cursor.Cursor, "over", over), (sweep, "next_cursor", next_cursor)]
+
+
+def _closed_when_the_next_hour_begins() -> list[Replacement]:
+    return [(cursor, "SETTLED_AFTER", timedelta(0))]
 
 
 def _old_before_young() -> list[Replacement]:
@@ -771,6 +815,16 @@ MUTANTS = _table(
     (_time_up_before_any_progress, "a sweep whose time is up ends before it made progress"),
     (_unfinished_forgotten, "a sweep forgets which hours it left unfinished"),
     (_window_from_now, "a sweep's window is counted from now, even if no sweep ran for long"),
+    (_closed_hours_never_again, "a sweep that leaves out closed hours counts as a look at them"),
+    (
+        _closed_hours_left_out_though_unfinished,
+        "closed hours are left out although a blob in them was not forwarded",
+    ),
+    (
+        _closed_hours_of_one_container_for_all,
+        "closed hours are left out because those of another container were looked at",
+    ),
+    (_closed_when_the_next_hour_begins, "an hour counts as closed when the next one begins"),
     (
         _old_before_young,
         "a sweep by the timer goes on with old hours before young ones",

@@ -11,6 +11,9 @@ backlog of old hours, more than a sweep can forward, must not delay young ones. 
 sweeps of a container run at once, in greenlets that pause at each call: what was committed before
 the second began must be forwarded once both have ended, whichever of them was turned away.
 
+In some, blobs of closed hours are written to. The sweep looks at them once an hour, but again and
+again once it has seen one that it could not forward.
+
 What runs is the real sweep, with the real claims; `ingest` is cut down to its claim, so that a
 schedule of days takes milliseconds. The listing comes in the order of either kind of account, in
 pages of any length, each of which takes its time.
@@ -19,8 +22,8 @@ pages of any length, each of which takes its time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 
@@ -56,6 +59,9 @@ _RESOURCES = ("WEB", "WEB-2", "WEB.3", "WEB0")
 _SWEEP_EVERY_S = 300
 _WINDOW_HOURS = 2
 _TWO_AT_ONCE, _STEPS_ALONE = 0.3, 20
+_CLOSED_WINDOW_HOURS = 8
+_CLOSED_HOURS_AGO = 5
+_CLOSED_HOURS_EVERY_S = 3600
 _MAX_SWEEPS_TO_THE_END = 300
 _TIMER_MAX_S, _MAX_YOUNG_IN_TIME = 1.0, 10
 """Of a quick sweep by the timer: time for some 20 blobs, of which the young may be so many."""
@@ -98,6 +104,14 @@ class _Cursors(MemoryCursors):
         return stored
 
 
+@dataclass
+class _LookedAt:
+    """The version of each blob that a pass looked at: the last pass, and the one under way."""
+
+    last: dict[BlobRef, str] = field(default_factory=dict)
+    now: dict[BlobRef, str] = field(default_factory=dict)
+
+
 class SweepSchedule:
     """Two deployments, each with its own container, during and after an outage."""
 
@@ -133,6 +147,13 @@ class SweepSchedule:
             self.max_s = _TIMER_MAX_S
             self.blobs.page_s = 0.001
             self.counts["schedules by timer"] += 1
+        self.closed_rng = Random(f"closed {seed}")
+        self.writes_to_closed = self.closed_rng.random() < 0.5
+        if self.writes_to_closed:
+            self.window_hours = max(self.window_hours, _CLOSED_WINDOW_HOURS)
+            self.counts["schedules with late writes to closed hours"] += 1
+        self.closed: set[BlobRef] = set()
+        self.looked_at = {container: _LookedAt() for container in _CONTAINERS}
 
     def run(self) -> None:
         """Run the whole schedule. Raises `Violated`."""
@@ -179,10 +200,17 @@ class SweepSchedule:
         for _ in range(_MAX_SWEEPS_TO_THE_END):
             for container in _CONTAINERS:
                 whole[container] += self._sweep(container)
-            if self.is_quick and self.clock.now_s - ended_s > 15 * 60:
-                self._require_nothing_behind("all is forwarded within 15 minutes of an outage")
+            took_s = self.clock.now_s - ended_s
+            if self.is_quick and took_s > 15 * 60:
+                promise = "all is forwarded within 15 minutes of an outage"
+                self._require_nothing_behind(promise, but=self.closed)
+            if took_s < _CLOSED_HOURS_EVERY_S and self.closed.intersection(self._behind()):
+                whole.clear()
             # The last pass began when nothing had to wait any more.
-            if min(whole.values()) > 2 and self.clock.now_s - ended_s >= waited_s:
+            if (
+                min(whole[one] for one in _CONTAINERS) > 2
+                and self.clock.now_s - ended_s >= waited_s
+            ):
                 self._require_nothing_behind("the sweep finds all that is behind")
                 return
             self.clock.sleep(self.sweep_every_s)
@@ -196,8 +224,8 @@ class SweepSchedule:
             or found.progress.etag != etag
         ]
 
-    def _require_nothing_behind(self, promise: str) -> None:
-        behind = self._behind()
+    def _require_nothing_behind(self, promise: str, but: Collection[BlobRef] = ()) -> None:
+        behind = [blob for blob in self._behind() if blob not in but]
         if behind:
             raise Violated(promise, f"behind: {', '.join(map(str, behind))}")
 
@@ -230,7 +258,10 @@ class SweepSchedule:
         container = rng.choice(_CONTAINERS)
         hours_ago = rng.choice((0, 0, 1))
         number, resource = rng.randint(1, 2), rng.choice(_RESOURCES)
-        blob = self._put(container, resource, hours_ago, number)
+        is_late = self.writes_to_closed and self.closed_rng.random() < 0.3
+        blob = self._put(container, resource, _CLOSED_HOURS_AGO if is_late else hours_ago, number)
+        if is_late:
+            self.closed.add(blob)
         self.note("writer", str(blob))
         if rng.random() < 0.5 or self.is_timed:
             self.counts["faults: event lost"] += 1
@@ -248,15 +279,26 @@ class SweepSchedule:
             and self.outage is None
             and len(self._young_behind(container)) <= _MAX_YOUNG_IN_TIME
         )
-        report = self._run_sweep(container)
+        looked_at = self.looked_at[container]
+
+        def look_at(blob: BlobRef) -> bool:
+            looked_at.now[blob] = self.blobs.versions()[blob]
+            return True
+
+        report = self._run_sweep(container, look_at)
+        if report.is_whole and self.blobs.broken is None:
+            self._require_looked_at(looked_at)
+            looked_at.last, looked_at.now = looked_at.now, {}
         behind = self._young_behind(container) if must_forward_young else []
         if behind and not report.backing_off:
             names = ", ".join(map(str, behind))
             raise Violated("the youngest hours come first", f"behind: {names}")
         return report.is_whole
 
-    def _run_sweep(self, container: Container) -> SweepReport:
-        options = SweepOptions([container], self.window_hours, max_s=self.max_s)
+    def _run_sweep(
+        self, container: Container, look_at: Callable[[BlobRef], bool] = lambda _: True
+    ) -> SweepReport:
+        options = SweepOptions([container], self.window_hours, max_s=self.max_s, only=look_at)
         if self.is_timed:
             options = replace(options, untouched_for_s=0, young_hours=3)
         report = Sweep(
@@ -280,6 +322,7 @@ class SweepSchedule:
             self._put(container, self.by_timer.choice(_RESOURCES), 0, number=1)
             reports.append(self._run_sweep(container))
 
+        self.looked_at[container] = _LookedAt()  # the passes of two are not told apart
         running = [greenlet(lambda: self._run_sweep(container)), greenlet(second)]
         steps_alone = self.by_timer.randrange(_STEPS_ALONE)
         while running:
@@ -299,6 +342,14 @@ class SweepSchedule:
         """Let the other sweep go on, if two run at once."""
         if getcurrent() is not self.greenlet:
             self.greenlet.switch()
+
+    def _require_looked_at(self, looked_at: _LookedAt) -> None:
+        """A pass is over. It may have left out hours in which the last one left nothing behind."""
+        versions = self.blobs.versions()
+        for blob in self._behind():
+            if looked_at.last.get(blob) == versions[blob] and blob not in looked_at.now:
+                promise = "an hour is left out only if all that was seen in it is forwarded"
+                raise Violated(promise, f"behind: {blob}")
 
     def _ingest(
         self, blob: BlobRef, pipeline: Pipeline, *, final: bool, always_take_over: bool
