@@ -62,11 +62,14 @@ class Stopwatch(Generic[Step]):
         """The items, with the time that it takes to produce them counted for `step`."""
         iterator = iter(items)
         while True:
-            with self.step(step):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
+            outer = self._step
+            self.begin(step)
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self.begin(outer)
             yield item
 
     def begin(self, step: Step) -> None:

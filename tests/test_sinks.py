@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from azure.data.tables import TableServiceClient
-from azure.storage.queue import QueueServiceClient
+from azure.storage.queue import QueueClient, QueueServiceClient
 from simulation.fault_proxy import Fault, FaultProxy
 from support import tuple_of
 
@@ -222,20 +222,13 @@ def test_batches_stay_below_the_size_that_a_transaction_may_have(
 def test_a_queue_that_cannot_be_created_either_is_an_error(
     connection_string: str, parallel: Parallel
 ) -> None:
-    class Gone:
-        queue_name = "gone"
-
-        def __init__(self) -> None:
-            self._real = QueueServiceClient.from_connection_string(
-                connection_string
-            ).get_queue_client("never-created")
-            self.send_message = self._real.send_message
-
-        def create_queue(self) -> None:
+    class Gone(QueueClient):
+        def create_queue(self, **_: Any) -> None:
             """Pretends; the queue stays absent."""
 
-    sink = QueueSink(Gone(), "json", parallel)  # type: ignore[arg-type]  # a stand-in
-    with pytest.raises(NotFound, match="to queue gone: 404 QueueNotFound"):
+    queue = Gone.from_connection_string(connection_string, "never-created")
+    sink = QueueSink(queue, "json", parallel)
+    with pytest.raises(NotFound, match="to queue never-created: 404 QueueNotFound"):
         sink.send(sink.pack(entry_records(generated("nsg1", 1))).messages)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 from azure.core.pipeline.transport import RequestsTransport
+from azure.core.utils import CaseInsensitiveDict
 from azure.storage.blob import (
     BlobClient,
     BlobServiceClient,
@@ -179,7 +180,7 @@ def test_an_answer_is_taken_for_what_it_says() -> None:
 
 def read_answered(range_of_answer: str | None, body: bytes) -> Slice:
     """What is read of bytes 5 to 14 where the service gives this answer."""
-    headers = {"Content-Length": str(len(body)), "ETag": '"1"'}
+    headers = CaseInsensitiveDict({"Content-Length": str(len(body)), "ETag": '"1"'})
     if range_of_answer is not None:
         headers["Content-Range"] = range_of_answer
 

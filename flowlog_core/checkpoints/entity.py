@@ -15,13 +15,12 @@ import orjson
 from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline import PipelineResponse
-from azure.core.rest import HttpRequest
 from azure.data.tables import TableClient
 
 from flowlog_core.checkpoints.checkpoint import CheckpointKey
 from flowlog_core.errors import Refused, Unavailable, storage_errors
 from flowlog_core.storage.create_on_demand import create_if_missing, is_missing
-from flowlog_core.storage.requests import TABLE_VERSIONS, answer_to, entity_path, table_json
+from flowlog_core.storage.requests import TABLE_VERSIONS, Sender, entity_path, table_json
 from flowlog_core.storage.responses import server_time
 from flowlog_core.storage.timeouts import time_limit
 
@@ -60,7 +59,7 @@ class EntityTable:
     """One entity at a time, with the time and the ETag of each answer."""
 
     def __init__(self, client: TableClient) -> None:
-        self.client = client
+        self.client, self._sender = client, Sender(client)
 
     def get(self, key: CheckpointKey) -> Stored:
         """The entity as it is now."""
@@ -82,17 +81,14 @@ class EntityTable:
         All properties, or those in `select`; from the page on that `after` leads to.
         """
         asked = {"$filter": where} | ({"$select": ",".join(select)} if select else {})
-        address = f"{self.client.url}/{self.client.table_name}()"
+        path = f"/{self.client.table_name}()"
         while True:
             marks = dict(zip(_NEXT, after.split("\n"), strict=False))
             query = urlencode({**asked, **marks}, quote_via=quote)
             with storage_errors(f"reading the checkpoints where {where}"):
                 try:
                     # Not by `query_entities`, which takes many times as long (decision 0024).
-                    answer = answer_to(
-                        HttpRequest("GET", f"{address}?{query}", headers=_READS),
-                        self.client._client,
-                    )
+                    answer = self._sender.ask("GET", f"{path}?{query}", _READS)
                 except HttpResponseError as error:
                     if not is_missing(error):
                         raise
@@ -119,15 +115,11 @@ class EntityTable:
         """Put it in place of the version `etag`. Raises `Conflict` if that is not there."""
         key = _key_of(entity)
         with storage_errors(f"updating {_named(key)}"), time_limit():
-            answer = answer_to(
-                HttpRequest(
-                    "PUT",
-                    f"{self.client.url}/{self.client.table_name}{entity_path(*key)}",
-                    headers={**_REPLACES, "If-Match": etag},
-                    content=table_json(entity),
-                ),
-                # Generated from Microsoft's description of the service (decision 0018).
-                self.client._client,
+            answer = self._sender.ask(
+                "PUT",
+                f"/{self.client.table_name}{entity_path(*key)}",
+                {**_REPLACES, "If-Match": etag},
+                table_json(entity),
             )
         return _whole_etag(answer.headers), _date(server_time(answer.headers))
 

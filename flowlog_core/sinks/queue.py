@@ -12,9 +12,15 @@ from flowlog_core.parallel import Parallel
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.storage.create_on_demand import create_if_missing
+from flowlog_core.storage.requests import Sender
 from flowlog_core.storage.timeouts import time_limit
 
-_NEVER_EXPIRES_S = -1  # by default messages expire after seven days
+_PATH = "/messages?messagettl=-1"  # never expires; by default messages do after seven days
+_XML = {"Content-Type": "application/xml", "Accept": "application/xml"}
+_BODY = (
+    '<?xml version="1.0" encoding="utf-8"?>'
+    "<QueueMessage><MessageText>%s</MessageText></QueueMessage>"
+)
 
 
 class QueueSink:
@@ -22,6 +28,8 @@ class QueueSink:
 
     def __init__(self, queue: QueueClient, encoding: Encoding, parallel: Parallel) -> None:
         self._queue, self._encoding, self._parallel = queue, encoding, parallel
+        self._sender = Sender(queue)
+        self._headers = {**_XML, "x-ms-version": queue.api_version}
 
     def pack(self, entry: EntryRecords) -> Packed:
         """See `Sink.pack`; the messages are `Message`s."""
@@ -34,7 +42,9 @@ class QueueSink:
     def _send_one(self, message: Message) -> None:
         doing = f"sending message {message.id} to queue {self._queue.queue_name}"
         with storage_errors(doing, entry_id_of(message.id)), time_limit():
+            # Base64 needs no escaping in XML.
+            content = (_BODY % message.text).encode()
             create_if_missing(
-                lambda: self._queue.send_message(message.text, time_to_live=_NEVER_EXPIRES_S),
+                lambda: self._sender.ask("POST", _PATH, self._headers, content),
                 self._queue.create_queue,
             )

@@ -24,6 +24,7 @@ from flowlog_core.parsing.record import COUNTERS
 from flowlog_core.sinks import EntryRecords, Form, Packed, TooLarge
 from flowlog_core.sinks.table_batch import upsert
 from flowlog_core.storage.create_on_demand import create_if_missing
+from flowlog_core.storage.requests import Sender
 from flowlog_core.storage.timeouts import time_limit
 
 MAX_BATCH_ROWS = 100
@@ -51,6 +52,7 @@ class TableSink:
 
     def __init__(self, table: TableClient, parallel: Parallel, suffix: str = "") -> None:
         self._table, self._parallel, self._suffix = table, parallel, suffix
+        self._sender = Sender(table)
 
     def pack(self, entry: EntryRecords) -> Packed:
         """See `Sink.pack`; the messages are `Batch`es."""
@@ -65,7 +67,7 @@ class TableSink:
     def _send_one(self, batch: Batch) -> None:
         doing = f"writing {len(batch.rows)} rows from {batch.first_id} to {self._table.table_name}"
         with storage_errors(doing, entry_id_of(batch.first_id)), time_limit():
-            if upsert(self._table, batch.rows):
+            if upsert(self._sender, self._table.table_name, batch.rows):
                 return
             answers = create_if_missing(
                 lambda: self._table.submit_transaction(

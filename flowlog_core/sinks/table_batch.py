@@ -1,6 +1,6 @@
 """Writes a batch of rows as one request. The SDK's own code takes ten times as long.
 
-The client's pipeline signs, sends and retries. This module replaces only what the SDK's
+A `Sender` signs, sends and retries. This module replaces only what the SDK's
 `submit_transaction` does in pure Python: it writes a hundred requests as MIME and parses a hundred
 answers (decision 0012). The format is from Microsoft's page "Performing entity group transactions".
 """
@@ -14,41 +14,33 @@ from typing import Any
 from uuid import uuid4
 
 from azure.core.exceptions import HttpResponseError
-from azure.core.rest import HttpRequest, HttpResponse
-from azure.data.tables import TableClient
 
 from flowlog_core.errors import may_pass
-from flowlog_core.storage.requests import TABLE_VERSIONS, entity_path, table_json
+from flowlog_core.storage.requests import TABLE_VERSIONS, Sender, entity_path, table_json
 
 _NO_CONTENT = b"204"
 _STATUS = re.compile(rb"^HTTP/1\.1 (\d{3})", re.MULTILINE)
 
 
-def upsert(table: TableClient, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Insert or replace rows of one partition. Returns True if the service confirmed every row.
+def upsert(sender: Sender, table: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Insert or replace rows of one partition of a table.
+
+    Returns True if the service confirmed every row.
 
     If it returns False, call `submit_transaction` with the same rows: it writes them, or raises the
     service's error. Raises errors of the client's pipeline, and `HttpResponseError` if its retries
     did not help: a timeout, too many requests, a fault of the service.
     """
     boundary = f"changeset_{uuid4()}"
-    request = HttpRequest(
-        "POST",
-        f"{table.url}/$batch",
-        headers={
-            **TABLE_VERSIONS,
-            "MaxDataServiceVersion": "3.0;NetFx",
-            "Accept": "application/json",
-            "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
-        },
-        content=_content(f"{table.url}/{table.table_name}", rows, boundary.encode()),
-    )
-    # `_client` is generated from Microsoft's description of the service; its `send_request` is
-    # public. The table client offers no other way to send a request of our own.
-    answer: HttpResponse
-    with table._client.send_request(request, stream=True) as answer:
-        content = answer.read()  # here, because the pipeline would parse it
-    status = answer.status_code
+    headers = {
+        **TABLE_VERSIONS,
+        "MaxDataServiceVersion": "3.0;NetFx",
+        "Accept": "application/json",
+        "Content-Type": f"multipart/mixed; boundary=batch_{boundary}",
+    }
+    body = _content(f"{sender.endpoint}/{table}", rows, boundary.encode())
+    with sender.send("POST", "/$batch", headers, body) as answer:
+        status, content = answer.status_code, answer.read()
     if may_pass(status):
         raise HttpResponseError(response=answer)
     # If a row is rejected, its answer is the only one. A truncated body has fewer answers.

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
-from azure.core import PipelineClient
-from azure.core.rest import HttpRequest
 from azure.storage.blob import BlobServiceClient
 
 from flowlog_core.blob import BlobRef
@@ -17,7 +15,7 @@ from flowlog_core.errors import Unavailable, UnknownAccount, storage_errors
 from flowlog_core.source.list_page import read_list_page
 from flowlog_core.source.listing import Page
 from flowlog_core.source.reading import Slice
-from flowlog_core.storage.requests import answer_to
+from flowlog_core.storage.requests import Sender
 from flowlog_core.storage.responses import http_date
 
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", re.ASCII)  # RFC 9110, section 14.4
@@ -42,10 +40,7 @@ class AzureBlobs:
         with storage_errors(f"reading {blob} from byte {start}"):
             # Not by `download_blob`: it takes four times as long, and it may decode the body. A
             # checkpoint's offset counts the blob's own bytes.
-            request = HttpRequest(
-                "GET", service.address_of(f"{blob.container}/{blob.name}"), headers=headers
-            )
-            said, data = answer_to(request, service.sender)
+            said, data = service.sender.ask("GET", _path(blob.container, blob.name), headers)
             return Slice(
                 data,
                 said["ETag"],
@@ -76,28 +71,23 @@ class AzureBlobs:
         asked |= {"prefix": prefix} if prefix else {}
         asked |= {"marker": marker} if marker else {}
         asked |= {"delimiter": "/"} if by_folder else {}
-        request = HttpRequest("GET", service.address_of(container, asked), headers=service.headers)
+        path = f"/{quote(container)}?{urlencode(asked, quote_via=quote)}"
         with storage_errors(f"listing {account}/{container}/{prefix}"):
-            return read_list_page(answer_to(request, service.sender).body, account, container)
+            answer = service.sender.ask("GET", path, service.headers)
+            return read_list_page(answer.body, account, container)
 
 
 class _Service:
     """The blob service of an account, for requests of our own too."""
 
     def __init__(self, client: BlobServiceClient) -> None:
-        self.client = client
-        # The pipeline signs, retries and sends. It is the one private name that this needs; the
-        # table clients have a public way (decision 0018).
-        self.sender: PipelineClient[Any, Any] = PipelineClient(
-            client.url, pipeline=client._pipeline
-        )
+        self.client, self.sender = client, Sender(client)
         self.headers = {"x-ms-version": client.api_version, "Accept": "application/xml"}
-        self._endpoint, _, self._signature = client.url.partition("?")
 
-    def address_of(self, path: str, asked: Mapping[str, str] | None = None) -> str:
-        """The URL of a container or blob, with the signature if the account was given with one."""
-        query = "&".join(filter(None, [urlencode(asked or {}, quote_via=quote), self._signature]))
-        return f"{self._endpoint.rstrip('/')}/{quote(path)}" + (f"?{query}" if query else "")
+
+@lru_cache(maxsize=4096)  # a blob is read at each append, and quoting its name takes long
+def _path(container: str, name: str) -> str:
+    return f"/{quote(container)}/{quote(name)}"
 
 
 def _moment(said: str | None) -> datetime | None:

@@ -25,7 +25,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from flowlog_core.storage.timeouts import sleep_within_limit, try_limit_s
-from flowlog_core.storage.whole_response import WholeResponse
+from flowlog_core.storage.whole_response import USER_AGENT, WholeResponse
 
 _of_thread = threading.local()
 
@@ -148,7 +148,7 @@ class BoundedRequestsTransport(RequestsTransport):  # type: ignore[misc]  # load
         # Else a password from `~/.netrc` would take the place of the account's own signature.
         session.auth = lambda request: request
         # A body that was compressed on the way would have another length than the blob's bytes.
-        session.headers["Accept-Encoding"] = "identity"
+        session.headers.update({"Accept-Encoding": "identity", "User-Agent": USER_AGENT})
         adapter = _Adapter(pool_connections=16, pool_maxsize=max_connections)
         session.mount("https://", adapter)
         session.mount("http://", adapter)

@@ -10,9 +10,10 @@ handle, and with it one connection to each server.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -29,7 +30,7 @@ from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from flowlog_core.storage.timeouts import sleep_within_limit, try_limit_s
-from flowlog_core.storage.whole_response import WholeResponse
+from flowlog_core.storage.whole_response import USER_AGENT, Headers, WholeResponse
 
 # Codes of libcurl (curl.se, "libcurl-errors") after which the request cannot have been carried out.
 _NOT_SENT = frozenset(
@@ -45,7 +46,16 @@ _NOT_SENT = frozenset(
     }
 )
 
+_FIELD = re.compile(r"^([^:\r\n]+):[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class _Handle(NamedTuple):
+    """A handle of libcurl, and what it appends the lines of a head and parts of a body to."""
+
+    curl: pycurl.Curl
+    head: list[bytes]
+    body: list[bytes]
 
 
 class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
@@ -72,41 +82,44 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
 
     def send(self, request: HttpRequest, **_: Any) -> HttpResponse:
         """Send `request` and wait for the whole answer."""
-        curl = self._handle()
-        head: list[bytes] = []
-        body: list[bytes] = []
+        curl, head, body = self._handle()
         curl.setopt(pycurl.TIMEOUT_MS, max(1, round(try_limit_s(self._call_s) * 1000)))
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, _header_lines(request))
-        curl.setopt(pycurl.HEADERFUNCTION, head.append)
-        curl.setopt(pycurl.WRITEFUNCTION, body.append)
         _set_method_and_body(curl, request)
         if self._proxies:
             curl.setopt(pycurl.PROXY, self._proxy_for(request.url))
         try:
             curl.perform()
+            status = curl.getinfo(pycurl.RESPONSE_CODE)
+            reason, headers = _parsed_head(b"".join(head))
+            return WholeResponse(request, status, reason, headers, b"".join(body))
         except pycurl.error as error:
             raise _mapped(error, curl, request.url) from error
-        reason, fields = _parsed_head(head)
-        status = curl.getinfo(pycurl.RESPONSE_CODE)
-        return WholeResponse(request, status, reason, fields, b"".join(body))
+        finally:
+            head.clear()
+            body.clear()
 
-    def _handle(self) -> pycurl.Curl:
+    def _handle(self) -> _Handle:
         """This thread's handle. What one request sets, the next one sets too, or it stays."""
-        curl: pycurl.Curl | None = getattr(self._of_thread, "curl", None)
-        if curl is None or curl not in self._handles:
-            curl = pycurl.Curl()
+        handle: _Handle | None = getattr(self._of_thread, "handle", None)
+        if handle is None or handle.curl not in self._handles:
+            handle = _Handle(pycurl.Curl(), [], [])
+            curl = handle.curl
             curl.setopt(pycurl.NOSIGNAL, 1)  # signals and threads do not go together
             curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)  # all that storage has
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, self._connect_ms)
             curl.setopt(pycurl.CAINFO, self._certificates)
             curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+            curl.setopt(pycurl.USERAGENT, USER_AGENT)
             curl.setopt(
                 pycurl.PROXY, ""
             )  # else libcurl would read the environment by its own rules
-            self._of_thread.curl = curl
+            curl.setopt(pycurl.HEADERFUNCTION, handle.head.append)
+            curl.setopt(pycurl.WRITEFUNCTION, handle.body.append)
+            self._of_thread.handle = handle
             self._handles.add(curl)
-        return curl
+        return handle
 
     def _proxy_for(self, url: str) -> str:
         parts = urlsplit(url)
@@ -137,26 +150,17 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
         self.close()
 
 
-def _parsed_head(head: list[bytes]) -> tuple[str, dict[str, str]]:
+def _parsed_head(head: bytes) -> tuple[str, Headers]:
     """Reason and fields of the last head that came: those of `100 Continue` do not count.
 
     Raises `ServiceResponseError` if the connection broke within it: libcurl takes that for its end.
     """
-    reason = ""
-    fields: dict[str, str] = {}
-    is_whole = False
-    for line in (one.decode("latin-1").rstrip("\r\n") for one in head):  # libcurl: one at a time
-        name, colon, value = line.partition(":")
-        if line.startswith("HTTP/"):
-            reason = line.partition(" ")[2].partition(" ")[2]
-            fields, is_whole = {}, False
-        elif colon:
-            fields[name] = value.strip()
-        elif not line:
-            is_whole = True
-    if not is_whole:
+    text = head.decode("latin-1")
+    if not text.endswith(("\n\r\n", "\n\n")):
         raise ServiceResponseError("the answer was cut off in its head")
-    return reason, fields
+    start = text.rfind("\nHTTP/") + 1
+    reason = text[start : text.index("\n", start)].partition(" ")[2].partition(" ")[2].strip()
+    return reason, Headers((name.lower(), value) for name, value in _FIELD.findall(text, start))
 
 
 def _header_lines(request: HttpRequest) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 _CODE_IN_BODY = re.compile(r'(?:"code":\s*"|<(?:\w+:)?code>)(\w+)', re.IGNORECASE)
 
@@ -29,6 +30,7 @@ def server_time(headers: Mapping[str, str]) -> datetime | None:
     return None if date is None else http_date(date)
 
 
+@lru_cache(maxsize=256)  # answers of one second have one date, and those of one blob two of three
 def http_date(text: str) -> datetime:
     """A date as HTTP writes it, aware UTC. Raises `ValueError` if it is none."""
     return parsedate_to_datetime(text).astimezone(UTC)

@@ -10,7 +10,26 @@ import orjson
 from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.core.pipeline.transport import HttpResponse as BatchResponse
 from azure.core.rest import HttpRequest, HttpResponse
-from azure.core.utils import CaseInsensitiveDict
+
+USER_AGENT = "flowlog"
+"""Of requests that do not name another one, for those who read a storage account's logs."""
+
+
+class Headers(dict[str, str]):
+    """The fields of an answer's head by their names in lower case; asked for in any case.
+
+    Azure-core's own `CaseInsensitiveDict` takes five times as long.
+    """
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """See `dict.get`."""
+        return super().get(name.lower(), default)
 
 
 class _Batch(BatchResponse):
@@ -31,7 +50,7 @@ class WholeResponse(HttpResponse):
 
     Raises `ServiceResponseError` where nothing said how long the body would be. HTTP then takes the
     end of the connection for the end of the body; storage services always say it, so the connection
-    broke within the head.
+    broke within the head. The names of `headers` may be asked for in any letter case.
     """
 
     encoding: str | None = "utf-8"
@@ -46,9 +65,9 @@ class WholeResponse(HttpResponse):
         body: bytes,
     ) -> None:
         self._request, self._status, self._reason = request, status, reason
-        self._headers = CaseInsensitiveDict(headers)
+        self._headers = headers
         has_body = request.method != "HEAD" and status != HTTPStatus.NO_CONTENT
-        if has_body and not {"content-length", "transfer-encoding"} & {*map(str.lower, headers)}:
+        if has_body and "content-length" not in headers and "transfer-encoding" not in headers:
             raise ServiceResponseError(f"the answer {status} was cut off in its head")
         self._body = body
         self._closed = False
@@ -105,8 +124,9 @@ class WholeResponse(HttpResponse):
         return self._body
 
     def text(self, encoding: str | None = None) -> str:
-        """See `HttpResponse.text`; a byte order mark is left out."""
-        return self._body.decode("utf-8-sig" if encoding in (None, "utf-8") else encoding)
+        """See `HttpResponse.text`; a byte order mark is left out, and what is no text replaced."""
+        known = "utf-8-sig" if encoding in (None, "utf-8") else encoding
+        return self._body.decode(known, "replace")
 
     def json(self) -> Any:
         """See `HttpResponse.json`."""
