@@ -600,7 +600,7 @@ def test_a_container_that_cannot_be_listed_is_counted_and_the_others_get_their_t
 def test_a_sweep_that_cannot_look_for_dead_workers_claims_does_the_rest_and_is_not_whole(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(_store: MemoryCheckpoints, _now: datetime) -> Iterator[Sequence[Checkpoint]]:
+    def busy(*_: object) -> Iterator[Sequence[Checkpoint]]:
         raise Unavailable("503")
 
     monkeypatch.setattr(MemoryCheckpoints, "unsettled", busy)

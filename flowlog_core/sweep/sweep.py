@@ -54,10 +54,11 @@ from flowlog_core.sweep.cursor import (
 )
 from flowlog_core.sweep.options import IngestOne, Runner, SweepOptions
 from flowlog_core.sweep.report import SweepReport
+from flowlog_core.sweep.unsettled import search_unsettled
 
 log = logging.getLogger(__name__)
 
-_UNSETTLED = 0.5
+_UNSETTLED = 0.25
 """Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
 _YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
 """The same where the youngest hours come before, and when those end."""
@@ -175,25 +176,27 @@ class Sweep:
             part = _UNSETTLED_BESIDE_YOUNG if options.young_hours else _UNSETTLED
             return self._is_past(part)
 
-        def due(page: Sequence[Checkpoint]) -> Iterator[BlobRef]:
-            for checkpoint in page:
-                blob = BlobRef.parse(checkpoint.blob)
-                if blob is None:
-                    continue
-                container = Container.of(blob)
-                since = windows.get(container)
-                if since is None or not is_owed(checkpoint, blob, since, now):
-                    continue
-                if must_end():
-                    return
-                self._report.count("behind", container)
-                yield blob
+        def forward(page: Sequence[Checkpoint]) -> bool:
+            is_through = True
+
+            def due() -> Iterator[BlobRef]:
+                nonlocal is_through
+                for checkpoint in page:
+                    blob = BlobRef.parse(checkpoint.blob)
+                    since = windows.get(Container.of(blob)) if blob else None
+                    if blob is None or since is None or not is_owed(checkpoint, blob, since, now):
+                        continue
+                    if must_end():
+                        is_through = False
+                        return
+                    self._report.count("behind", Container.of(blob))
+                    yield blob
+
+            self._forward_each(due(), now)
+            return is_through
 
         try:
-            for page, _ in pipeline.checkpoints.unsettled(now):
-                self._forward_each(due(page), now)
-                if must_end():
-                    break
+            search_unsettled(pipeline.checkpoints, self._cursors, now, forward, must_end)
         except FlowlogError as error:
             log.warning("cannot look for claims that ran out: %s", error)
             self._report.is_whole = False
