@@ -17,6 +17,7 @@ from flowlog_core.dead_letters import DeadLetter, dead_letters_of
 from flowlog_core.errors import ItemRefused
 from flowlog_core.held_letters import HeldLetters
 from flowlog_core.outcome import Outcome, Step
+from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
 from flowlog_core.parsing.unparsed import first_element
 from flowlog_core.pipeline import Pipeline
@@ -107,11 +108,12 @@ def forward_chunk(
     )
     has_died = claim.deaths > 0
 
+    def keep() -> None:
+        with stopwatch.step("checkpoint"):
+            claim.keep()
+
     def claimed(drawn: Iterable[T]) -> Iterator[T]:
-        for one in drawn:
-            with stopwatch.step("checkpoint"):
-                claim.keep()
-            yield one
+        return Ahead(drawn, keep)
 
     is_last = False
     while not is_last:

@@ -5,9 +5,34 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from itertools import islice
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """Items that know whether the one given out is the last: the next one is drawn before it.
+
+    `before_each` is called after that, right before an item is given out.
+    """
+
+    def __init__(self, items: Iterable[T], before_each: Callable[[], object]) -> None:
+        self._items, self._before_each = iter(items), before_each
+        self._ahead: list[T] = []
+        self.is_last = False
+
+    def __iter__(self) -> Ahead[T]:
+        """Itself: the items are given out once."""
+        return self
+
+    def __next__(self) -> T:
+        """The next item. Raises what drawing the one after it raises."""
+        item = self._ahead.pop() if self._ahead else next(self._items)
+        self._ahead += islice(self._items, 1)
+        self.is_last = not self._ahead
+        self._before_each()
+        return item
 
 
 class Parallel:
@@ -26,7 +51,8 @@ class Parallel:
     def __call__(self, items: Iterable[T], do: Callable[[T], object]) -> int:
         """Call `do` for every item; return how many there were.
 
-        Takes the next item when there is room for another call.
+        Takes the next item when there is room for another call. For the last one of `Ahead` this
+        thread calls `do`, as it would only wait: most appends make one message.
 
         Raises what the iterable or `do` raises, after every started call has ended.
         """
@@ -49,14 +75,18 @@ class Parallel:
                 self._free.acquire()
                 try:
                     item = next(waiting)
-                    future = self._pool.submit(free_after, item)
+                    is_last = isinstance(items, Ahead) and items.is_last
+                    if not is_last:
+                        under_way.add(self._pool.submit(free_after, item))
                 except BaseException as error:
                     self._free.release()
                     if isinstance(error, StopIteration):
                         break
                     raise
-                under_way.add(future)
                 count += 1
+                if is_last:
+                    free_after(item)
+                    break
         finally:
             wait(under_way)
         for future in under_way:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowlog_core.parallel import Parallel
+from flowlog_core.parallel import Ahead, Parallel
 
 
 @pytest.fixture
@@ -127,3 +127,53 @@ def test_an_error_in_drawing_or_doing_frees_its_thread(parallel: Parallel) -> No
             parallel(unreadable(), fails)
     done: list[int] = []
     assert parallel(range(8), done.append) == 8
+
+
+def test_the_last_item_of_those_drawn_ahead_is_done_in_the_callers_thread(
+    parallel: Parallel,
+) -> None:
+    for count in range(6):
+        threads: dict[int, threading.Thread] = {}
+
+        def work(item: int, threads: dict[int, threading.Thread] = threads) -> None:
+            threads[item] = threading.current_thread()
+
+        assert parallel(Ahead(range(count), list), work) == count
+        here = threading.current_thread()
+        assert [threads[item] is here for item in range(count)] == [False] * (count - 1) + [
+            True
+        ] * (count > 0)
+
+
+def test_what_is_called_before_each_item_comes_after_the_next_one_was_drawn() -> None:
+    """Drawing may take long, and what is checked before an item must hold when its call begins."""
+    seen: list[object] = []
+
+    def items() -> Iterator[str]:
+        for name in "abc":
+            seen.append(f"draw {name}")
+            yield name
+
+    ahead = Ahead(items(), lambda: seen.append("check"))
+    seen.extend((name, ahead.is_last) for name in ahead)
+    assert seen == [
+        *("draw a", "draw b", "check", ("a", False)),
+        *("draw c", "check", ("b", False)),
+        *("check", ("c", True)),
+    ]
+
+
+def test_an_error_in_the_callers_thread_comes_out_after_those_under_way(parallel: Parallel) -> None:
+    done: list[int] = []
+
+    def work(item: int) -> None:
+        if item == 1:
+            raise ValueError("no")
+        time.sleep(0.05)
+        done.append(item)
+
+    for _ in range(5):  # and frees its place
+        with pytest.raises(ValueError, match="no"):
+            parallel(Ahead([0, 1], list), work)
+    assert done == [0] * 5
+    assert parallel(Ahead(range(2, 9), list), done.append) == 7
