@@ -259,7 +259,7 @@ def test_each_try_is_signed_and_dated(signs: str) -> None:
         assert content == b"<x/>"
         assert headers["Content-Length"] == "4"
         assert "x-ms-date" in headers
-        assert len(headers["x-ms-client-request-id"]) >= 32
+        assert headers["x-ms-client-request-id"]
         if signs == "key":
             assert headers["Authorization"].startswith("SharedKey a:")
         else:

@@ -103,7 +103,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
     def _handle(self) -> _Handle:
         """This thread's handle. What one request sets, the next one sets too, or it stays."""
         handle: _Handle | None = getattr(self._of_thread, "handle", None)
-        if handle is None or handle.curl not in self._handles:
+        if handle is None:
             handle = _Handle(pycurl.Curl(), [], [])
             curl = handle.curl
             curl.setopt(pycurl.NOSIGNAL, 1)  # signals and threads do not go together
@@ -136,6 +136,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
 
     def close(self) -> None:
         """Close the connections of all threads. A later `send` makes new ones."""
+        self._of_thread = threading.local()
         for curl in list(self._handles):
             self._handles.discard(curl)
             try:

@@ -11,6 +11,8 @@ from azure.core.exceptions import HttpResponseError, ServiceResponseError
 from azure.core.pipeline.transport import HttpResponse as BatchResponse
 from azure.core.rest import HttpRequest, HttpResponse
 
+_NO_CONTENT = int(HTTPStatus.NO_CONTENT)
+
 USER_AGENT = "flowlog"
 """Of requests that do not name another one, for those who read a storage account's logs."""
 
@@ -66,8 +68,8 @@ class WholeResponse(HttpResponse):
     ) -> None:
         self._request, self._status, self._reason = request, status, reason
         self._headers = headers
-        has_body = request.method != "HEAD" and status != HTTPStatus.NO_CONTENT
-        if has_body and "content-length" not in headers and "transfer-encoding" not in headers:
+        is_delimited = "content-length" in headers or "transfer-encoding" in headers
+        if not is_delimited and request.method != "HEAD" and status != _NO_CONTENT:
             raise ServiceResponseError(f"the answer {status} was cut off in its head")
         self._body = body
         self._closed = False
