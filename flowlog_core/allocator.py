@@ -24,7 +24,7 @@ def keep_freed_memory() -> bool:
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # statically linked, or glibc's name is another's
+    except (OSError, AttributeError):  # statically linked, or not glibc
         return False
     mallopt.argtypes, mallopt.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     options = {_M_TRIM_THRESHOLD: TRIM_THRESHOLD_BYTES, _M_TOP_PAD: TOP_PAD_BYTES}

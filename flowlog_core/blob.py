@@ -140,9 +140,9 @@ class Position:
     def message_id(self, tuple_indexes: Sequence[int]) -> str:
         """The id of the message that carries the records of these tuples, in ascending order.
 
-        It names the first tuple and how many there are, so that it stands for one content however
-        the entry is divided into messages. If tuples between them are left out, a digest of the
-        indexes follows.
+        It names the first tuple and how many there are, so that one id always has the same content,
+        however the entry is divided into messages. If tuples between them are left out, a digest
+        of the indexes follows.
         """
         first, count = tuple_indexes[0], len(tuple_indexes)
         name = f"{self.entry_id}.m{first}.{count}"

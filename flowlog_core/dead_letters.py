@@ -33,11 +33,11 @@ log = logging.getLogger(__name__)
 SCHEMA = "flowlog-dead-letter/1"
 CONTENT_SETTINGS = ContentSettings(content_type="application/json")
 MAX_ITEMS_PER_ENTRY = 16
-"""With more bad tuples than this in one entry, they are kept together in one item, so that a
-format that nobody knows yet does not cost a storage call a tuple."""
-_CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r"))  # those that JSON has no short escape for
+"""More bad tuples of one entry share a dead letter, so that an unknown format does not cost a
+storage call a tuple."""
+_CONTROLS = bytes(set(range(32)) - set(b"\b\t\n\f\r"))  # without a short escape in JSON
 MAX_RAW_CHARACTERS = 256
-"""Of each tuple in such an item, which holds the entry too."""
+"""Of each tuple in a shared dead letter, which holds the entry too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ def dead_letters_of(
 ) -> list[DeadLetter]:
     """One dead letter for each bad tuple and too large record of an entry, or one for them all.
 
-    One for them all holds the whole entry, `raw`. It is used if there are very many, and if a bad
-    tuple's text is not found in the entry: then the text is what a parser made of it, which may
-    have lost digits of a long number, or a key that occurs twice.
+    One for them all holds the whole entry, `raw`. It is used if there are very many, or if a bad
+    tuple's text is not found in the entry. Then the text was made by a parser, which may have lost
+    digits of a long number, or a key that occurs twice.
     """
     count = len(bad) + len(too_large)
     if count <= MAX_ITEMS_PER_ENTRY and all(_bytes(one) in raw for one in bad):

@@ -23,7 +23,7 @@
             `-- ItemRefused               the answer blames one item for its size, name or key
 
 `storage_errors()` is the one place that maps exceptions of storage calls to these. An unknown
-answer is never taken for success: it becomes `Refused` and stops the work before an offset moves.
+answer never counts as success: it becomes `Refused` and stops the work before an offset moves.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class AlreadyForwarded(FlowlogError):
 class StillClaimed(FlowlogError):
     """An event was delivered again while another worker held the claim on its blob.
 
-    That worker may be the one that died with the event's first delivery, so the event has to come
-    back once more: until the claim was released or ran out.
+    That worker may have died with the event's first delivery. So the event has to come back until
+    the claim was released or ran out.
     """
 
     try_again = True
@@ -207,8 +207,8 @@ def may_pass(status: int) -> bool:
 def _kind_of(error: AzureError) -> type[StorageError]:
     if isinstance(error, HttpResponseError) and error.status_code is not None:
         status = error.status_code
-        # A 404 without a code is of a proxy, or another program in the service's place: it must not
-        # pass for a blob that was deleted, or a container that is not there yet.
+        # A 404 without a code comes from a proxy or another program in the service's place: it must
+        # not count as a deleted blob, or as a container that is not created yet.
         if may_pass(status) or (status == HTTPStatus.NOT_FOUND and not error_code(error)):
             return Unavailable
         by_code = _BY_CODE_OF_409.get(error_code(error), Refused)
@@ -244,13 +244,13 @@ def _in_one_line(error: AzureError) -> str:
 def storage_errors(doing: str, item_of: str = "") -> Iterator[None]:
     """Run storage calls and raise their exceptions as `StorageError`, with the cause attached.
 
-    `doing` names the call in the message, for example "reading blob x of container y". Where the
-    call stores an item of an entry, `item_of` is that entry's id: only then can it raise
-    `ItemRefused`. Put only
-    storage calls inside: any exception that is not the SDK's own is treated as a truncated answer.
-    The SDK's parsers fail on those in many ways (AttributeError, ValueError, ParseError), and its
-    batch parser lets exceptions of `requests` through. Signatures of URLs are removed from the
-    error and from its cause.
+    `doing` names the call in the message, for example "reading blob x of container y". `item_of` is
+    the id of the entry of which the call stores an item: only then can it raise `ItemRefused`.
+
+    Put only storage calls inside: any exception that is not the SDK's own counts as a truncated
+    answer. The SDK's parsers fail on those in many ways (AttributeError, ValueError, ParseError),
+    and its batch parser lets exceptions of `requests` through. Signatures of URLs are removed from
+    the error and from its cause.
     """
     try:
         yield

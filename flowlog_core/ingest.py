@@ -41,16 +41,16 @@ def ingest(
     """Forward what was appended to `blob` since its checkpoint, until nothing is new.
 
     When it returns, everything that was committed to the blob before the call began is in the
-    sink or the dead-letter store, or another worker with a live claim is forwarding it, or it is
+    sink or the dead-letter store. Or another worker with a live claim is forwarding it, or it is
     left to the sweep because workers keep ending at this blob. The sweep itself calls with
     `always_take_over`. With `final`, bytes at the end that do not form an entry become dead letters
     too, because nothing will follow them.
 
     `etag` is the version of the blob that an event names, quoted or not. If the checkpoint says
-    that this very version was read to its end and committed, one table read is all that is done.
+    that this version was read to its end and committed, the call only reads the checkpoint.
 
-    Raises a `FlowlogError` if that failed. Then the claim is released, and the same call made
-    again continues from the last commit. The pipeline's observer is called either way.
+    Raises a `FlowlogError` if forwarding failed. Then the claim is released, and the next call
+    continues from the last commit. The pipeline's observer is called either way.
     """
     stopwatch: Stopwatch[Step] = Stopwatch(pipeline.clock, "checkpoint")
     outcome = Outcome(seconds=stopwatch.seconds)
@@ -90,10 +90,9 @@ def ingest(
 
 
 class _Turn:
-    """One after the other, blobs are taken from a dead process, and are worked on.
+    """Lets one call at a time take over a blob from a dead process, and work on it.
 
-    If one of them ends this process too, those that wait are still as they were: an event may yet
-    take them over.
+    If that blob ends this process too, the others are unchanged, and an event can take them over.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -108,7 +107,7 @@ class _Turn:
         return True
 
     def end(self) -> None:
-        """Let the next one have its turn."""
+        """Let the next call have its turn."""
         if self._is_mine:
             self._pipeline.takeovers.release()
         self._is_mine = False

@@ -14,7 +14,7 @@ def ingest_event(event: CommittedBlob, dequeue_count: int, pipeline: Pipeline) -
 
     Raises as `ingest` does, and `StillClaimed` if the event was delivered before and another worker
     holds the claim: that may be the dead worker of the first delivery, so the event must return
-    until the claim was released or ran out. The observer is told of no failure then. A first
+    until the claim was released or ran out. That is no failure for the observer. A first
     delivery is left to the claim's holder, whose own event returns if it dies. A sweep has no
     event; what it leaves when it dies is taken by the next sweep.
     """

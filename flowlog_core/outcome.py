@@ -16,7 +16,7 @@ Step = Literal["read", "normalize", "send", "checkpoint"]
 
 @dataclass(slots=True)
 class Outcome:
-    """What one call of `ingest`, or one chunk of it, forwarded.
+    """What one call of `ingest`, or one part of a chunk, forwarded.
 
     The counts of a call are those of its committed chunks only: what was sent and not committed
     is sent again, and counted then.

@@ -38,9 +38,9 @@ class Ahead(Generic[T]):
 class Parallel:
     """A thread pool of the process. Each call of it may use all threads.
 
-    An item is drawn once a thread is free for it, so its call begins right after it was drawn:
-    whatever was checked by drawing it is still true. Drawing must not call the same `Parallel`
-    again, which could wait for ever.
+    An item is taken once a thread is free for it, so its call begins right after: what was checked
+    while taking it, such as a claim, is still true. Taking an item must not call the same
+    `Parallel`, which could wait forever.
     """
 
     def __init__(self, max_in_flight: int) -> None:

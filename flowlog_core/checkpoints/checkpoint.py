@@ -51,7 +51,7 @@ def _partition(account: str, container: str, resource_id: str) -> str:
 def table_key(text: str) -> str:
     """`text` as an Azure Table key: `/` becomes `|`, what a key may not hold becomes `!` and hex.
 
-    Keys that would be too long keep their beginning and end in a digest of the whole.
+    A key that would be too long is cut, and ends in a digest of the whole text.
     """
     key = text.translate(_KEY_ESCAPES)
     if len(key) <= _KEY_CHARACTERS:
@@ -97,14 +97,14 @@ class Progress:
     """How often the blob was found to be rewritten. Part of every id."""
     etag: str = ""
     """The version of the blob that was read to its end; empty while something is known to be new.
-    A listing that shows another ETag shows a blob that is ahead of its checkpoint."""
+    If a listing shows another ETag, the blob is ahead of its checkpoint."""
     blob_last_modified: datetime | None = None
     """When the version that was last read to its end was committed. Kept when `etag` is cleared."""
     pending_bytes: int = 0
     """How many bytes at the end of that version are not a complete entry yet."""
     pending_since: datetime | None = None
-    """They were not committed before this moment: the last-modified of the version that was read to
-    its end before they were first seen, or else the blob's creation. None without any."""
+    """When they were committed at the earliest: the last-modified time of the last version that was
+    read to its end without them, or else the blob's creation. None without any."""
     entries: int = 0
     records: int = 0
     dropped: int = 0
@@ -120,9 +120,9 @@ class Progress:
         return bool(self.etag) and self.etag.strip('"') == etag.strip('"')
 
     def moved_to(self, offset: int, before: bytes, blob_created: datetime | None) -> Progress:
-        """The same blob forwarded up to `offset`, in front of which are the bytes `before`.
+        """The progress once `offset` is reached; `before` are the bytes before it.
 
-        Nothing is known then of what comes after it.
+        Nothing is known yet of what comes after it.
         """
         return replace(
             self,
@@ -163,7 +163,7 @@ class Failure:
     error: str
     """What the last one raised, in one line."""
     is_refused: bool = False
-    """Whether the service refused the last request: it will hardly take it soon."""
+    """Whether the service refused the last request: a retry will hardly succeed soon."""
     refusal: Refusal | None = None
     """The entry that a service refused for what it is, if one was and is not passed yet."""
 

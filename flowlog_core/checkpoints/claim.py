@@ -4,18 +4,18 @@
     worker B              get ring (leaves: its event is A's now)            A reads again ...
 
 - Every write is conditional on the ETag of the version last seen. Of two who write at once, one
-  gets `Conflict`, reads again and decides anew; so no ring, commit or claim is ever overwritten.
+  gets `Conflict`, reads and decides again; so no ring, commit or claim is ever overwritten.
 - A ring is a counter. The owner notes it before it looks at the blob, and may only let go while
-  it still stands where it stood: an event that came after the look makes it look again.
-- A conflict may also be the owner's own write, made by a call whose answer got lost. The owner
-  name belongs to one invocation alone, so what stands there tells: mine, another's, or done.
-- What this process released last it claims again without reading it: If-Match with the ETag that
-  the release's own answer brought. A conflict means that somebody else came: read, decide anew.
-- A claim that its owner has not released is taken over once it has run out, or at once where its
-  process is known to be gone. That is judged after the read whose ETag the takeover carries: what
-  the dead process still wrote before then is seen, and what arrives later meets a newer ETag.
-- A blob may itself be what ends its process. So an event takes a blob over once in ten minutes and
-  otherwise leaves it to the sweep, and a takeover counts as a failed attempt.
+  the counter is unchanged: an event that came after the look makes it look again.
+- A conflict may also be the owner's own write, made by a call whose answer got lost. An owner id
+  belongs to one invocation, so reading the checkpoint shows: mine, another's, or released.
+- A process claims what it released last without reading it: If-Match with the ETag that the
+  release's own answer brought. A conflict means that somebody else came: read and decide again.
+- A claim that its owner has not released is taken over once it has run out, or at once if its
+  process is known to be gone. That is decided after the read whose ETag the takeover carries: what
+  the dead process wrote before the read is seen, and what arrives later meets a newer ETag.
+- The blob itself may be what ends the process. So an event takes a blob over once in ten minutes
+  and otherwise leaves it to the sweep, and a takeover counts as a failed attempt.
 - Time is the storage service's, from the `Date` of its answers. A claim ends on the owner's clock
   `owned_until` less the `Date` of the answer to its write, counted from when that was asked, so a
   machine that was frozen before does not overrate it. `Date` has whole seconds, so it ends one
@@ -111,7 +111,9 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
             is_left and not always_take_over and _was_just_taken_over(now, seen.server_time)
         ):
             if first is not None and (first.owner, first.rings) != (now.owner, now.rings):
-                return None  # since this call began it was rung or taken: that look covers us
+                return (
+                    None  # it was rung or taken since this call began: the owner's look covers us
+                )
             first = first or now
             with suppress(Conflict):
                 timed.replace(replace(now, rings=now.rings + 1), seen.etag)
@@ -129,11 +131,11 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
         try:
             claimed, runs_out = timed.own(seen, wanted)
         except (Conflict, NotFound):
-            # Changed or removed since: read it and decide anew.
+            # Changed or removed since: read it and decide again.
             if is_remembered:
                 released.held(False)
         except Unavailable:
-            # It may be ours all the same; then leaving would turn away whoever tries this again.
+            # It may be ours; then leaving would turn away the next attempt.
             if unanswered:
                 raise
             unanswered = True
@@ -193,7 +195,7 @@ class Claim:
         return refused_again(self.refusal, refused.entry_id, self.now()).count >= MAX_REFUSALS
 
     def look(self) -> None:
-        """Call before reading the blob: rings up to here are answered by that reading."""
+        """Call before reading the blob: the read covers all rings so far."""
         self._rings_at_look = self._checkpoint.rings
 
     def keep(self) -> None:
@@ -215,22 +217,22 @@ class Claim:
         self._write(progress=progress, deaths=0 if has_moved else self.deaths)
 
     def finish(self, progress: Progress) -> bool:
-        """Store `progress` and let go, in one write. True: let go. Raises `ClaimLost`.
+        """Store `progress` and release the claim, in one write. Raises `ClaimLost`.
 
-        False: somebody rang since the last look; `progress` is stored, the claim is still held,
-        and the blob must be read again.
+        Returns False if somebody rang since the last look. Then `progress` is stored, the claim is
+        still held, and the blob must be read again.
         """
         if self._let_go(progress=progress, failure=None, deaths=0, taken_over_at=None):
             return True
         # Without the ETag, as something new is known of. Else an event of that version would count
-        # as done when it returns after this worker's death, and the ring with it.
+        # as done if it returns after this worker's death, and the ring would be lost.
         self.commit(replace(progress, etag=""))
         return False
 
     def abandon(self, error: BaseException) -> Failure:
-        """Let go without getting further, so that whoever tries again is not turned away.
+        """Release the claim after a failure, so that the next attempt can claim the blob.
 
-        Counts and keeps the failure; returns it. What was committed stays.
+        Counts and stores the failure; returns it. What was committed stays.
         """
         failure = self._failure(error)
         with suppress(ClaimLost):

@@ -9,9 +9,9 @@ from flowlog_core.checkpoints.checkpoint import Failure, Refusal
 MAX_REFUSALS = 3
 """After so many, the entry that a service refuses for what it is becomes a dead letter."""
 _REFUSALS_APART = timedelta(minutes=10)
-"""Those that follow each other sooner are one: a wrong release may be taken back meanwhile."""
+"""Those that follow each other sooner count as one: a bad release may be rolled back meanwhile."""
 _ONE_ATTEMPT = timedelta(minutes=1)
-"""Tries that follow each other sooner are one attempt: the host repeats a failed call at once."""
+"""Tries that follow each other sooner count as one: the host repeats a failed call at once."""
 
 
 def failed_again(before: Failure | None, at: datetime, error: str) -> Failure:

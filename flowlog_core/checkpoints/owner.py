@@ -2,8 +2,8 @@
 
 Each process keeps a file in the machine's temporary folder locked for as long as it lives; the
 kernel ends the lock with the process, however that ends. An owner id is the file's name, a dot and
-an id of the one call that owns the claim. Whoever finds the file unlocked knows that no thread of
-that process will ever send anything again.
+an id of the one call that owns the claim. If the file is unlocked, no thread of that process will
+ever send anything again.
 
     flowlog-owner-1f0c9b7d-5b0e1f7788aa9900     .     9c1e…
                   machine  process                    call
@@ -66,8 +66,7 @@ class Owners:
     def is_gone(self, owner: str) -> bool:
         """Whether the process of an owner id has certainly ended.
 
-        It then stays so, and writes of its storage calls that are still on their way are all that
-        can come of it.
+        Nothing more comes from it then, except writes of storage calls that are under way.
         """
         parts = _OWNER.fullmatch(owner)
         if parts is None or not parts[1].startswith(self._mine):
@@ -103,7 +102,7 @@ class Owners:
                 raise
         except OSError:
             self._forget()
-            self._is_open = True  # without a name: nobody is taken for dead then
+            self._is_open = True  # without a name: then nobody counts as dead
             return
         self._name = name
         atexit.register(self.close)
@@ -136,7 +135,7 @@ if hasattr(os, "register_at_fork"):
 def _remove_if_long_dead(file: Path) -> None:
     """Mark the file of a dead process at the first look, and remove it long after that.
 
-    At once would be too early: who takes over the dead one's blobs may still have to ask.
+    At once would be too early: the worker that takes over its blobs may still have to ask.
     """
     found = file.stat()
     if found.st_mode & stat.S_IWUSR:
@@ -154,7 +153,7 @@ def _is_unlocked(file: Path) -> bool:
     except OSError:
         return False
     try:
-        # Shared, so that two who ask at the same moment do not take each other for the owner.
+        # Shared, so that two that ask at the same moment do not mistake each other for the owner.
         fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -165,7 +164,7 @@ def _is_unlocked(file: Path) -> bool:
 
 
 def _machine() -> str:
-    """The same for all processes of a machine until it starts anew."""
+    """The same for all processes of a machine until it restarts."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text()
     return platform.node()

@@ -4,9 +4,9 @@ A released checkpoint has no owner and changes with the next claim or ring only.
 claim it If-Match with the ETag of the release: that succeeds exactly if nothing happened since.
 Otherwise it is forgotten, and the worker reads as if nothing had been remembered.
 
-With several processes most blobs were released by another one last, and a claim that fails costs a
-call instead of saving one. So nothing is claimed from memory while fewer than half of the last 100
-claims would have held.
+With several processes, most blobs were last released by another one, and a claim that fails costs
+a call instead of saving one. So nothing is claimed from memory while fewer than half of the last
+100 claims would have held.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from flowlog_core.checkpoints.checkpoint import Answer, CheckpointKey
 MAX_ENTRIES = 10_000
 """About 1 KB each. The interfaces of one process have fewer open blobs."""
 MAX_AGE_S = 900.0
-"""A blob without an append for so long has its hour behind it, or a quiet interface."""
+"""After so long without an append, the blob's hour is over or its interface is quiet."""
 JUDGED_BY = 100
-"""By so many last claims it is judged whether memory pays. At first they count as held."""
+"""So many last claims decide whether memory pays. At first they count as held."""
 
 
 class Released:
@@ -40,7 +40,7 @@ class Released:
         self._lock = Lock()
 
     def remember(self, key: CheckpointKey, release: Answer) -> None:
-        """Keep the release's own answer, never that of a later read: its ETag fits its content."""
+        """Keep the answer to the release, never that of a later read: its ETag fits its content."""
         with self._lock:
             self._entries[key] = release
             self._entries.move_to_end(key)

@@ -13,7 +13,7 @@ AZURITE_PORTS = {10000: "blob", 10001: "queue", 10002: "table"}
 
 
 def unresolved(text: str) -> str | None:
-    """What is wrong with a value that is still a reference: App Service then hands it on as is.
+    """What is wrong with a value that is still a reference, which App Service could not resolve.
 
     Source: learn.microsoft.com/azure/app-service/app-service-key-vault-references.
     """
@@ -51,10 +51,10 @@ def wrong_address(text: str, service: str, account: str = "", *, is_signed: bool
 
 
 def exchanged(addresses: Mapping[str, str]) -> dict[str, str]:
-    """Of one connection's addresses by service, those at another service's port of Azurite.
+    """Of one connection's addresses by service, those with another service's port of Azurite.
 
-    Returns each service with the one that answers there. Azurite may run at other ports: a port is
-    not another service's if that service has an address at a port that is nobody's.
+    Returns each such service, and the service of that port. Azurite may run at other ports: if that
+    other service has an address at a port that is none of Azurite's, nothing is wrong.
     """
     ports = {service: _azurite_port(address) for service, address in addresses.items()}
     found = {}

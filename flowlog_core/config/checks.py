@@ -159,7 +159,7 @@ class Extra(NamedTuple):
     is_needed: Callable[[Facts], str]
     """The setting that needs it, or an empty text."""
     level: Level = "warning"
-    """Of the finding that they are missing; a warning where records are sent even so."""
+    """Of the finding that they are missing: a warning if records are sent without them."""
 
 
 def _first_set(*names: str) -> Callable[[Facts], str]:
@@ -187,7 +187,7 @@ EXTRAS = (
 
 
 def extras_are_installed(facts: Facts) -> Iterator[Finding]:
-    """The packages that a setting needs are installed."""
+    """The packages that the settings need are installed."""
     for extra in EXTRAS:
         setting = extra.is_needed(facts)
         missing = [name for name in extra.modules if setting and not _is_installed(name)]
@@ -225,8 +225,8 @@ def cheap_findings(settings: Settings, environment: Mapping[str, str]) -> list[F
 class ReportOnce:
     """Logs, at the first call, what these checks find wrong.
 
-    The app calls it at every event. Not while the app is loaded: only during an event does the host
-    file a line where people look for the app's own. Results that are `ok` are not logged.
+    The app calls it at every event, not while it is loaded: only during an event does the host put
+    log lines where people look for those of the app. Results that are `ok` are not logged.
     """
 
     def __init__(self, settings: Settings, environment: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Connection names, as the Functions host defines them: `X` stands for one storage account.
+"""Connection names, as the Functions host defines them: `X` names one storage account.
 
 Either the setting `X` is a connection string, or `X__blobServiceUri`, `X__queueServiceUri` and
 `X__tableServiceUri` are the services' addresses, and an identity is used.
@@ -80,7 +80,7 @@ class Connection:
 def _host(address: str) -> str | None:
     try:
         return urlsplit(address).hostname
-    except ValueError:  # of a service that nothing here uses: only the others were looked at
+    except ValueError:  # of a service that Flowlog does not use: only the others were checked
         return None
 
 

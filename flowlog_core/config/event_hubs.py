@@ -61,7 +61,7 @@ def _is_namespace(endpoint: str) -> bool:
     try:
         parts = urlsplit(endpoint)
         return parts.scheme == "sb" and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # such as `sb://[`, or a port that is none
+    except ValueError:  # such as `sb://[`, or an invalid port
         return False
 
 

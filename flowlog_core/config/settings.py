@@ -35,7 +35,7 @@ SinkKind = Literal["queue", "table", "eventhub"]
 Schema = Literal["flowlog", "ecs", "ocsf", "asim"]
 _BLOB_TRIGGERS = ("EventGrid", "LogsAndContainerScan")
 _TIMER_MINUTES = 1
-"""Default of FLOWLOG_SWEEP_MINUTES where nothing but the sweep finds new flow logs."""
+"""Default of FLOWLOG_SWEEP_MINUTES if only the sweep finds new flow logs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +208,9 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
 def _misread(
     setting: str, connections: tuple[str, ...], environment: Mapping[str, str]
 ) -> list[str]:
-    """The faults of connections that the Functions host reads in another way than this.
+    """The faults of connections that the Functions host reads differently than Flowlog.
 
-    `setting` is where they are named. The host reads those of its triggers alone.
+    `setting` names them. The host reads only those of its triggers.
     """
     faults = [
         f"{setting}: '{first}' and '{second}' are one name to the Functions host, which "
@@ -233,7 +233,7 @@ def _misread(
 
 
 def _one_account(sources: Sequence[Connection]) -> list[str]:
-    """The faults that an account is named twice; checkpoints and ids know it by its name alone."""
+    """The faults that an account is named twice: checkpoints and ids contain only its name."""
     seen: dict[str, str] = {}
     return [
         f"FLOWLOG_SOURCES: '{first}' and '{one.name}' are the same account, {one.account}, and "
@@ -308,7 +308,7 @@ def _same(values: Mapping[str, Any]) -> list[str]:
 
 
 def _no_such_fields(fields: Fields, schema: str, *, is_sum: bool) -> list[str]:
-    """The faults that fields are chosen which no record would have."""
+    """The faults that no record would have the chosen fields."""
     if schema != "flowlog" and fields != Fields.parse(""):
         return [
             f"FLOWLOG_FIELDS: '{fields}' chooses fields of the schema flowlog, but FLOWLOG_SCHEMA "

@@ -63,7 +63,7 @@ def _whole_number(minimum: int, maximum: int, unit: str) -> Callable[[str], int]
 
 
 def _sweep_minutes(text: str) -> int:
-    """Divides an hour, since `*/N` in the timer's schedule starts anew with every hour."""
+    """Divides an hour, since `*/N` in the timer's schedule starts again with every hour."""
     choices = [minutes for minutes in range(1, 31) if 60 % minutes == 0]
     if text not in map(str, choices):
         raise ValueError(

@@ -53,7 +53,7 @@ def read(
         framer: Says up to where the blob was read, at any moment; by default one at byte 0.
         is_end: Whether the blob, as committed now, ends with these chunks.
         final: Whether nothing will ever follow that end. Otherwise an entry cut short there is left
-            for whoever reads on from the framer's offset.
+            for a later read from the framer's offset.
         drops: Says which tuples make no record; by default each valid one does.
 
     Raises whatever `chunks` raises, and `MemoryError`.

@@ -29,17 +29,17 @@ from flowlog_core.parsing.tuples import (
 _NSG = "NetworkSecurityGroupFlowEvent"
 _VNET = "FlowLogFlowEvent"
 
-# Azure writes some hundred tuples an entry, and names and ids of some hundred characters. A name
-# of a megabyte would be a megabyte in each record; this much, in all of them, memory can bear.
+# Azure writes about a hundred tuples an entry, and names and ids of about a hundred characters. A
+# name of a megabyte would take a megabyte in each record. This limits the sum over all records.
 _MAX_REPEATED_BYTES = 128 * 1024 * 1024
 
 # With more bad tuples an entry is unreadable: each takes a hundred times the memory of its bytes.
 _MAX_BAD = 10_000
 
-_NAMES = Memo(json_of)  # names, ids and times: what an entry says of all its tuples
+_NAMES = Memo(json_of)  # names, ids and times, which all tuples of an entry share
 
 _BATCH = 512
-"""How many tuples are read at once: their fields by themselves take ten times their memory."""
+"""How many tuples are read at once: split into fields, they take ten times their memory."""
 
 
 class UnreadableEntry(ValueError):
@@ -60,8 +60,8 @@ class Normalized(NamedTuple):
 
 
 DropsOfGroup = Callable[[int, str], Drops | None]
-"""What says which tuples of a group are left out, or None if none are, from the version of the
-format and from what the group's records have in common, as `walk` gives it."""
+"""Returns what decides which tuples of a group are left out, or None if none are. It is given the
+format's version, and what the group's records have in common, as `walk` gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +96,15 @@ FORMATS = {
 def normalize(
     entry: object, id_prefix: str, drops: DropsOfGroup | None = None, *, packed: bool = False
 ) -> Normalized:
-    """The flow records of one entry, an element of a log blob's `records` as JSON gives it.
+    """The flow records of one entry: a parsed element of a log blob's `records`.
 
-    Without those that `drops` leaves out, which changes neither ids nor what is bad.
+    `drops` leaves tuples out, which changes neither ids nor what is bad. A record's id is
+    `id_prefix` and the tuple's index, counted over the whole entry, bad ones included: a bad tuple
+    never changes the id of another. With `packed`, records are kept compressed: those of a large
+    entry may take twelve times its memory.
 
-    A record's id is `id_prefix` and the tuple's index, counted over the whole entry, bad ones
-    included: what is wrong with one tuple never changes the id of another. The records of a large
-    entry are better kept `packed`: they may take twelve times the memory of the entry. Raises
-    `UnreadableEntry`, and nothing else, if the entry is of no known format, or if what is bad in
-    it, or repeated in each record, is too much to be held.
+    Raises `UnreadableEntry`, and nothing else, if the entry has no known format, or if what is bad
+    in it, or repeated in each record, takes too much memory.
     """
     if not isinstance(entry, dict):
         raise UnreadableEntry(f"not an object: {brief(entry)}")
@@ -138,7 +138,7 @@ def walk(
     that is malformed as a whole goes to `bad`.
 
     Raises `BadField` if the entry itself is malformed, and `UnreadableEntry` if what is bad or
-    repeated is too much to be held.
+    repeated takes too much memory.
     """
     is_nsg = entry_format.category == _NSG
     of_entry = (
@@ -180,7 +180,7 @@ def walk(
 
 
 def format_of(entry: dict[str, Any]) -> EntryFormat:
-    """An entry's format. Raises `UnreadableEntry` where it is none that is known."""
+    """An entry's format. Raises `UnreadableEntry` if it is unknown."""
     category, version = _get(entry, "category"), _get(entry, "flowLogVersion")
     if category == _NSG and isinstance(properties := _get(entry, "properties"), dict):
         version = _get(properties, "Version")
@@ -204,10 +204,9 @@ def _add_bad(bad: list[BadTuple], more: list[BadTuple]) -> None:
 
 
 def _get(holder: dict[str, Any], key: str) -> Any:
-    """The value of a key, which may be written in another letter case; None if it is absent.
+    """The value of a key, in any letter case; None if it is absent.
 
-    Without that, `flowLogResourceId` would be a silent null in each record. Written as Azure does,
-    a key costs one look-up.
+    Otherwise `flowLogResourceId` would silently become null in each record.
     """
     value = holder.get(key)
     if value is None and key not in holder:

@@ -1,10 +1,10 @@
 """Bytes of a PT1H.json blob to its entries with their byte positions. Pure and incremental.
 
-The blob is `{"records":[entry,entry,...]}`. Azure puts new entries in front of the tail `]}` and
-writes the tail anew, so the bytes right after the last entry change from `]}` to `,{...}]}`.
-That is why `Framer.offset` never passes a separator or a tail. And an entry cut short after
-`{"flows":[` would be closed by that tail, with the next append then behind the offset: so the brace
-of a `]}` at the end of the bytes read so far closes nothing until something follows it.
+The blob is `{"records":[entry,entry,...]}`. Azure inserts new entries before the tail `]}` and
+rewrites the tail, so the bytes right after the last entry change from `]}` to `,{...}]}`. That is
+why `Framer.offset` never passes a separator or a tail. And the tail would close an entry that was
+cut short after `{"flows":[`; the next append would then come after the offset. So the brace of a
+`]}` at the end of the bytes read so far closes nothing until something follows it.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Framer:
       counts as an entry; only in looking for the end of damage must it look like a flow log's
       (`category`, and `properties` or `flowRecords`).
     - A Damaged never covers the blob's final `]}`.
-    - Memory stays near `max_entry_bytes` and one chunk, time linear in the input. Of what is
-      larger than `max_entry_bytes`, consecutive pieces are Damaged, up to the next entry.
+    - Memory stays near `max_entry_bytes` and one chunk, and time is linear in the input. What is
+      larger than `max_entry_bytes` is Damaged in consecutive pieces, up to the next entry.
 
     Raises ValueError where `max_entry_bytes` is not positive.
     """
@@ -85,8 +85,8 @@ class Framer:
     """The last up to 256 bytes before `offset`."""
 
     skipped: bytes
-    """The separators between the last two items; fewer bytes than are between them if more than
-    separators are, or very many."""
+    """The separators between the last two items. Fewer bytes than are between them if these are not
+    only separators, or very many."""
 
     def __init__(
         self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = MAX_ENTRY_BYTES
@@ -98,9 +98,9 @@ class Framer:
         self.before = self._pending.before
         self.skipped = self._skipped = b""
         self._max_entry_bytes = max_entry_bytes
-        # No end is guessed before this position: the last guess, from before it, was wrong.
+        # No end is guessed before this position: the last guess was wrong.
         self._guessed_to = 0
-        self._scan: DamageScan | None = None  # of the element at hand
+        self._scan: DamageScan | None = None  # of the current element
 
     def feed(self, data: bytes) -> Iterator[Entry | Damaged]:
         """Take the next bytes of the blob; the iterator yields what they complete, lazily.
@@ -121,7 +121,7 @@ class Framer:
 
     @property
     def pending_bytes(self) -> int:
-        """How many bytes at the end of what was fed make no item yet; 0 once all is told.
+        """How many bytes at the end of what was fed make no item yet.
 
         Separators and a tail do not count, unless they follow something unfinished.
         """
@@ -138,7 +138,7 @@ class Framer:
                 yield item
 
     def _skip_separators(self) -> bool:
-        """Pass what may stand between elements; False: nothing else is there (yet)."""
+        """Skip what may be between elements. False if nothing else is there yet."""
         pending, data = self._pending, self._pending.data
         if pending.position == 0 and data.startswith(_BOM):
             self._scan = None
@@ -150,7 +150,7 @@ class Framer:
         return bool(data)
 
     def _skip_head(self) -> bool:
-        """Pass the head at hand, if one is there."""
+        """Skip a head, if one is next."""
         head_bytes = find_head(self._pending.data, self._max_entry_bytes)
         if head_bytes is None:
             return False
@@ -159,7 +159,7 @@ class Framer:
         return True
 
     def _quick(self) -> Entry | None:
-        """The entry at hand, if it ends with the last brace before the next one begins.
+        """The next entry, if it ends with the last brace before the one after it begins.
 
         That is a guess. It is right if and only if what it encloses is valid JSON.
         """
@@ -182,7 +182,7 @@ class Framer:
         return None
 
     def _careful(self, *, final: bool) -> Entry | Damaged | None:
-        """The entry or damage at hand; None: the bytes that will tell are still to come."""
+        """The next entry or damage. None if the bytes that decide have not arrived yet."""
         pending, data = self._pending, self._pending.data
         is_object = data.startswith(b"{")
         scan = self._scan = self._scan or DamageScan(is_object=is_object)
@@ -220,7 +220,7 @@ class Framer:
         return Damaged(start, self.offset, raw, reason)
 
     def _damaged_to_open_entry(self, scan: DamageScan, end: int, reason: str) -> Damaged:
-        """Damaged to `end`, or to what may be a neighbour's beginning: it gets its own chance."""
+        """Damaged up to `end`, or up to what may be the next entry, which is tried by itself."""
         neighbour = scan.open_entry(self._pending.data)
         if neighbour is None:
             return self._damaged(end, reason)
@@ -244,11 +244,11 @@ def _kept(raw: bytes) -> Callable[[dict[str, Any]], tuple[dict[str, Any] | None,
 
 
 def _cut(oversize: bytes) -> int:
-    """Where to end a piece of damage that is too large to wait for its end.
+    """Where to cut damage that is too large to wait for its end.
 
-    In front of its last byte that is neither structure nor `{`: whoever starts there, this
-    Framer or one after a crash, sees damage and looks for the next entry. If there is no such
-    byte but the first, behind all that is not structure. Never within a possible tail.
+    Before its last byte that is neither structure nor `{`: a Framer that starts there, this one or
+    one after a crash, sees damage and looks for the next entry. If only the first byte is such a
+    byte, after the last byte that is not structure. Never within a possible tail.
     """
     last = len(oversize.rstrip(_SPACE + b",]}{")) - 1
     return last if last > 0 else len(oversize.rstrip(_SPACE + b",]}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 BEFORE_BYTES = 256
-"""How many bytes in front of a position are kept, so that a reader can tell it is still there."""
+"""How many bytes before a position are kept, so that a reader can recognize it."""
 _SPACE = b" \t\r\n"
 
 
@@ -25,8 +25,10 @@ class PendingBytes:
         self.data = bytearray()
         self.position = position
         self.before = before[-BEFORE_BYTES:]
-        self._last: list[tuple[int, int]] = []  # the last two bytes but white space: where, what
-        self._proven = position  # up to here no closing brace can be the final tail's
+        self._last: list[
+            tuple[int, int]
+        ] = []  # the last two bytes that are not white space: position, byte
+        self._proven = position  # before this, no brace can be the final tail's
 
     def __len__(self) -> int:
         return len(self.data)
@@ -40,7 +42,7 @@ class PendingBytes:
         self._proven = self.position + (tail[1] if tail else len(self.data))
 
     def drop(self, count: int) -> None:
-        """Pass the first so many bytes."""
+        """Remove the first `count` bytes."""
         data = self.data
         if count < BEFORE_BYTES:
             self.before = (self.before + data[:count])[-BEFORE_BYTES:]
@@ -50,7 +52,7 @@ class PendingBytes:
         self.position += count
 
     def first(self, count: int) -> bytes:
-        """The first so many bytes."""
+        """The first `count` bytes."""
         return bytes(memoryview(self.data)[:count])  # copied once
 
     def tail(self) -> tuple[int, int] | None:
@@ -69,7 +71,7 @@ class PendingBytes:
         return min(readable, max_bytes)
 
     def may_be_tail(self, end: int) -> bool:
-        """Whether the brace in front of `end` may be the tail's, so that it closes nothing yet."""
+        """Whether the brace before `end` may be the tail's: then it closes nothing yet."""
         return self.position + end > self._proven
 
 

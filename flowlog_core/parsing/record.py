@@ -15,7 +15,7 @@ FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `Position.record_id`
     # Of the tuple's first field: RFC 3339 UTC with milliseconds.
     "time",
-    # Of the entry and the group that the tuple stands in, as written.
+    # Of the entry and the group that hold the tuple, as written.
     "log_time",  # the entry's `time`
     "category",
     "version",  # NSG: `properties.Version`; VNet: `flowLogVersion`

@@ -1,9 +1,9 @@
 """Where the JSON objects in possibly damaged bytes begin and end. Pure, linear, resumable.
 
-A lost quotation mark turns strings and structure inside out, so nobody can say which of the two a
-byte of a damaged element belongs to. `DamageScan` therefore follows both readings in one pass:
-every unescaped quotation mark swaps which of them is outside a string, and each bracket counts in
-the reading that is outside there.
+A lost quotation mark turns strings and structure inside out, so nobody can say whether a byte of a
+damaged element is inside a string. `DamageScan` therefore follows both readings in one pass: each
+unescaped quotation mark swaps which of them is outside a string, and each bracket counts in the
+reading that is outside at that point.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import orjson
 T = TypeVar("T")
 
 MAX_ENTRY_BYTES = 8 * 1024 * 1024
-"""Of what is longer, pieces of this size are set aside unparsed. Azure writes entries of 32 KB."""
+"""A longer entry is set aside unparsed, in pieces of this size. Azure writes entries of 32 KB."""
 
 MAX_KEPT_BYTES = 256 * 1024
-"""A parsed object takes up to 25 times the memory of its bytes. So of those with more bytes than
-this, one at a time is parsed in the process, and none is kept."""
+"""A parsed object takes up to 25 times the memory of its bytes. So a process parses one larger
+object at a time, and keeps none."""
 
 ENTRY_START_BYTES = 128
 """No match of `ENTRY_START` is longer than this."""
 
-_HEAD_BYTES = 4096  # a head is looked for in so many bytes, lest each chunk search more of them
+_HEAD_BYTES = 4096  # a head is searched in so many bytes, so that no chunk searches more
 
 _SPACE = rb"[ \t\r\n]*+"
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -109,7 +109,7 @@ class NextEntry:
 
 
 class DamageScan:
-    """Reads on from the element at index 0 of a buffer until it closes or another entry shows.
+    """Reads from the element at index 0 of a buffer until it closes or another entry is found.
 
     What is found depends on the bytes alone, not on the pieces in which they arrive: the object
     that closes first decides, and no format in use has an entry inside an entry. Brackets of the

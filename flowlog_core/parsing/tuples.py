@@ -26,7 +26,7 @@ from flowlog_core.parsing.record import COUNTERS
 
 _REPR = Repr()
 _REPR.maxstring = _REPR.maxother = 80
-brief = _REPR.repr  # any value in a line's length, for reasons that a person reads
+brief = _REPR.repr  # any value in at most a line, for reasons that a person reads
 
 
 class BadField(ValueError):
@@ -37,7 +37,7 @@ _MAX_REMEMBERED_CHARACTERS = 256
 
 
 class Memo(dict[Any, str]):
-    """What `convert` makes of a value, looked up where that was asked before.
+    """What `convert` makes of a value, remembered.
 
     Raises what `convert` raises. Long texts are not kept: 8,192 of 256 characters take 5 MB.
     """
@@ -74,9 +74,9 @@ _STATES = {"B": "begin", "C": "continue", "E": "end", "D": "deny"}
 
 
 def _valid_address(text: str) -> str:
-    """The address as written, if `ipaddress` accepts it, which is a dozen times slower.
+    """The address as written, if it is one by the rules of `ipaddress`, which is much slower.
 
-    But for a scope (`%eth0`): it means nothing outside the machine it was written on.
+    Except that a scope (`%eth0`) is refused: it means nothing outside its machine.
     """
     try:
         inet_pton(AF_INET6 if ":" in text else AF_INET, text)
@@ -155,7 +155,7 @@ class Field(NamedTuple):
     """Matches no comma. What it captures, the record needs."""
     expected: str
     check: Callable[[str], object] | None = None
-    """Raises `BadField` for what matches the pattern and is invalid all the same."""
+    """Raises `BadField` for what matches the pattern but is invalid."""
 
     def explain(self, text: str) -> str | None:
         """What is wrong with the text; None if nothing is."""
@@ -275,7 +275,7 @@ class TupleFormat:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Matches a line that is a tuple of this format, but for what only `Field.check` tells."""
+        """Matches a line that is a tuple of this format, unless a `Field.check` refuses it."""
         start, flow, end = (
             ",".join(one.pattern for one in fields)
             for fields in (_ENDPOINTS, self.flow, self.counters)

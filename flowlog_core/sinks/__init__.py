@@ -1,7 +1,7 @@
 """Where flow records go. A sink packs an entry within its own limits, then sends it.
 
-`pack` is pure and depends on what it is given alone, so a worker that forwards the same entry again
-after a crash creates the same messages with the same ids.
+`pack` is pure, so a worker that forwards the same entry again after a crash creates the same
+messages with the same ids.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ class EntryRecords(NamedTuple):
     position: Position
     lines: Lines
     left_out: Collection[int] = ()
-    """The indexes of the tuples of which there is no record: bad ones, and those that a rule
-    dropped."""
+    """The indexes of the tuples without a record: bad ones, and those that a rule dropped."""
     form: Form = WHOLE
     sums: Sequence[Sequence[int]] | None = None
     """If records are sums of flows: for each the indexes of its tuples, in ascending order."""
@@ -61,7 +60,7 @@ class EntryRecords(NamedTuple):
 
     @property
     def id_suffix(self) -> str:
-        """What ends the id of each record, and so must end its key."""
+        """The end of each record's id, which must end its key too."""
         return "" if self.sums is None else SUM_SUFFIX
 
 

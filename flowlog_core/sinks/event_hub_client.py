@@ -1,7 +1,7 @@
 """Sends batches to an event hub, each within a time limit.
 
 The SDK's blocking client cannot be bounded: a peer that never answers, or does not answer a token
-or a link, hangs it for ever, whatever its timeouts say (azure-eventhub 5.15.1). Its asyncio client
+or a link, hangs it forever, whatever its timeouts say (azure-eventhub 5.15.1). Its asyncio client
 can, from outside. So one event loop runs in a thread of its own, and every call of the SDK is
 cancelled when its time is over.
 

@@ -7,12 +7,12 @@ or the names of those that are sent.
 
 The text of a message is base64: with `json` of this JSON, with `gzip` of another base64 text, which
 holds the JSON compressed. So what is left when a queue trigger has decoded the outer base64 is text
-in both forms. It has to be: the Functions host takes a message for text and moves one that is not
-UTF-8 to the poison queue, without calling the function (Storage.Queues 5.3.10; a test shows it).
+in both forms. It has to be: the Functions host reads a message as text, and moves one that is not
+UTF-8 to the poison queue without calling the function (Storage.Queues 5.3.10; a test shows it).
 
-Into which messages the records go may differ by encoding, by compression library and by version of
-either. A message's id names the tuples that it carries, and in which form. So the same id always
-has the same content, whatever the settings were (decision 0017).
+How the records are divided into messages may differ by encoding, compression library and version.
+A message's id names the tuples that it carries, and in which form. So the same id always has the
+same content, whatever the settings were (decision 0017).
 """
 
 from __future__ import annotations
@@ -109,10 +109,10 @@ def bodies_of(
         else:
             yield Body(name, content)
 
-    id_bytes = len(entry.position.entry_id) + len(entry.form.mark)  # but for its numbers
+    id_bytes = len(entry.position.entry_id) + len(entry.form.mark)  # without its numbers
     max_around_bytes = len(envelope) + id_bytes + _NUMBERS_BYTES + len(_END)
     max_input_bytes = _MAX_GZIP_INPUT_BYTES if compressed else max_body_bytes
-    # Compressed and in base64, nothing is twice as long: most records need no second look.
+    # Nothing is twice as long when compressed and in base64, so most records need no second look.
     surely_fits = max_body_bytes // 2 - max_around_bytes
     too_large = [
         index
@@ -143,7 +143,7 @@ def _runs(ends: Sequence[int], left_out: Sequence[int], max_bytes: int) -> Itera
 
 
 def _tuples_of(entry: EntryRecords) -> Callable[[range], Sequence[int]]:
-    """The indexes of the tuples that a run of records stands for, in ascending order."""
+    """The indexes of the tuples from which a run of records was made, in ascending order."""
     if entry.sums is None:
         indexes = entry.tuple_indexes
         return lambda run: indexes[run.start : run.stop]

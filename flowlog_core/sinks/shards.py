@@ -17,7 +17,7 @@ rest allows for uneven shares."""
 
 
 def interface_key(blob: BlobRef) -> str:
-    """What stands for the interface that logs to `blob`, in 16 hexadecimal digits."""
+    """The digest of the interface that logs to `blob`: 16 hexadecimal digits."""
     parts = blob.account, blob.container, blob.log.resource_id, blob.log.mac
     # Azure treats names that differ only in letter case as equal, and writes them in either case. A
     # JSON array separates the four, whatever characters they contain.

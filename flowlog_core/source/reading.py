@@ -24,7 +24,7 @@ from flowlog_core.errors import (
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _MAX_DENIALS = 2
-"""How often the service may deny that a blob has bytes which it has by its length."""
+"""How often the service may answer 416 for bytes that the blob's length includes."""
 
 
 class Slice(NamedTuple):
@@ -35,8 +35,8 @@ class Slice(NamedTuple):
     blob_bytes: int
     """The length of the whole blob in this version."""
     created: datetime | None = None
-    """When the blob was created, aware UTC. Appending to it changes nothing about that; deleting
-    it and making it anew does. None if the service did not say."""
+    """When the blob was created, aware UTC. An append keeps it; a blob that
+    is deleted and created again has another. None if the service did not say."""
     last_modified: datetime | None = None
     """When this version was committed, aware UTC."""
 
@@ -86,8 +86,8 @@ def read_appended(
 
     Raises, besides what the reader raises: `BlobRewritten` before the first chunk when the bytes
     before the offset are not those of the checkpoint's seam, or the blob was created at another
-    time, `BlobGrew` between chunks, and never before the first, when another version was
-    committed, `BlobDeleted`. An answer that is shorter than it must be, or that denies bytes that
+    time; `BlobGrew` between chunks, never before the first, when another version was committed;
+    `BlobDeleted`. An answer that is shorter than it must be, or that denies bytes that
     the blob has, raises `Unavailable`: it is neither a rewritten blob nor the end of one.
     """
     # As many as the next commit's seam covers, even if this checkpoint's covers fewer.
@@ -104,11 +104,13 @@ def read_appended(
         try:
             part = reader.read(blob, start, chunk_bytes, part.etag)
         except Conflict as error:
-            raise BlobGrew(f"{blob} was committed anew while it was read") from error
+            raise BlobGrew(f"{blob} was committed again while it was read") from error
         except NotFound as error:
             raise BlobDeleted(f"{blob} is gone") from error
         except OutOfRange as error:
-            raise Unavailable(f"{blob}: {left_bytes} bytes from {start} on are denied") from error
+            raise Unavailable(
+                f"{blob}: {left_bytes} bytes from {start} on were answered with 416"
+            ) from error
         before, data = b"", part.data
         if not data:
             raise Unavailable(f"{blob}: the answer to reading from byte {start} was empty")
@@ -122,7 +124,7 @@ def _first_part(
     before_bytes: int,
     chunk_bytes: int,
 ) -> Slice:
-    """The blob as it is now, from `start` on, if it is the one that the checkpoint is of."""
+    """The blob as it is now, from `start` on, if it is the blob of the checkpoint."""
     try:
         part = _present_part(reader, blob, start, chunk_bytes)
     except NotFound as error:
@@ -145,7 +147,7 @@ def _first_part(
 
 
 def _present_part(reader: LogReader, blob: BlobRef, start: int, chunk_bytes: int) -> Slice:
-    """What is there from `start` on: nothing only if the blob's length confirms that."""
+    """What is there from `start` on. Nothing, if the blob's length confirms it."""
     for _ in range(_MAX_DENIALS):
         try:
             return reader.read(blob, start, chunk_bytes, None)
@@ -154,7 +156,9 @@ def _present_part(reader: LogReader, blob: BlobRef, start: int, chunk_bytes: int
             if blob_bytes <= start:
                 return Slice(b"", "", blob_bytes)
         # It grew between the two calls, or the answer was wrong.
-    raise Unavailable(f"{blob} has {blob_bytes} bytes, and those from {start} on were denied")
+    raise Unavailable(
+        f"{blob} has {blob_bytes} bytes, but reading from {start} on was answered with 416"
+    )
 
 
 def _differ(one: datetime | None, other: datetime | None) -> bool:
