@@ -82,6 +82,31 @@ def test_a_name_that_xml_cannot_hold_comes_encoded() -> None:
     assert listed.blob == the_blob(NAME.replace("N/y=", "\ufffe/y="))
 
 
+def test_older_hours_are_left_out_and_nothing_else() -> None:
+    """Whatever comes between the blobs, and however they are written."""
+    parts, left = [], []
+    for hour in (7, 8, 9, 10):
+        name = NAME.replace("h=09", f"h={hour:02}")
+        lower = name.replace("/y=", "/Y=").replace("PT1H", "pt1h")
+        parts += [
+            a_blob(f"<Name>{name}</Name>", more="<AccessTier>Hot</AccessTier>"),
+            f"<BlobPrefix><Name>{FOLDER}{hour}/</Name></BlobPrefix>",
+            a_blob(f"<Name>{name}.copy</Name>"),
+            a_blob(f"\n <Name>{lower}</Name>"),
+            a_blob(f'<Name Encoded="true">{lower}</Name>'.replace("%26", "%2526")),
+        ]
+        left += [name, lower, lower] if hour >= 9 else []
+    body = answer(*parts, marker="<NextMarker>2!4</NextMarker>")
+    since = datetime(2026, 1, 31, 9, tzinfo=UTC)
+    page = read_list_page(body, "a", "c", since)
+    assert [one.blob.name for one in page.listed] == left
+    assert list(page.folders) == [f"{FOLDER}{hour}/" for hour in (7, 8, 9, 10)]
+    assert page.others == Others(4, f"{FOLDER.replace('h=09', 'h=07')}{NAME[len(FOLDER) :]}.copy")
+    assert page.marker == "2!4"
+    every = read_list_page(body, "a", "c")
+    assert [one for one in every.listed if one.blob.log.hour >= since] == page.listed
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -62,7 +62,14 @@ class AzureBlobs:
         return service
 
     def page(
-        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+        self,
+        account: str,
+        container: str,
+        prefix: str,
+        *,
+        marker: str = "",
+        by_folder: bool,
+        since: datetime | None = None,
     ) -> Page:
         """See `BlobLister.page`."""
         # Not by `list_blobs`, whose models take most of a sweep's time (decision 0024).
@@ -74,7 +81,7 @@ class AzureBlobs:
         path = f"/{quote(container)}?{urlencode(asked, quote_via=quote)}"
         with storage_errors(f"listing {account}/{container}/{prefix}"):
             answer = service.sender.ask("GET", path, service.headers)
-            return read_list_page(answer.body, account, container)
+            return read_list_page(answer.body, account, container, since)
 
 
 class _Service:

@@ -68,11 +68,19 @@ class BlobLister(Protocol):
     """
 
     def page(
-        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+        self,
+        account: str,
+        container: str,
+        prefix: str,
+        *,
+        marker: str = "",
+        by_folder: bool,
+        since: datetime | None = None,
     ) -> Page:
         """The page at `marker` of what is under `prefix`.
 
-        With `by_folder`, only what is directly under it: blobs, and folders unopened.
+        Without the flow logs of hours before `since`. With `by_folder`, only what is directly under
+        it: blobs, and folders unopened.
         """
         ...
 
@@ -117,11 +125,13 @@ def flow_logs_since(
     """
 
     def pages(folder: str, *, by_folder: bool) -> Iterator[Page]:
-        page = lister.page(account, container, folder, by_folder=by_folder)
-        yield page
-        while page.marker:
-            page = lister.page(account, container, folder, marker=page.marker, by_folder=by_folder)
+        marker, is_first = "", True
+        while marker or is_first:
+            page = lister.page(
+                account, container, folder, marker=marker, by_folder=by_folder, since=since
+            )
             yield page
+            marker, is_first = page.marker, False
 
     waiting: list[Listed | _Folder] = [_Folder(prefix, may_fit=True)]
     while waiting:
@@ -158,9 +168,7 @@ def flow_logs_since(
         listed = [
             one
             for one in listed
-            if one.blob.log.hour >= since
-            and (until is None or one.blob.log.hour <= until)
-            and not is_done(one.blob.name, done)
+            if (until is None or one.blob.log.hour <= until) and not is_done(one.blob.name, done)
         ]
         if folders:
             if others.blobs:

@@ -292,7 +292,14 @@ class MemoryBlobs:
             return len(self._stored[blob][0])
 
     def page(
-        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
+        self,
+        account: str,
+        container: str,
+        prefix: str,
+        *,
+        marker: str = "",
+        by_folder: bool,
+        since: datetime | None = None,
     ) -> Page:
         """See `BlobLister.page`."""
         with self._lock:
@@ -323,7 +330,11 @@ class MemoryBlobs:
         parts = [(name, found[name]) for name in names[start:end]]
         has_more = end < len(names) if self.odd_page is None else end <= len(names)
         return Page(
-            [one for _, one in parts if isinstance(one, Listed)],
+            [
+                one
+                for _, one in parts
+                if isinstance(one, Listed) and (since is None or one.blob.log.hour >= since)
+            ],
             [name for name, one in parts if one is None],
             str(end) if has_more else "",
             reduce(Others.plus, (one for _, one in parts if isinstance(one, Others)), Others()),

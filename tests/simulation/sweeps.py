@@ -26,6 +26,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 from greenlet import getcurrent, greenlet
 
@@ -73,15 +74,13 @@ class _SlowBlobs(MemoryBlobs):
     """What a listing raises meanwhile."""
     pause: Callable[[], None]
 
-    def page(
-        self, account: str, container: str, prefix: str, *, marker: str = "", by_folder: bool
-    ) -> Page:
+    def page(self, *arguments: Any, **options: Any) -> Page:
         assert isinstance(self.clock, ManualClock)
         self.pause()
         self.clock.sleep(self.page_s)
         if self.broken is not None:
             raise self.broken
-        return super().page(account, container, prefix, marker=marker, by_folder=by_folder)
+        return super().page(*arguments, **options)
 
 
 class _Cursors(MemoryCursors):
