@@ -15,7 +15,7 @@ from made_rules import rule_texts
 
 from flowlog_core.parsing.entry import Normalized, normalize
 from flowlog_core.shape.keep_drop import KeepDrop
-from flowlog_core.shape.tuple_filter import TupleFilter, needs_records
+from flowlog_core.shape.tuple_filter import tuple_filters
 
 TEXTS = (
     "action=deny",
@@ -28,6 +28,11 @@ TEXTS = (
     "time>=2024-12-31T09:11;version=2",
     "time>2024-12-31T09:11:30,port!=443",
     "acl_id!=*,mac=*",
+    "id=*.5,log_time=2024*;dst_port=443,8000-65535",
+    "log_time!=2024*;bytes=1-50,100-200,300-400,500-600,1000-99999",
+    f"id={PREFIX}3",
+    "src_ip=10.0.0.0/8,52.0.0.0-60.255.255.255,2603::/16",
+    "ip=10.1.0.4,20.0.0.0/8,2000::/3",
 )
 
 
@@ -48,7 +53,7 @@ def assert_filtered(made: Normalized, records: list[Record], keep: str, drop: st
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_captures_and_made_up_logs_are_filtered_as_the_reference_says(text: str) -> None:
-    keeps, drops = TupleFilter(KeepDrop.parse(text, "")), TupleFilter(KeepDrop.parse("", text))
+    keeps, drops = tuple_filters(KeepDrop.parse(text, "")), tuple_filters(KeepDrop.parse("", text))
     dropped = total = 0
     for entry in (*captures(), *generated_entries(3)):
         records = records_of(entry)
@@ -65,10 +70,7 @@ def test_captures_and_made_up_logs_are_filtered_as_the_reference_says(text: str)
 def test_any_entry_is_filtered_as_the_reference_says(
     keep: str, drop: str, entries: list[Any]
 ) -> None:
-    rules = KeepDrop.parse(keep, drop)
-    if needs_records(rules):
-        return
-    drops = TupleFilter(rules)
+    drops = tuple_filters(KeepDrop.parse(keep, drop))
     for entry in entries:
         assert_filtered(normalize(entry, PREFIX, drops), records_of(entry), keep, drop)
 
@@ -91,7 +93,7 @@ def test_what_is_bad_is_bad_whatever_the_rules(beside: list[Any]) -> None:
     """Nothing that cannot be read is taken for something that nobody wants."""
     entry = entry_of(*beside, BAD, GOOD.replace(",443,", ",80,"))
     without = normalize(entry, PREFIX)
-    drops = TupleFilter(KeepDrop.parse("", "dst_port=443"))
+    drops = tuple_filters(KeepDrop.parse("", "dst_port=443"))
     made = normalize(entry, PREFIX, drops)
     assert made.bad == without.bad
     assert len(made.bad) == 1 + sum(one != GOOD for one in beside)
@@ -99,21 +101,20 @@ def test_what_is_bad_is_bad_whatever_the_rules(beside: list[Any]) -> None:
     assert [*made.lines] == [without.lines[len(without.lines) - 1]]
 
 
+def test_a_bad_tuple_is_bad_where_all_would_be_dropped() -> None:
+    entry = entry_of(GOOD, BAD)
+    made = normalize(entry, PREFIX, tuple_filters(KeepDrop.parse("", "dst_port=443")))
+    assert (made.bad, made.dropped, [*made.lines]) == (normalize(entry, PREFIX).bad, [0], [])
+    assert [one.index for one in made.bad] == [1]
+
+
 def test_what_is_remembered_of_groups_is_bounded() -> None:
-    drops = TupleFilter(KeepDrop.parse("", "rule=r1*,dst_port=443"))
+    drops = tuple_filters(KeepDrop.parse("", "rule=r1*,dst_port=443"))
     for number in range(5000):
         made = normalize(entry_of(GOOD, rule=f"r{number}"), PREFIX, drops)
         assert len(made.dropped) == str(number).startswith("1")
-    of_format = drops._by_version[4]
+    of_format = drops[4]
     assert len(of_format._of_group) <= 4096
-    assert len(of_format._ready) <= 1024
+    assert len(of_format._of_values) <= 1024
     normalize(entry_of(GOOD, rule="r" * 3000), PREFIX, drops)
-    assert not any(len(text) > 2048 for text in of_format._of_group)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("id=*.5", True), ("log_time=2026*,rule=a", True), ("rule=a", False)]
-)
-def test_rules_that_no_tuple_answers_are_known(text: str, expected: bool) -> None:
-    assert needs_records(KeepDrop.parse("", text)) is expected
-    assert needs_records(KeepDrop.parse(text, "")) is expected
+    assert not any(len("".join(names)) > 2048 for names in of_format._of_group)

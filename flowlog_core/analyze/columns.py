@@ -108,7 +108,7 @@ def _walked(value: dict[str, Any]) -> _Walked | str:
     bad: list[BadTuple] = []
     try:
         entry_format = format_of(value)
-        groups = [TupleGroup(*one) for one in walk(value, entry_format, bad)]
+        groups = [TupleGroup(*one[:3]) for one in walk(value, entry_format, bad)]
     except (UnreadableEntry, BadField) as error:
         return str(error)
     tuples = sum(len(group.texts) for group in groups)

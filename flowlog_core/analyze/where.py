@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowlog_core.shape.accepted import accepted_by, ranges_of
+from flowlog_core.shape.accepted import ranges_of
+from flowlog_core.shape.evaluate import accepts_of
 from flowlog_core.shape.rules import Rule, Rules
 from flowlog_core.shape.terms import Term
 
@@ -62,8 +63,7 @@ def _accepted(column: pa.Array, term: Term) -> pa.Array:
         return _in_ranges(column, term)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    answers = accepted_by(term)
-    by_value = pa.array([answers[value] for value in column.dictionary.to_pylist()], pa.bool_())
+    by_value = pa.array(accepts_of(term)(column.dictionary.to_pylist()), pa.bool_())
     return pc.fill_null(by_value.take(column.indices), False)
 
 

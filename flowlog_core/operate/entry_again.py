@@ -68,7 +68,7 @@ def tuple_of(raw: bytes, index: int | None) -> str | None:
     bad: list[BadTuple] = []
     entry: Any = orjson.loads(raw)
     try:
-        for texts, first, _ in walk(entry, format_of(entry), bad):
+        for texts, first, *_ in walk(entry, format_of(entry), bad):
             if index is not None and first <= index < first + len(texts):
                 text = texts[index - first]
                 return text if isinstance(text, str) else raw_of(text)

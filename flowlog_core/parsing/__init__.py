@@ -12,7 +12,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-from flowlog_core.parsing.entry import DropsOfGroup, UnreadableEntry, normalize
+from flowlog_core.parsing.entry import DropsByVersion, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
@@ -42,7 +42,7 @@ def read(
     *,
     is_end: bool = True,
     final: bool = True,
-    drops: DropsOfGroup | None = None,
+    drops: DropsByVersion | None = None,
 ) -> Iterator[ParsedEntry | Damaged]:
     """The entries of a blob, and what in it is no readable entry, in the blob's order.
 
@@ -75,7 +75,7 @@ def _parsed(
     end: int,
     raw: bytes,
     id_prefix: str,
-    drops: DropsOfGroup | None,
+    drops: DropsByVersion | None,
     value: dict[str, Any],
 ) -> ParsedEntry | Damaged:
     try:

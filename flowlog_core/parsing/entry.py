@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, NamedTuple
@@ -59,9 +59,12 @@ class Normalized(NamedTuple):
     """The indexes of the tuples that were left out on purpose."""
 
 
-DropsOfGroup = Callable[[int, str], Drops | None]
+Names = tuple[str, str, str]
+"""The JSON of a group's `mac`, `rule` and `acl_id`."""
+DropsOfGroup = Callable[[Names, str], Drops | None]
 """Returns what decides which tuples of a group are left out, or None if none are. It is given the
-format's version, and what the group's records have in common, as `walk` gives it."""
+group's names, and what its records have in common, as `walk` gives them."""
+DropsByVersion = Mapping[int, DropsOfGroup]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ FORMATS = {
 
 
 def normalize(
-    entry: object, id_prefix: str, drops: DropsOfGroup | None = None, *, packed: bool = False
+    entry: object, id_prefix: str, drops: DropsByVersion | None = None, *, packed: bool = False
 ) -> Normalized:
     """The flow records of one entry: a parsed element of a log blob's `records`.
 
@@ -114,9 +117,10 @@ def normalize(
     dropped: list[int] = []
     head = f'{{"id":{json_of(id_prefix)[:-1]}'
     records_of = entry_format.tuples.records
+    drops_of = None if drops is None else drops[entry_format.version]
     try:
-        for texts, first, common in walk(entry, entry_format, bad):
-            of_group = None if drops is None else drops(entry_format.version, common)
+        for texts, first, common, names in walk(entry, entry_format, bad):
+            of_group = None if drops_of is None else drops_of(names, common)
             good, wrong, gone = records_of(texts, head, first, common, of_group)
             records.extend(good)
             if wrong:
@@ -130,12 +134,12 @@ def normalize(
 
 def walk(
     entry: dict[str, Any], entry_format: EntryFormat, bad: list[BadTuple]
-) -> Iterator[tuple[list[Any], int, str]]:
+) -> Iterator[tuple[list[Any], int, str, Names]]:
     """An entry's tuples in file order, up to `_BATCH` of one group at a time.
 
     With them the index of the first, counted over the entry, and what their records have in common,
-    from the `Z` that ends the time to the quotation mark that begins the source address. A group
-    that is malformed as a whole goes to `bad`.
+    from the `Z` that ends the time to the quotation mark that begins the source address; then the
+    names in it. A group that is malformed as a whole goes to `bad`.
 
     Raises `BadField` if the entry itself is malformed, and `UnreadableEntry` if what is bad or
     repeated takes too much memory.
@@ -168,6 +172,7 @@ def walk(
             else:
                 mac, rule, acl_id = mac_of_entry, inner_text, outer_text
             common = f'{of_entry},"mac":{mac},"rule":{rule},"acl_id":{acl_id},"src_ip":"'
+            names = (mac, rule, acl_id)
             repeated_bytes += len(texts) * getsizeof(common)
             if repeated_bytes > _MAX_REPEATED_BYTES:
                 raise UnreadableEntry(
@@ -175,7 +180,7 @@ def walk(
                     f"{_MAX_REPEATED_BYTES} bytes"
                 )
             for at in range(0, len(texts), _BATCH):
-                yield texts[at : at + _BATCH], index + at, common
+                yield texts[at : at + _BATCH], index + at, common, names
             index += len(texts)
 
 

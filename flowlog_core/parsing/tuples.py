@@ -9,12 +9,10 @@ joined by newlines. If anything in a batch is unusual, its tuples are read again
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from itertools import compress, count
-from operator import not_
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any, NamedTuple
@@ -210,8 +208,9 @@ _COUNTER_FIELDS = tuple(
 
 Row = tuple[str, ...]
 """What a pattern captures of a tuple, in the order of `ROW`."""
-Drops = Callable[[Row], bool]
-"""Whether a valid tuple is left out on purpose."""
+Drops = Callable[[Iterable[tuple[int, Row]], str, str], list[int]]
+"""The indexes of those of some valid tuples that are left out on purpose. It is given each with its
+index, and `head` and `common` of their records."""
 
 ROW: tuple[str | tuple[str, ...], ...] = (
     *("time", "time_ms", "src_ip", "dst_ip", "src_port", "dst_port"),
@@ -293,24 +292,30 @@ class TupleFormat:
     ) -> BatchRecords:
         """The records of a batch of tuples. A bad tuple is bad whether it would be dropped or not.
 
-        `drops` is asked for each valid tuple.
+        `drops` is asked about valid tuples.
         """
         try:
             lines = "\n".join(texts)
             rows = self.pattern.findall(lines)
             # Matches are lines, so with as many lines as tuples each tuple is one.
             if len(rows) == len(texts) == lines.count("\n") + 1:
+                dropped = [] if drops is None else drops(enumerate(rows, first), head, common)
+                if len(dropped) == len(rows):
+                    self._check(rows)
+                    return [], [], dropped
                 records = _write(self.flows, rows, head, first, common)
-                if drops is None:
-                    return records, [], []
-                is_dropped = list(map(drops, rows))
-                if True not in is_dropped:
-                    return records, [], []
-                kept = list(compress(records, map(not_, is_dropped)))
-                return kept, [], list(compress(count(first), is_dropped))
+                for index in reversed(dropped):
+                    del records[index - first]
+                return records, [], dropped
         except (TypeError, BadField):  # TypeError: one is not a string
             pass
         return self._one_by_one(texts, head, first, common, drops)
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        """Raises the `BadField` that `_write` would raise for one of them."""
+        addresses, flows = _ADDRESSES, self.flows
+        for row in rows:
+            _ = addresses[row[2]], addresses[row[3]], flows[row[6]]
 
     def _one_by_one(
         self, texts: Sequence[Any], head: str, first: int, common: str, drops: Drops | None
@@ -323,7 +328,7 @@ class TupleFormat:
                 bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
                 row = match.groups()
-                if drops is not None and drops(row):
+                if drops is not None and drops([(index, row)], head, common):
                     dropped.append(index)
                 else:
                     records += _write(self.flows, [row], head, index, common)

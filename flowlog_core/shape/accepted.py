@@ -1,50 +1,37 @@
-"""Whether a term accepts a value. Answers are cached."""
+"""What a term's values accept: as ranges, as bounds for `bisect`, or as remembered answers."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from ipaddress import IPv4Address
+from operator import methodcaller
 from socket import AF_INET, AF_INET6, inet_pton
+from typing import Any
 
 from flowlog_core.parsing.protocols import keyword
-from flowlog_core.shape.terms import Accept, Addresses, Glob, Kind, Span, Term
+from flowlog_core.shape.terms import Accept, Addresses, Glob, Span
 
+_IPV4 = 4
+_OCTETS = {256 ** (_IPV4 - octets): octets for octets in range(_IPV4 + 1)}
+"""How many octets all addresses of a network have in common, by its size."""
+_MAX_STARTS = 8
 _MAX_REMEMBERED = 16384
 _MAX_REMEMBERED_CHARACTERS = 256
+_BELOW_ALL, ABOVE_ALL = -1000, 2**65 * 1000 - 1  # outside all counters, sums, ports and times
+# As times, in milliseconds, both are whole seconds.
 
 
-@lru_cache(maxsize=256)  # one memory a term, however many compiled rules share it
-def accepted_by(term: Term) -> Mapping[object, bool]:
-    """Maps every value to whether the term accepts it. Ignores `!=`.
-
-    A number may be given as digits, a time as RFC 3339 or as digits that count Unix seconds or
-    milliseconds, a protocol as its name or number. None, and what cannot be read, is not accepted.
-    A bounded number of answers is cached, which is what makes rules cheap.
-    """
-    test = _TESTS[term.query_field.kind](term.accepts)
-
-    def answer(value: object) -> bool:
-        if value is None:
-            return False
-        try:
-            return test(value)
-        except (ValueError, OSError):  # OSError: no address
-            return False
-
-    return Answers(answer)
-
-
-class Answers(dict[object, bool]):
+class Answers(dict[Any, bool]):
     """Remembers answers. When it is full it starts again empty, so it follows what is logged."""
 
-    def __init__(self, answer: Callable[[object], bool]) -> None:
+    def __init__(self, answer: Callable[[Any], bool]) -> None:
         super().__init__()
         self._answer = answer
 
-    def __missing__(self, value: object) -> bool:
+    def __missing__(self, value: Any) -> bool:
         answer = self._answer(value)
         if not isinstance(value, str) or len(value) <= _MAX_REMEMBERED_CHARACTERS:
             if len(self) >= _MAX_REMEMBERED:
@@ -53,86 +40,114 @@ class Answers(dict[object, bool]):
         return answer
 
 
-def _number_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
-    ranges = ranges_of(accepts)
-    return lambda value: in_ranges(int(str(value)), ranges)
-
-
-def _time_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
-    ranges = ranges_of(accepts)
-    return lambda value: in_ranges(milliseconds(str(value)), ranges)
-
-
-Ranges = tuple[tuple[int, int], ...]
-_BELOW_ALL, _ABOVE_ALL = -1, 2**65  # outside the range of counters, sums, ports and times
+Ranges = list[tuple[int, int]]
 
 
 def ranges_of(accepts: tuple[Accept, ...]) -> Ranges:
-    """The spans as pairs of numbers, which compare quickly."""
-    return tuple(
+    """The numbers of the spans as ranges, ends included, ascending; none overlap."""
+    return _apart(
         (
             _BELOW_ALL if span.low is None else span.low,
-            _ABOVE_ALL if span.high is None else span.high,
+            ABOVE_ALL if span.high is None else span.high,
         )
         for span in accepts
         if isinstance(span, Span)
     )
 
 
-def in_ranges(number: int, ranges: Ranges) -> bool:
-    """Whether a number is in one of the ranges, ends included."""
-    for low, high in ranges:  # noqa: SIM110 - `any` costs as much again as all the rest
-        if low <= number <= high:
-            return True
-    return False
+def spelled_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], tuple[str, ...]] | None:
+    """The addresses of version 4 that are accepted, and how others begin; None if that is a lot.
+
+    An address of version 4 has one spelling, so a network of whole octets is the start of a text.
+    """
+    exact, starts = set[str](), []
+    for one in accepts:
+        if not isinstance(one, Addresses) or one.version != _IPV4:
+            continue
+        size = one.high - one.low + 1
+        octets = _OCTETS.get(size)
+        if octets is None or one.low % size:
+            return None
+        text = str(IPv4Address(one.low))
+        if octets == _IPV4:
+            exact.add(text)
+        else:
+            starts.append("".join(f"{octet}." for octet in text.split(".")[:octets]))
+    return None if len(starts) > _MAX_STARTS else (frozenset(exact), tuple(starts))
 
 
-def _address_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
-    addresses = [accept for accept in accepts if isinstance(accept, Addresses)]
-    of_version_4, of_version_6 = (
-        tuple((one.low, one.high) for one in addresses if one.version == version)
-        for version in (4, 6)
-    )
+class AddressAnswers(dict[Any, bool]):
+    """Whether addresses are accepted, remembered. What is no address is not."""
 
-    def test(value: object) -> bool:
-        text = str(value)
-        if ":" in text:
-            return in_ranges(int.from_bytes(inet_pton(AF_INET6, text)), of_version_6)
-        return in_ranges(int.from_bytes(inet_pton(AF_INET, text)), of_version_4)
+    def __init__(self, accepts: tuple[Accept, ...]) -> None:
+        super().__init__()
+        addresses = [accept for accept in accepts if isinstance(accept, Addresses)]
+        self._ranges_4, self._ranges_6 = (
+            [
+                (one.low.to_bytes(length), one.high.to_bytes(length))
+                for one in addresses
+                if one.version == version
+            ]
+            for version, length in ((4, 4), (6, 16))
+        )
 
-    return test
+    def __missing__(self, text: Any) -> bool:
+        # All in one function: in a log every second address may be new.
+        try:
+            if ":" in text:
+                address, ranges = inet_pton(AF_INET6, text), self._ranges_6
+            else:
+                address, ranges = inet_pton(AF_INET, text), self._ranges_4
+        except (TypeError, OSError):
+            return False
+        answer = False
+        for low, high in ranges:
+            if low <= address <= high:
+                answer = True
+                break
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+        self[text] = answer
+        return answer
 
 
-def _text_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
+def _apart(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    apart: list[tuple[int, int]] = []
+    for low, high in sorted(ranges):
+        if apart and low <= apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(high, apart[-1][1]))
+        else:
+            apart.append((low, high))
+    return apart
+
+
+def globs_of(
+    accepts: tuple[Accept, ...],
+) -> tuple[frozenset[str], list[Callable[[str], object]]]:
+    """What texts in lower case are accepted: some as they are, others by patterns."""
     globs = [accept for accept in accepts if isinstance(accept, Glob)]
-    exact = frozenset(glob.pattern for glob in globs if glob.is_exact)
     # `fnmatch` also knows sets in brackets; its expressions never take exponential time.
-    patterns = [
-        re.compile(fnmatch.translate(glob.pattern.replace("[", "[[]"))).match
+    patterns: list[Callable[[str], object]] = [
+        methodcaller("startswith", glob.pattern[:-1])
+        if Glob(glob.pattern[:-1]).is_exact and glob.pattern.endswith("*")
+        else re.compile(fnmatch.translate(glob.pattern.replace("[", "[[]"))).match
         for glob in globs
         if not glob.is_exact
     ]
+    return frozenset(glob.pattern for glob in globs if glob.is_exact), patterns
 
-    def test(value: object) -> bool:
+
+def accepts_text(accepts: tuple[Accept, ...]) -> Callable[[Any], bool]:
+    """Whether one of the globs matches a value. A null matches none."""
+    exact, patterns = globs_of(accepts)
+
+    def answer(value: Any) -> bool:
+        if value is None:
+            return False
         text = str(value).lower()
         return text in exact or any(match(text) for match in patterns)
 
-    return test
-
-
-def _protocol_test(accepts: tuple[Accept, ...]) -> Callable[[object], bool]:
-    test = _text_test(accepts)
-    return lambda value: test(protocol_name(str(value)))
-
-
-_TESTS: dict[Kind, Callable[[tuple[Accept, ...]], Callable[[object], bool]]] = {
-    "number": _number_test,
-    "time": _time_test,
-    "address": _address_test,
-    "protocol": _protocol_test,
-    "choice": _text_test,
-    "text": _text_test,
-}
+    return answer
 
 
 def protocol_name(text: str) -> str:
@@ -141,17 +156,10 @@ def protocol_name(text: str) -> str:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FIRST_MILLISECONDS = 10**11  # FORMAT: a smaller number counts seconds
 
 
 def milliseconds(text: str) -> int:
-    """Milliseconds since 1970 of a record's `time`, or of a tuple's first field.
-
-    Raises ValueError for anything else.
-    """
-    if text.isdecimal():
-        number = int(text)
-        return number if number >= FIRST_MILLISECONDS else number * 1000
+    """Milliseconds since 1970 of a time in RFC 3339. Raises ValueError for anything else."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"no time zone: {text}")

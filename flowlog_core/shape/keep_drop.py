@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowlog_core.shape.evaluate import Spelled, Test
-from flowlog_core.shape.rules import Places, Rules, parse
+from flowlog_core.shape.evaluate import Compiler, Spelled, Test, any_of
+from flowlog_core.shape.rules import Places, Rules, indexes_of, parse
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,9 @@ class KeepDrop:
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
 
     def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A fast `drops` for sequences of values; see `Rules.compile`."""
-        drops = self.drop.compile(places, spelled)
-        if self.keep is None:
-            return drops
-        keeps = self.keep.compile(places, spelled)
-        if not self.drop:
-            return lambda values: not keeps(values)
-        return lambda values: not keeps(values) or drops(values)
+        """A fast `drops` for rows of values; see `Rules.compile`."""
+        compiler = Compiler(indexes_of(places), spelled)
+        drops = self.drop.expression(compiler)
+        if self.keep is not None:
+            drops = any_of([f"not {self.keep.expression(compiler)}", drops])
+        return compiler.test(drops)

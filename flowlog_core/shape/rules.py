@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
-from flowlog_core.shape.evaluate import Spelled, Test, all_of, any_of, test_of
+from flowlog_core.shape.evaluate import Compiler, Spelled, Test, all_of, any_of
 from flowlog_core.shape.rule_text import read_rules
 from flowlog_core.shape.rule_words import in_words
 from flowlog_core.shape.terms import Term
@@ -53,10 +53,10 @@ class Rules:
 
     def matches(self, record: Mapping[str, object]) -> bool:
         """Whether a record matches. A field that it does not have is null."""
-        return self._matches_values(tuple(map(record.get, self.reads)))
+        return bool(self._matches_rows([(0, tuple(map(record.get, self.reads)))]))
 
     @cached_property
-    def _matches_values(self) -> Test:
+    def _matches_rows(self) -> Test:
         return self.compile(self.reads)
 
     @cached_property
@@ -78,30 +78,40 @@ class Rules:
                 reads = term.query_field.reads
                 if not all(name in known for name in reads):
                     open_terms.append(term)
-                elif not test_of(term, dict(zip(reads, range(len(reads)), strict=True)), {})(
-                    [known[name] for name in reads]
-                ):
+                elif not _holds(term)([(0, [known[name] for name in reads])]):
                     break
             else:
                 left.append(Rule(tuple(open_terms), rule.text))
         return Rules(tuple(left))
 
     def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A quick test of sequences of values, such as the fields of a tuple.
+        """A quick test of rows of values, such as the fields of a batch of tuples.
 
-        `places` says which record field each place holds (or which several: a VNet state is the
-        action too). A field in no place is null. Values are as in records or as in tuples, see
-        `accepted.accepted_by`; `spelled` translates those that differ, such as
-        `{"direction": {"I": "inbound", "O": "outbound"}, "encryption": {"": None}}`.
+        `places` says which record field each place of a row holds (or which several: a VNet state
+        is the action too). A field in no place is null. Values are those of records; or else, if
+        `spelled` is given, the fields of valid tuples: it translates those that differ, such as
+        `{"direction": {"I": "inbound", "O": "outbound"}.get, "encryption": ...}`.
         """
-        at: dict[str, int] = {}
-        for place, names in enumerate(places):
-            for name in (names,) if isinstance(names, str) else names:
-                at[name] = place
-        tests = [
-            all_of([test_of(term, at, spelled or {}) for term in rule.terms]) for rule in self.rules
-        ]
-        return any_of(tests)
+        compiler = Compiler(indexes_of(places), spelled)
+        return compiler.test(self.expression(compiler))
+
+    def expression(self, compiler: Compiler) -> str:
+        """Whether one of the rules holds."""
+        return any_of([all_of(list(map(compiler.holds, rule.terms))) for rule in self.rules])
+
+
+def indexes_of(places: Places) -> dict[str, int]:
+    """The index of each field."""
+    return {
+        name: at
+        for at, names in enumerate(places)
+        for name in ((names,) if isinstance(names, str) else names)
+    }
+
+
+@lru_cache(maxsize=256)
+def _holds(term: Term) -> Test:
+    return Rules((Rule((term,), ""),)).compile(term.query_field.reads)
 
 
 def parse(text: str) -> Rules:

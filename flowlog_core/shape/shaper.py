@@ -10,7 +10,7 @@ same settings sends the same records in messages of the same ids, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,12 +23,12 @@ from flowlog_core.parsing.record import SUM_SUFFIX
 from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import LEAN, Fields
 from flowlog_core.shape.keep_drop import KeepDrop
-from flowlog_core.shape.tuple_filter import TupleFilter, needs_records
+from flowlog_core.shape.tuple_filter import tuple_filters
 from flowlog_core.sinks import SCHEMA, EntryRecords, Form, TooLarge
 
 if TYPE_CHECKING:
     from flowlog_core.config.settings import Settings
-    from flowlog_core.parsing.entry import DropsOfGroup
+    from flowlog_core.parsing.entry import DropsByVersion
 
 FLOWLOG = "flowlog"
 _NOTHING_SAID = KeepDrop.parse("", "")
@@ -83,22 +83,14 @@ class Shaper:
         )
 
     @cached_property
-    def drops(self) -> DropsOfGroup | None:
+    def drops(self) -> DropsByVersion | None:
         """For `parsing.read`: drops tuples before records are made ready; None if none are."""
-        if self.rules.keeps_all or self._asks_records:
-            return None
-        return TupleFilter(self.rules)
-
-    @cached_property
-    def _asks_records(self) -> bool:
-        return needs_records(self.rules)
+        return None if self.rules.keeps_all else tuple_filters(self.rules)
 
     def __call__(self, position: Position, entry: ParsedEntry) -> Shaped:
         """What is sent of an entry that was read with `drops`."""
-        bad = [one.index for one in entry.bad]
-        kept = EntryRecords(position, entry.lines, [*bad, *entry.dropped])
-        if self._asks_records:
-            kept = self._without_dropped(kept)
+        left_out = [*(one.index for one in entry.bad), *entry.dropped]
+        kept = EntryRecords(position, entry.lines, left_out)
         whole = self._summed(kept) if self.aggregates else kept
         sent = whole
         if self._form is not None:
@@ -106,21 +98,7 @@ class Shaper:
             blob = position.blob.name if self.names_blob else ""
             lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
             sent = whole._replace(lines=whole.lines.alike(lines), form=form)
-        return Shaped(sent, kept, len(kept.left_out) - len(bad))
-
-    def _without_dropped(self, entry: EntryRecords) -> EntryRecords:
-        """Tests the records themselves, for rules that cannot be tested on tuples."""
-        dropped: list[int] = []
-
-        def kept() -> Iterator[str]:
-            for index, line in zip(entry.tuple_indexes, entry.lines, strict=True):
-                if self.rules.drops(orjson.loads(line)):
-                    dropped.append(index)
-                else:
-                    yield line
-
-        lines = entry.lines.alike(kept())
-        return entry._replace(lines=lines, left_out=[*entry.left_out, *dropped])
+        return Shaped(sent, kept, len(entry.dropped))
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:

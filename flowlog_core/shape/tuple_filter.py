@@ -8,80 +8,73 @@ group, so the cost of a group counts as much as the cost of a tuple.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from flowlog_core.parsing.entry import FORMATS, EntryFormat
+from flowlog_core.parsing.entry import FORMATS, EntryFormat, Names
 from flowlog_core.parsing.tuples import ROW, Drops
 from flowlog_core.shape.keep_drop import KeepDrop
 
-_IN_COMMON = (
-    *("category", "version", "resource_id", "target_resource_id"),
-    *("mac", "rule", "acl_id"),
-)
-_OF_RECORDS_ONLY = frozenset(("id", "log_time"))
-"""Rules that read these are asked of records: what a group has in common is new each time."""
+_OF_ENTRY = ("category", "version", "resource_id", "target_resource_id")
+_IN_COMMON = (*_OF_ENTRY, "mac", "rule", "acl_id")
+_BEFORE_COMMON = len('Z",')
 _AFTER_COMMON = len(',"src_ip":"')
 _MAX_GROUPS = 4096
 _MAX_GROUP_CHARACTERS = 2048
 _MAX_READY = 1024
 
 
-def needs_records(rules: KeepDrop) -> bool:
-    """Whether these rules can be tested on records only, not by a `TupleFilter`."""
-    return not rules.reads.isdisjoint(_OF_RECORDS_ONLY)
+def tuple_filters(rules: KeepDrop) -> dict[int, TupleFilter]:
+    """For `parsing.read`: by version of the format, what the rules drop."""
+    return {one.version: TupleFilter(rules, one) for one in FORMATS.values()}
 
 
 class TupleFilter:
-    """For `parsing.read`: which tuples of a group the rules drop; None if the group is kept whole.
+    """Which tuples of a group the rules drop; None if the group is kept whole.
 
     Gives the same answers as `KeepDrop.drops` on the records. Threads may share it.
     """
 
-    def __init__(self, rules: KeepDrop) -> None:
-        self._by_version = {one.version: _OfFormat(rules, one) for one in FORMATS.values()}
-
-    def __call__(self, version: int, common: str) -> Drops | None:
-        """See `parsing.entry.DropsOfGroup`."""
-        return self._by_version[version](common)
-
-
-class _OfFormat:
-    """What drops the tuples of one format."""
-
     def __init__(self, rules: KeepDrop, entry_format: EntryFormat) -> None:
         self._rules = rules
         self._read_in_common = tuple(name for name in _IN_COMMON if name in rules.reads)
+        self._reads_entry = not rules.reads.isdisjoint(_OF_ENTRY)
         self._spelled = _spelled(entry_format.tuples.flows)
-        self._of_group: dict[str, Drops | None] = {}
-        self._ready: dict[tuple[object, ...], Drops | None] = {}
+        self._of_group: dict[tuple[str, ...], Drops | None] = {}
+        self._of_values: dict[tuple[object, ...], Drops | None] = {}
+        self._of_rules = lru_cache(maxsize=64)(self._compiled)
 
-    def __call__(self, common: str) -> Drops | None:
-        # But for the time it says the same of most groups of an interface.
-        text = common[common.index(',"category":') + 1 : -_AFTER_COMMON]
+    def __call__(self, names: Names, common: str) -> Drops | None:
+        """See `parsing.entry.DropsOfGroup`."""
+        group: tuple[str, ...] = names
+        if self._reads_entry:  # all but the time, which is new in each entry
+            group = (*names, common[common.index(',"category":') : common.index(',"mac":')])
         try:
-            return self._of_group[text]
+            return self._of_group[group]
         except KeyError:
-            drops = self._made_ready(orjson.loads(f"{{{text}}}"))
-            if len(text) <= _MAX_GROUP_CHARACTERS:
+            drops = self._of_common(orjson.loads(f"{{{common[_BEFORE_COMMON:-_AFTER_COMMON]}}}"))
+            if len(common) <= _MAX_GROUP_CHARACTERS:
                 if len(self._of_group) >= _MAX_GROUPS:
                     self._of_group.clear()
-                self._of_group[text] = drops
+                self._of_group[group] = drops
             return drops
 
-    def _made_ready(self, common: Mapping[str, object]) -> Drops | None:
+    def _of_common(self, common: Mapping[str, object]) -> Drops | None:
         known = {name: common[name] for name in self._read_in_common}
-        key = tuple(known.values())
+        values = tuple(known.values())
         try:
-            return self._ready[key]
+            return self._of_values[values]
         except KeyError:
-            left = self._rules.given(known)
-            drops = None if left.keeps_all else left.compile(ROW, self._spelled)
-            if len(self._ready) >= _MAX_READY:
-                self._ready.clear()
-            self._ready[key] = drops
+            drops = self._of_rules(self._rules.given(known))
+            if len(self._of_values) >= _MAX_READY:
+                self._of_values.clear()
+            self._of_values[values] = drops
             return drops
+
+    def _compiled(self, rules: KeepDrop) -> Drops | None:
+        return None if rules.keeps_all else rules.compile(ROW, self._spelled)
 
 
 def _spelled(flows: Mapping[str, str]) -> dict[str, Callable[[Any], object]]:
