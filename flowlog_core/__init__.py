@@ -17,7 +17,8 @@ storage        what all storage calls share: clients, time limits, creation on f
 config         settings and connections, read once and checked
 observe        log lines, metrics, traffic summaries
 service        builds all of this from the settings, for `function_app.py` and the command line
-errors         every error; `parallel`: several calls at a time; `clock`: measured time
+errors         every error; `parallel`: several calls at a time; `clock`: measured time;
+               `closing`: closes several things
 consume        for consumers: reads messages back into records
 analyze        for analysts: queries flows in files and accounts
 operate        for operators: status, dead letters, backfill and replay

@@ -15,6 +15,7 @@ from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.cursors import TableCursors
 from flowlog_core.checkpoints.owner import Owners
 from flowlog_core.checkpoints.table import TableCheckpoints
+from flowlog_core.closing import close_all
 from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import BlobDeadLetters
 from flowlog_core.errors import StorageError
@@ -213,16 +214,16 @@ class Service:
 
     def close(self) -> None:
         """End the threads, close the connections, send the last traffic summaries and metrics."""
-        self.blobs_at_a_time.close()
-        self._parallel.close()
-        self._letters_at_a_time.close()
-        if self._event_hub is not None:
-            self._event_hub.close()
-        self.clients.close()
-        self._owners.close()
-        if self._traffic is not None:
-            self._traffic.close()
-        self.metrics.close()
+        close_all(
+            self.blobs_at_a_time.close,
+            self._parallel.close,
+            self._letters_at_a_time.close,
+            *([self._event_hub.close] if self._event_hub is not None else []),
+            self.clients.close,
+            self._owners.close,
+            *([self._traffic.close] if self._traffic is not None else []),
+            self.metrics.close,
+        )
 
     def _sum_up_traffic(self) -> None:
         # Imported here, so that it costs nothing if it is off.

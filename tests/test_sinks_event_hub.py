@@ -5,6 +5,7 @@ The broker needs python-qpid-proton, which pip builds with a C compiler.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import random
 import re
@@ -32,16 +33,24 @@ from azure.eventhub._pyamqp.error import (
     AMQPLinkError,
     MessageSendFailed,
 )
+from azure.eventhub.aio import EventHubProducerClient
 from azure.eventhub.exceptions import ConnectError, EventDataSendError, EventHubError
 from support import tuple_of
 from test_sinks import entry_records, generated
 
 from flowlog_core.config.connections import Connection
 from flowlog_core.consume import decode
-from flowlog_core.errors import NotAllowed, NotFound, Refused, StorageError, Unavailable
+from flowlog_core.errors import (
+    ItemRefused,
+    NotAllowed,
+    NotFound,
+    Refused,
+    StorageError,
+    Unavailable,
+)
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.record import Lines
-from flowlog_core.sinks import EntryRecords, TooLarge
+from flowlog_core.sinks import EntryRecords, TooLarge, event_hub_client
 from flowlog_core.sinks.event_hub import MAX_BATCH_BYTES, MAX_EVENT_BYTES, EventHubSink
 from flowlog_core.sinks.event_hub_client import Event, EventHub
 from flowlog_core.sinks.event_hub_errors import flowlog_error
@@ -224,17 +233,39 @@ def test_a_record_too_large_for_an_event_is_given_back(hub: EventHub, parallel: 
     ]
 
 
+def of_entries(*offsets: int, size: int = 10) -> list[Event]:
+    """An event of each entry."""
+    return [Event(f"ab.0.{offset}.m0.1", b"x" * size, is_gzip=False) for offset in offsets]
+
+
 def test_an_event_too_large_for_the_link_is_refused(broker: Broker, hub: EventHub) -> None:
     broker.max_message_bytes = 1000
-    with pytest.raises(Refused, match=r"event id-1 has 1001 bytes.* at most 1000"):
-        hub.send([Event("id-0", b"", False), Event("id-1", b"x" * 1001, False)], KEY, LIMIT_S)
+    with pytest.raises(ItemRefused, match=r"event ab.0.99.m0.1 has 1001 bytes.* 1000") as caught:
+        hub.send([*of_entries(12), *of_entries(99, size=1001)], KEY, LIMIT_S)
+    assert caught.value.entry_id == "ab.0.99"
+    assert ids(broker) == ["ab.0.12.m0.1"]
+
+
+def test_of_a_batch_that_is_too_large_only_the_event_that_is_gets_refused(
+    broker: Broker, hub: EventHub
+) -> None:
+    """Three batches of one event follow the one of all; the SDK sends a refused one twice."""
+    refused = [reject("amqp:link:message-size-exceeded")] * 2
+    broker.answers = iter([*refused, ACCEPT, *refused])
+    with pytest.raises(ItemRefused, match=r"sending event ab.0.99.m0.1 .*as the test") as caught:
+        hub.send(of_entries(12, 99, 180), KEY, LIMIT_S)
+    assert caught.value.entry_id == "ab.0.99"
+    assert ids(broker) == ["ab.0.12.m0.1"]
+    hub.send(of_entries(99, 180), KEY, LIMIT_S)
+    assert ids(broker) == ["ab.0.12.m0.1", "ab.0.99.m0.1", "ab.0.180.m0.1"]
 
 
 @pytest.mark.parametrize(
     ("condition", "kind"),
     [
         ("com.microsoft:server-busy", Unavailable),
-        ("amqp:link:message-size-exceeded", Refused),
+        ("amqp:link:message-size-exceeded", ItemRefused),
+        ("amqp:decode-error", Refused),
     ],
 )
 def test_a_batch_that_is_always_rejected_is_an_error(
@@ -360,6 +391,7 @@ def test_a_token_that_is_refused_is_an_error(
         (MessageSendFailed(b"amqp:internal-error"), Unavailable),
         (MessageSendFailed(b"amqp:resource-limit-exceeded"), Unavailable),
         (MessageSendFailed(b"com.microsoft:argument-error"), Refused),
+        (MessageSendFailed(b"amqp:link:message-size-exceeded"), Refused),
         (AMQPLinkError(b"com.microsoft:entity-disabled"), Refused),
         (AMQPLinkError(b"amqp:resource-deleted"), NotFound),
         (AMQPLinkError(b"com.microsoft:auth-failed"), NotAllowed),
@@ -376,6 +408,9 @@ def test_the_condition_of_an_error_decides(error: Any, kind: type[StorageError])
         assert type(mapped) is kind
         assert str(mapped).startswith("sending: Error condition: ")
         assert "\n" not in str(mapped)
+        of_item = flowlog_error("sending", of_sdk(str(error), error), "ab.0.12")
+        blamed = error.condition == b"amqp:link:message-size-exceeded"
+        assert type(of_item) is (ItemRefused if blamed else kind)
 
 
 @pytest.mark.parametrize(
@@ -413,6 +448,23 @@ def test_sends_at_the_same_time_have_a_connection_each(
 def test_a_hub_that_was_never_used_is_closed(broker: Broker) -> None:
     EventHub(Connection("Hub", broker.connection_string), "flows").close()
     assert broker.connections == 0
+
+
+def test_a_hub_whose_connections_do_not_close_is_closed_all_the_same(
+    hub: EventHub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service closes other things after it."""
+    monkeypatch.setattr(event_hub_client, "_CLOSE_S", 0.1)
+
+    async def deaf(_: object) -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    monkeypatch.setattr(EventHubProducerClient, "close", deaf)
+    hub.send(events(1), KEY, LIMIT_S)
+    assert elapsed_s(hub.close) < 3
+    assert "connections did not close in time" in caplog.text
 
 
 def test_whatever_goes_wrong_every_event_arrives_and_repeats_are_the_same(

@@ -86,10 +86,12 @@ class _Partition:
         self._rows = 0
 
     def close(self) -> None:
-        if self._waiting:
-            self._write()
-        if self._writer is not None:
-            self._writer.close()
+        try:
+            if self._waiting:
+                self._write()
+        finally:
+            if self._writer is not None:
+                self._writer.close()
 
 
 def export(tables: Iterable[pa.Table | pa.RecordBatch], folder: Path) -> Exported:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from types import TracebackType
 
+from flowlog_core.closing import close_all
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.consumer import Consumer
 from flowlog_core.demo.events import Events
@@ -84,8 +85,7 @@ class Running:
             self._stop.set()
             self._finish.set()
             wait(self._writers)  # they publish events
-            self._events.close()
-            self._pool.shutdown()
+            close_all(self._events.close, self._pool.shutdown)
 
     def raise_if_broken(self) -> None:
         """Raise the error that ended a writer or the consumer, if there is one."""

@@ -17,13 +17,15 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from typing import Any, NamedTuple, Protocol
 
 from azure.eventhub import EventData, EventDataBatch
 from azure.eventhub.aio import EventHubProducerClient
 
+from flowlog_core.blob import entry_id_of
 from flowlog_core.config.connections import Connection
-from flowlog_core.errors import FlowlogError, Refused, Unavailable
+from flowlog_core.errors import FlowlogError, ItemRefused, Unavailable
 from flowlog_core.sinks.event_hub_errors import flowlog_error
 from flowlog_core.storage.clients import identity
 from flowlog_core.storage.timeouts import TRY_S
@@ -88,11 +90,15 @@ class EventHub:
     def send(self, events: Sequence[Event], partition_key: str, limit_s: float) -> None:
         """Send all events, within `limit_s` seconds whatever happens.
 
-        Events that were not acknowledged are sent again, while there is time. Raises a
-        `StorageError`: then any of them may have been accepted.
+        Events that were not acknowledged are sent again, while there is time. If a batch is refused
+        for its size, they are sent one by one: `ItemRefused` names the entry of the one that is too
+        large by itself. Raises a `StorageError`: then any of them may have been accepted.
         """
-        doing = f"sending event {events[0].id} to event hub {self._name}"
-        self._run(doing, limit_s, lambda ends_at: self._send(doing, events, partition_key, ends_at))
+        doing = self._sending(events)
+        self._run(doing, limit_s, lambda ends_at: self._send(events, partition_key, ends_at))
+
+    def _sending(self, events: Sequence[Event]) -> str:
+        return f"sending event {events[0].id} to event hub {self._name}"
 
     def max_batch_bytes(self, limit_s: float) -> int:
         """Open a link for sending, which needs the right to send. Returns the limit it has.
@@ -120,7 +126,7 @@ class EventHub:
         return max_bytes
 
     def close(self) -> None:
-        """Close all connections and end the thread."""
+        """Close all connections and end the thread, within some seconds whatever happens."""
         if self._loop is None or self._thread is None:
             return
 
@@ -130,10 +136,13 @@ class EventHub:
             if self._closing:
                 await asyncio.wait(self._closing)
 
-        asyncio.run_coroutine_threadsafe(close_all(), self._loop).result(2 * _CLOSE_S)
+        closing = asyncio.run_coroutine_threadsafe(close_all(), self._loop)
+        if not wait([closing], 2 * _CLOSE_S).done:  # the process ends, and its connections with it
+            log.warning("event hub %s: connections did not close in time", self._name)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CLOSE_S)
-        self._loop.close()
+        if not self._thread.is_alive():  # a running loop cannot be closed
+            self._loop.close()
         self._loop = self._thread = None
 
     def _run(self, doing: str, limit_s: float, make: Callable[[float], Any]) -> Any:
@@ -158,21 +167,26 @@ class EventHub:
             future.cancel()
             raise Unavailable(f"{doing}: no answer within {limit_s:.0f} s") from error
 
-    async def _send(
-        self, doing: str, events: Sequence[Event], partition_key: str, ends_at: float
-    ) -> None:
+    async def _send(self, events: Sequence[Event], partition_key: str, ends_at: float) -> None:
         unacknowledged = list(events)
         time_now = asyncio.get_running_loop().time
         told: FlowlogError | None = None
-        for wait_s in (*self._waits_s, None):
+        at_once = len(events)
+        waits_s = iter(self._waits_s)
+        while True:
             try:
                 async with asyncio.timeout_at(min(ends_at, time_now() + self._try_s)):
-                    await self._try(unacknowledged, partition_key)
+                    await self._try(unacknowledged, partition_key, at_once)
             except Exception as error:
-                mapped = flowlog_error(doing, error)
+                first = unacknowledged[0]
+                mapped = flowlog_error(self._sending([first]), error, entry_id_of(first.id))
+                if isinstance(mapped, ItemRefused) and at_once > 1:
+                    at_once = 1  # the batch does not say which event
+                    continue
                 if told is not None and isinstance(error, TimeoutError):
                     mapped = told  # says more than that the last try was cut short
                 told = mapped
+                wait_s = next(waits_s, None)
                 if wait_s is None or not mapped.try_again or time_now() + wait_s >= ends_at:
                     raise mapped from error
                 log.info("%s; trying again in %.0f s", mapped, wait_s)
@@ -180,13 +194,13 @@ class EventHub:
                 return
             await asyncio.sleep(wait_s)
 
-    async def _try(self, unacknowledged: list[Event], partition_key: str) -> None:
+    async def _try(self, unacknowledged: list[Event], partition_key: str, at_once: int) -> None:
         """Send events; remove from the list those that the hub acknowledged."""
         client = await self._take()
         try:
             while unacknowledged:
                 batch = await client.create_batch(partition_key=partition_key)
-                count = _fill(batch, unacknowledged)
+                count = _fill(batch, unacknowledged[:at_once])
                 await client.send_batch(batch)
                 del unacknowledged[:count]
         except BaseException:
@@ -263,8 +277,9 @@ def _fill(batch: EventDataBatch, events: Sequence[Event]) -> int:
         except ValueError as error:
             if count:
                 return count
-            raise Refused(
+            raise ItemRefused(
                 f"event {event.id} has {len(event.body)} bytes, and the event hub takes batches "
-                f"of at most {batch.max_size_in_bytes}"
+                f"of at most {batch.max_size_in_bytes}",
+                entry_id_of(event.id),
             ) from error
     return len(events)

@@ -15,6 +15,7 @@ from azure.eventhub.exceptions import AuthenticationError, EventHubError
 
 from flowlog_core.errors import (
     FlowlogError,
+    ItemRefused,
     NotAllowed,
     NotFound,
     Refused,
@@ -41,6 +42,9 @@ _BY_CONDITION: dict[str, type[StorageError]] = {
     "message-size-exceeded": Refused,
     "link:message-size-exceeded": Refused,
 }
+_BLAME_THE_ITEM = frozenset(("message-size-exceeded", "link:message-size-exceeded"))
+"""The conditions of `Refused` that no setting and no fault in Flowlog's requests can cause: see
+`errors.ITEM_REFUSED_CODES`. Source: OASIS AMQP 1.0, part 2, section 2.8.17."""
 _BY_STATUS: dict[int, type[StorageError]] = {
     HTTPStatus.UNAUTHORIZED: NotAllowed,
     HTTPStatus.FORBIDDEN: NotAllowed,
@@ -50,8 +54,12 @@ _STATUS = re.compile(r"Status code: (\d{3})")
 """How the SDK words the answer to a token (`TokenAuthFailure`)."""
 
 
-def flowlog_error(doing: str, error: Exception) -> FlowlogError:
-    """The error to raise for one of an Event Hubs client, from it. `doing` names the call."""
+def flowlog_error(doing: str, error: Exception, item_of: str = "") -> FlowlogError:
+    """The error to raise for one of an Event Hubs client, from it.
+
+    `doing` names the call. Where it sends an item of an entry, `item_of` is that entry's id: only
+    then is an answer that blames the item an `ItemRefused`.
+    """
     if isinstance(error, FlowlogError):
         return error
     if isinstance(error, TimeoutError):
@@ -59,7 +67,10 @@ def flowlog_error(doing: str, error: Exception) -> FlowlogError:
     if hasattr(error, "condition"):  # of the SDK's AMQP library, which is not public
         error = EventHubError(str(error), error)  # type: ignore[arg-type]  # wrongly declared
     if isinstance(error, EventHubError):
-        return _kind_of(error)(f"{doing}: {_in_one_line(error)}")
+        text = f"{doing}: {_in_one_line(error)}"
+        if item_of and error.error in _BLAME_THE_ITEM:
+            return ItemRefused(text, item_of)
+        return _kind_of(error)(text)
     if isinstance(error, AzureError):  # of the identity
         try:
             with storage_errors(doing):

@@ -13,6 +13,7 @@ from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueClient, QueueServiceClient
 
+from flowlog_core.closing import close_all
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
 from flowlog_core.storage.timeouts import BACKOFF_S, CONNECT_S, READ_S, RETRIES
@@ -88,9 +89,7 @@ class Clients:
 
     def close(self) -> None:
         """Close all connections."""
-        for client in self._services.values():
-            client.close()
-        self._transport.close()
+        close_all(*(one.close for one in self._services.values()), self._transport.close)
 
     def _service(self, connection: Connection, service: Service, kind: Any, name: str = "") -> Any:
         key = connection.name, service, name
