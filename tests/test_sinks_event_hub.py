@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from itertools import repeat
 from types import FrameType
 from typing import Any
@@ -35,8 +36,10 @@ from azure.eventhub._pyamqp.error import (
 )
 from azure.eventhub.aio import EventHubProducerClient
 from azure.eventhub.exceptions import ConnectError, EventDataSendError, EventHubError
+from made_records import generated_entries, records_of
 from support import tuple_of
 from test_sinks import entry_records, generated
+from test_sinks_forms import PREFIX, batches, plain, sent
 
 from flowlog_core.config.connections import Connection
 from flowlog_core.consume import decode
@@ -50,14 +53,19 @@ from flowlog_core.errors import (
 )
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.record import Lines
+from flowlog_core.schemas import SCHEMAS, row_of
+from flowlog_core.shape.aggregate import aggregate
+from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords, TooLarge, event_hub_client
 from flowlog_core.sinks.event_hub import MAX_BATCH_BYTES, MAX_EVENT_BYTES, EventHubSink
 from flowlog_core.sinks.event_hub_client import Event, EventHub
 from flowlog_core.sinks.event_hub_errors import flowlog_error
-from flowlog_core.sinks.message import Encoding
+from flowlog_core.sinks.message import Encoding, messages_of
 from flowlog_core.testing.memory import some_blob
 
 KEY = "interface"
+FORMS = ("lean", "time,src_ip,tuples,rule")
 LIMIT_S = 8.0
 """Long, as tests of other files may use the same processors: only silence lasts that long."""
 TRY_S = 2.5
@@ -139,6 +147,33 @@ def test_the_hub_holds_every_record_of_an_interface_under_one_key(
     assert {event.kind for event in broker.events} == {kind}
     (key,) = {event.partition_key for event in broker.events}
     assert re.fullmatch("[0-9a-f]{16}", key)
+
+
+@pytest.mark.parametrize("sums", [False, True], ids=["records", "sums"])
+@pytest.mark.parametrize("encoding", ["json", "gzip"])
+def test_the_hub_holds_in_every_form_what_a_queue_and_a_table_hold(
+    broker: Broker, hub: EventHub, parallel: Parallel, encoding: Encoding, sums: bool
+) -> None:
+    sink, entry = EventHubSink(hub, encoding, parallel), list(generated_entries())[-1]
+    whole = records_of(entry, PREFIX)
+    whole = aggregate(whole).records if sums else whole
+    for schema, fields in [*((one, "all") for one in SCHEMAS), *(("flowlog", f) for f in FORMS)]:
+        shaper = Shaper(fields=Fields.parse(fields), aggregates=sums, schema=schema)
+        form = sent(entry, shaper)
+        broker.events.clear()
+        assert sink.send(sink.pack(form).messages) == len(broker.events) > 0
+        of_hub = [decode(event.body) for event in broker.events]
+        assert ids(broker) == [batch.id for batch in of_hub]
+        of_hub.sort(key=lambda batch: int(batch.source["first_tuple"]))
+        records = [record for batch in of_hub for record in batch.records]
+        of_queue = [decode(one.text) for one in messages_of(form, encoding)[0]]
+        assert records == [record for batch in of_queue for record in batch.records]
+        assert {batch.schema for batch in of_hub} == {batch.schema for batch in of_queue}
+        if fields == "lean":
+            assert records == whole  # `decode` makes them whole again
+        of_table = batches(sent(entry, replace(shaper, names_blob=False)))
+        rows = [plain(row) for batch in of_table for row in batch.rows]
+        assert rows == [row_of(record) for record in records]
 
 
 def test_other_interfaces_have_other_keys(hub: EventHub, parallel: Parallel) -> None:
