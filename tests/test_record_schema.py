@@ -83,7 +83,7 @@ def test_every_record_is_valid_however_odd(record: Record) -> None:
 
 @given(hostile_entries(max_tuples=3))
 def test_every_sum_is_valid(entry: Any) -> None:
-    for made in aggregate(records_of(entry)).records:
+    for made in list(aggregate(records_of(entry)).records):
         RECORD.validate(made)
 
 

@@ -39,7 +39,7 @@ def test_what_a_sum_has_more_is_chosen_by_name() -> None:
     record = known_records()[0]
     fields = Fields.parse("id,tuples,last_time")
     assert fields.select(record) == {"id": record["id"]}
-    (made,) = aggregate([record]).records
+    (made,) = list(aggregate([record]).records)
     assert fields.select(made) == {
         "id": record["id"] + ".agg",
         "tuples": 1,
@@ -133,5 +133,5 @@ def test_a_lean_record_is_restored_whole(
 
 @given(hostile_entries(max_tuples=3), BLOBS)
 def test_a_lean_sum_is_restored_whole(entry: object, blob: str) -> None:
-    for made in aggregate(records_of(entry)).records:
+    for made in list(aggregate(records_of(entry)).records):
         assert restored(lean(made, blob), blob) == made

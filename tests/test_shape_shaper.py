@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,7 +57,7 @@ def expected_of(
 ) -> list[Record]:
     """By the plainest means."""
     kept = [record for record in records if is_kept(keep, drop, record)]
-    whole = aggregate(kept).records if sums else kept
+    whole = list(aggregate(kept).records) if sums else kept
     if form in SCHEMAS:
         return [SCHEMAS[form](record) for record in whole]
     if form == "lean":
@@ -117,6 +118,20 @@ def test_what_is_sent_of_a_large_entry_is_packed_as_its_records_are(
         assert isinstance(packed.lines.records, PackedText)
         assert list(packed.lines) == list(whole.lines) != []
         assert packed._replace(lines=whole.lines) == whole
+
+
+def test_summing_a_large_entry_holds_no_more_than_its_text() -> None:
+    entry = entry_of(*(GOOD.replace(",443,", f",{port},") for port in range(3_000)), rule="r" * 400)
+    made = normalize(entry, PREFIX, packed=True)
+    parsed, shaper = ParsedEntry(12, 99, b"", *made), shaper_of(sums=True)
+    tracemalloc.start()
+    try:
+        shaped = shaper(POSITION, parsed)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(shaped.sent.lines) == 3_000
+    assert peak_bytes < 1.2 * sum(map(len, made.lines))
 
 
 def messages_by(shaper: Shaper, entry: Any, max_message_bytes: int = 3000) -> list[Message]:

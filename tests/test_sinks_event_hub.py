@@ -156,7 +156,7 @@ def test_the_hub_holds_in_every_form_what_a_queue_and_a_table_hold(
 ) -> None:
     sink, entry = EventHubSink(hub, encoding, parallel), list(generated_entries())[-1]
     whole = records_of(entry, PREFIX)
-    whole = aggregate(whole).records if sums else whole
+    whole = list(aggregate(whole).records) if sums else whole
     for schema, fields in [*((one, "all") for one in SCHEMAS), *(("flowlog", f) for f in FORMS)]:
         shaper = Shaper(fields=Fields.parse(fields), aggregates=sums, schema=schema)
         form = sent(entry, shaper)

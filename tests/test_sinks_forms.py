@@ -64,7 +64,7 @@ def test_a_table_holds_the_events_of_a_schema(
     entry = next(generated_entries())
     records = records_of(entry, PREFIX)
     if sums:
-        records = aggregate(records).records
+        records = list(aggregate(records).records)
     service = TableServiceClient.from_connection_string(connection_string)
     table, parallel = service.get_table_client(unique("records")), Parallel(2)
     sink = TableSink(table, parallel)

@@ -15,8 +15,12 @@ record, whose id is made from its own first tuple. So sums are always exact, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
+
+import orjson
 
 from flowlog_core.parsing.record import COUNTERS, FIELDS, SUM_SUFFIX
 
@@ -27,49 +31,80 @@ _MAX_COUNTER = 2**63 - 1
 _OF_ONE_TUPLE = frozenset(("id", "time", "state", *COUNTERS))
 _OF_THE_FLOW = tuple(name for name in FIELDS if name not in _OF_ONE_TUPLE)
 
+Records = Iterable[Mapping[str, Any]]
+
 
 class Sums(NamedTuple):
     """Sums, and what they are of."""
 
-    records: list[dict[str, Any]]
-    """In the order of their first tuples."""
+    records: Iterator[dict[str, Any]]
+    """In the order of their first tuples. Made one by one: an entry may have 100,000 flows, and
+    records are many times as large as what has to be known of a flow."""
     members: list[list[int]]
     """For each, which of the records it stands for, in ascending order."""
 
 
-def aggregate(records: Iterable[Mapping[str, Any]]) -> Sums:
+def aggregate(records: Records) -> Sums:
     """The sums of one entry's records.
 
-    The records are whole, with every field, and all of the same entry.
+    The records are whole, with every field, and all of the same entry. They are read twice, at
+    first by this call and then as the sums are, so they must be the same each time.
     """
-    sums = Sums([], [])
-    open_sums: dict[tuple[Any, ...], int] = {}
+    sums: list[_Sum] = []
+    open_sums: dict[bytes, _Sum] = {}
     for at, record in enumerate(records):
-        flow = tuple(record[name] for name in _OF_THE_FLOW)
+        flow = blake2b(orjson.dumps([record[name] for name in _OF_THE_FLOW])).digest()
         known = open_sums.get(flow)
-        if known is not None and _add(sums.records[known], record):
-            sums.members[known].append(at)
+        if known is not None and known.add(at, record):
             continue
-        open_sums[flow] = len(sums.records)
-        first = {"id": record["id"] + SUM_SUFFIX, "last_time": record["time"], "tuples": 1}
-        sums.records.append({**record, **first})
-        sums.members.append([at])
-    return sums
+        counters = [record[name] for name in COUNTERS]
+        open_sums[flow] = one = _Sum(
+            [at], counters, record["time"], record["time"], record["state"]
+        )
+        sums.append(one)
+    return Sums(_written(records, sums), [one.members for one in sums])
 
 
-def _add(known: dict[str, Any], record: Mapping[str, Any]) -> bool:
-    """Add a record to a sum. Returns False, and changes nothing, if a counter would overflow."""
-    counters = {}
-    for name in COUNTERS:
-        one, other = known[name], record[name]
-        counters[name] = total = one if other is None else (one or 0) + other
-        if total is not None and total > _MAX_COUNTER:
+@dataclass(slots=True)
+class _Sum:
+    members: list[int]
+    counters: list[int | None]
+    time: str
+    last_time: str
+    state: str | None
+
+    def add(self, at: int, record: Mapping[str, Any]) -> bool:
+        """Add a record. Returns False, and changes nothing, if a counter would overflow."""
+        counters = [
+            one if other is None else (one or 0) + other
+            for one, other in zip(self.counters, map(record.get, COUNTERS), strict=True)
+        ]
+        if any(total is not None and total > _MAX_COUNTER for total in counters):
             return False
-    known.update(counters)
-    # Times have one form, so their texts compare as the times do.
-    known["time"] = min(known["time"], record["time"])
-    known["last_time"] = max(known["last_time"], record["time"])
-    if known["state"] != record["state"]:
-        known["state"] = None
-    known["tuples"] += 1
-    return True
+        self.members.append(at)
+        self.counters = counters
+        # Times have one form, so their texts compare as the times do.
+        self.time = min(self.time, record["time"])
+        self.last_time = max(self.last_time, record["time"])
+        if self.state != record["state"]:
+            self.state = None
+        return True
+
+
+def _written(records: Records, sums: list[_Sum]) -> Iterator[dict[str, Any]]:
+    waiting = iter(sums)
+    one = next(waiting, None)
+    for at, record in enumerate(records):
+        if one is None:
+            return
+        if at == one.members[0]:
+            yield {
+                **record,
+                "id": record["id"] + SUM_SUFFIX,
+                "time": one.time,
+                "state": one.state,
+                **dict(zip(COUNTERS, one.counters, strict=True)),
+                "last_time": one.last_time,
+                "tuples": len(one.members),
+            }
+            one = next(waiting, None)

@@ -10,7 +10,7 @@ same settings sends the same records in messages of the same ids, at any time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from flowlog_core.blob import Position, digest
-from flowlog_core.parsing import ParsedEntry
+from flowlog_core.parsing import Lines, ParsedEntry
 from flowlog_core.parsing.record import SUM_SUFFIX
 from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import LEAN, Fields
@@ -57,6 +57,16 @@ class Shaped(NamedTuple):
             for one in too_large
             for index in self.sent.sums[one.index]
         ]
+
+
+class _Records:
+    """The records of lines, parsed anew each time."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(orjson.loads, self._lines)
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class Shaper:
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:
-        sums = aggregate(map(orjson.loads, entry.lines))
+        sums = aggregate(_Records(entry.lines))
         indexes = entry.tuple_indexes
         return entry._replace(
             lines=entry.lines.alike(orjson.dumps(one).decode() for one in sums.records),
