@@ -95,7 +95,7 @@ NEITHER = "neither a sweep of the app nor flowlog run has gone through everythin
     [
         ([(None, None), (None, None)], [NEITHER]),
         ([(None, 1), (None, 4)], ["flowlog run looked at everything 4 min ago"]),
-        ([(None, 1), (None, None)], ["flowlog run has not looked at all of account/1 yet"]),
+        ([(None, 1), (None, None)], ["flowlog run did not see all of account/1 yet"]),
         ([(3, None), (None, None)], ["no sweep has gone through all of account/1 yet"]),
         (
             [(60, 1), (50, 2)],
@@ -162,7 +162,7 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "4,200 records dropped by rule",
         "7 messages in queue flow-records, the oldest for 1 min 35 s",
         "no sweep has gone through all of account/logs yet",
-        "flowlog run has not looked at all of account/logs yet",
+        "flowlog run did not see all of account/logs yet",
         "",
         "lag        behind      bytes  failing  dead_letters  archived  dropped  blobs  "
         "newest_hour     "

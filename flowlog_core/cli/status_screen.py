@@ -82,21 +82,20 @@ def _passes(status: Status) -> list[str]:
     """When the sweep, and `flowlog run`, last looked at everything."""
     if not status.sweeps:
         return []
-    sweeps = {one.container: one.last_whole for one in status.sweeps}
-    looks = {one.container: one.last_look for one in status.sweeps}
     lines = []
-    for moments, done, not_done in (
-        (sweeps, "the last whole sweep ended {} ago", "no sweep has gone through all of {} yet"),
+    for name, done, not_done in (
+        ("last_whole", "the last whole sweep ended {} ago", "no sweep has gone through all of {}"),
         (
-            looks,
+            "last_look",
             "flowlog run looked at everything {} ago",
-            "flowlog run has not looked at all of {} yet",
+            "flowlog run did not see all of {}",
         ),
     ):
+        moments = {"/".join(one.container): getattr(one, name) for one in status.sweeps}
         known = [moment for moment in moments.values() if moment is not None]
-        missing = sorted("/".join(one) for one, moment in moments.items() if moment is None)
+        missing = sorted(one for one, moment in moments.items() if moment is None)
         if known and missing:
-            lines.append(not_done.format(printable(", ".join(missing))))
+            lines.append(f"{not_done.format(printable(', '.join(missing)))} yet")
         elif known:
             lines.append(done.format(in_words(round((status.at - min(known)).total_seconds()))))
     return lines or ["neither a sweep of the app nor flowlog run has gone through everything yet"]
