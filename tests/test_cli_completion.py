@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import pytest
+from terminal import in_a_terminal
 
 from flowlog_core.cli import completion, main
 
@@ -29,54 +23,6 @@ ASKED = (
     ("flowlog replay --to ev", "eventhub"),
     ("flowlog replay --to some-f", "some-file.ndjson"),
 )
-
-
-class Typist:
-    """Types into a shell that runs in a terminal, and waits for what appears."""
-
-    def __init__(self, keys: IO[bytes], screen: IO[bytes]) -> None:
-        self._keys, self._screen = keys, screen
-        self.seen = ""
-
-    def type(self, keys: str) -> None:
-        self._keys.write(keys.encode())
-        self._keys.flush()
-
-    def wait_for(self, text: str, within_s: float = 10) -> None:
-        """Until `text` appears in what is written from now on."""
-        start, until = len(self.seen), time.monotonic() + within_s
-        while text not in self.seen[start:]:
-            ready, _, _ = select.select([self._screen], [], [], max(0, until - time.monotonic()))
-            written = os.read(self._screen.fileno(), 65536) if ready else b""
-            assert written, f"no {text!r} in {self.seen[start:]!r}"
-            self.seen += re.sub(r"\x1b\[[0-9;?>]*[a-zA-Z]", "", written.decode(errors="replace"))
-
-
-@contextmanager
-def in_a_terminal(shell: str, home: Path) -> Iterator[Typist]:
-    environment = {
-        "HOME": str(home),
-        "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
-        "TERM": "xterm",
-        "LANG": "C.UTF-8",
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", shell, "-i"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=home,
-        env=environment,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    typist = Typist(process.stdin, process.stdout)
-    try:
-        yield typist
-        typist.type("\x15exit\r")
-        process.wait(10)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def installed(shell: str, script: str, home: Path) -> None:
@@ -111,7 +57,8 @@ def test_the_tab_key_completes_in_a_terminal(
         pytest.skip(f"{shell} is not installed")
     assert main(["completion", shell]) == 0
     installed(shell, capsys.readouterr().out, tmp_path)
-    with in_a_terminal(shell, tmp_path) as typist:
+    environment = {"HOME": str(tmp_path), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    with in_a_terminal([shell, "-i"], tmp_path, environment) as typist:
         typist.wait_for("ready> ")
         for typed, expected in ASKED:
             typist.type(f"{typed}\t")
@@ -119,3 +66,5 @@ def test_the_tab_key_completes_in_a_terminal(
             written = typed.rsplit(" ", 1)[-1]
             typist.wait_for(expected if shell == "zsh" else expected.removeprefix(written))
             typist.type("\x15")
+        typist.type("exit\r")
+        typist.exit_code()

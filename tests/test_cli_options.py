@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from flowlog_core.cli import completion, main, whole_parser
 from flowlog_core.cli.options import add_common_arguments, add_output_argument, time_argument
 from flowlog_core.cli.output import writer_for
 from flowlog_core.cli.table import Column, fit, row_of, write_table
-from flowlog_core.cli.terminal import ProgressLine, can_draw, is_coloured
+from flowlog_core.cli.terminal import ProgressLine, can_draw, is_coloured, screenful
 from flowlog_core.cli.words import how_many, in_bytes, in_words, joined_counts
 
 
@@ -224,6 +225,53 @@ def test_a_whole_table_lines_up_and_steers_no_terminal(monkeypatch: pytest.Monke
     write_table(["rule", "bytes"], [["word " * 20, 123456789]], narrow)
     assert max(map(len, narrow.getvalue().splitlines())) <= 30
     assert "123,456,789" in narrow.getvalue()
+
+
+def test_a_table_on_a_narrow_terminal_keeps_numbers_hours_and_the_ends_of_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("NO_COLOR", "1")
+    names = ["dead_letters", "container", "resource", "newest_hour", "reason"]
+    rows: list[list[str | int]] = [
+        [
+            12_345,
+            "insights-logs-networksecuritygroupflowevent",
+            f"NETWORKWATCHER_WESTEUROPE_{name}-VNET-FLOWLOG",
+            "2026-01-31T09Z",
+            reason,
+        ]
+        for name, reason in (("WEB", "short"), ("DB", "a reason of several words"))
+    ]
+    narrow = Terminal()
+    write_table(names, rows, narrow, expendable=("container", "reason"))
+    assert narrow.getvalue().splitlines() == [
+        "dead letters  resource                        newest hour   ",
+        "      12,345  NETWORKWA…OPE_WEB-VNET-FLOWLOG  2026-01-31T09Z",
+        "      12,345  NETWORKWA…ROPE_DB-VNET-FLOWLOG  2026-01-31T09Z",
+    ]
+    monkeypatch.setenv("COLUMNS", "52")
+    narrower = Terminal()
+    write_table(
+        [names[0], *names[2:]], [[row[0], *row[2:4], "few words"] for row in rows], narrower
+    )
+    assert max(map(len, narrower.getvalue().splitlines())) <= 52
+
+
+def test_a_screen_is_never_scrolled() -> None:
+    """ECMA-48: home, the rest of each line, the rest of the screen."""
+    size = os.terminal_size((10, 5))
+    assert screenful("a\nb\n", size) == "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"
+    whole = [*"abcd"]
+    assert screenful("\n".join(whole), size).count("\n") == 4
+    ten = "\x1b[1m0123456789\x1b[0m"
+    assert _lines(screenful(f"{ten}\n{ten}!\nc\n", size)) == [ten, f"{ten}!", "c"]
+    assert _lines(screenful("a\nb\nc\nd\ne", size)) == ["a", "b", "c", "… and 2 more lines"]
+    assert _lines(screenful(f"a\nb\n{ten}{ten}\nc", size)) == ["a", "b", "… and 2 more lines"]
+
+
+def _lines(screen: str) -> list[str]:
+    return screen.removeprefix("\x1b[H").removesuffix("\x1b[J").replace("\x1b[K", "").splitlines()
 
 
 def test_colour_is_for_terminals_that_want_it() -> None:

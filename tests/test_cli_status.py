@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from azurite_installation import AzuriteInstallation
+from terminal import in_a_terminal
 from test_cli import flowlog
 
 from flowlog_core.cli.status import exit_code
@@ -26,7 +29,9 @@ from flowlog_core.operate.status import (
 )
 from flowlog_core.sinks.depth import QueueDepth
 from flowlog_core.sweep.cursor import Container
+from flowlog_core.testing.memory import some_blob
 
+ROOT = Path(__file__).resolve().parents[1]
 NOW = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 LOGS = Container("account", "logs")
 FINE = Totals(0, 0, 0, 0.0, 0, 0, 0, 0, 0, None, 0)
@@ -119,6 +124,7 @@ def test_it_says_when_all_was_last_looked_at_and_by_whom(
     assert shown(status_of(replace(FINE, blobs=2), sweeps=sweeps))[2:] == told
 
 
+FAILING = str(some_blob())
 TROUBLE = status_of(
     Totals(9000, 12, 3_400_000, 3725.0, 1, 1, 2, 130, 7, 95.0, 4200),
     resources=[
@@ -134,7 +140,7 @@ TROUBLE = status_of(
             1,
             130,
             Counter({"not an entry": 100}),
-            [FailingBlob("account/logs/x", "403 \x1b[31mno role", 3, NOW + timedelta(seconds=80))],
+            [FailingBlob(FAILING, "403 \x1b[31mno role", 3, NOW + timedelta(seconds=80))],
             [
                 ClaimHeld("account/logs/y", NOW + timedelta(seconds=40), has_run_out=False),
                 ClaimHeld("account/logs/z", NOW - timedelta(minutes=5), has_run_out=True),
@@ -165,16 +171,15 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "flowlog run did not see all of account/logs yet",
         "",
         "lag        behind      bytes  failing  dead_letters  archived  dropped  blobs  "
-        "newest_hour     "
-        "resource    container",
+        "newest_hour     resource    container",
         "1 h 2 min      12  3,400,000        1           130         1    4,200  8,000  "
-        "2026-01-01T12Z  WEB\\x1b[2J  account/logs",
+        "2026-01-01T12Z  WEB\\x1b[2J  logs",
         "-               0          0        0             0         0        0  1,000  "
-        "2026-01-01T12Z  DB          account/logs",
+        "2026-01-01T12Z  DB          logs",
         "",
         "Failing; an event tries them at once, the sweep at the time shown",
-        "next_try       attempts  error                blob",
-        "in 1 min 20 s         3  403 \\x1b[31mno role  account/logs/x",
+        "next_try       attempts  blob                                     error",
+        "in 1 min 20 s         3  EXAMPLE-NSG 2026-01-01T00Z 000D3AF87856  403 \\x1b[31mno role",
         "",
         "Claimed by a worker",
         "runs_out           blob",
@@ -210,7 +215,7 @@ def test_json_has_everything() -> None:
     assert (web["lag_s"], db["lag_s"], db["newest_hour"]) == (3725.0, 0.0, "2026-01-01T12:00:00Z")
     assert web["failing"] == [
         {
-            "blob": "account/logs/x",
+            "blob": FAILING,
             "error": "403 \x1b[31mno role",
             "attempts": 3,
             "next_try": "2026-01-01T12:31:20Z",
@@ -274,6 +279,19 @@ def test_it_looks_at_real_storage_and_creates_nothing(installation: AzuriteInsta
     totals = json.loads(out)["totals"]
     assert (code, totals["blobs_behind"], totals["queue_messages"]) == (1, 1, 1)
     assert 0 < totals["lag_s"] < 60
+
+
+def test_in_a_terminal_each_look_takes_the_place_of_the_one_before(
+    installation: AzuriteInstallation, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "flowlog_core", "status", "--watch", "--interval", "50ms"]
+    environment = {"PYTHONPATH": str(ROOT), "NO_COLOR": "1", **installation.environment}
+    with in_a_terminal(command, tmp_path, environment) as typist:
+        for _ in range(2):
+            typist.wait_for(" UTC: no flow logs were found.")
+        typist.type("\x03")  # Ctrl-C
+        assert typist.exit_code() == 130
+    assert "Traceback" not in typist.seen
 
 
 def test_what_cannot_be_reached_is_explained(installation: AzuriteInstallation) -> None:

@@ -201,7 +201,7 @@ def _list(letters: _Chosen, output: str) -> int:
     elif output == "csv":
         _write_csv(_FIELDS, rows)
     elif rows:
-        write_table(_FIELDS, rows, sys.stdout)
+        write_table(_FIELDS, rows, sys.stdout, expendable=("container", "account"))
         if letters.has_more:
             print("and more that are older")
     elif not letters.has_failed:

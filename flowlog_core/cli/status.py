@@ -17,6 +17,7 @@ Examples:
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 
@@ -28,6 +29,7 @@ from flowlog_core.cli.options import (
     duration_argument,
 )
 from flowlog_core.cli.status_screen import status_to_json, write_status
+from flowlog_core.cli.terminal import AsTerminal, can_draw, screenful
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_error import explained
@@ -40,7 +42,6 @@ from flowlog_core.sinks.depth import depth_of
 from flowlog_core.storage.clients import Clients
 
 EXIT_BEHIND, EXIT_CANNOT_TELL = 1, 2
-_CLEAR_SCREEN = "\x1b[H\x1b[2J"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,10 +107,14 @@ def exit_code(status: Status, max_lag_s: float) -> int:
 
 
 def _show(status: Status, options: argparse.Namespace) -> None:
+    out = sys.stdout
     if options.output != "table":
-        sys.stdout.write(f"{status_to_json(status)}\n")
+        out.write(f"{status_to_json(status)}\n")
+    elif options.watch and can_draw(out):
+        screen = AsTerminal()
+        write_status(status, screen)
+        out.write(screenful(screen.getvalue(), shutil.get_terminal_size()))
     else:
-        if options.watch and sys.stdout.isatty():
-            sys.stdout.write(_CLEAR_SCREEN)
-        write_status(status, sys.stdout)
-    sys.stdout.flush()
+        write_status(status, out)
+        out.write("\n" if options.watch else "")
+    out.flush()

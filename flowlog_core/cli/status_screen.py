@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from flowlog_core.blob import hour_key
+from flowlog_core.blob import BlobRef, hour_key
 from flowlog_core.cli.output import harmless_json
 from flowlog_core.cli.table import write_table
 from flowlog_core.cli.terminal import printable
@@ -104,6 +104,7 @@ def _passes(status: Status) -> list[str]:
 def _write_resources(resources: Sequence[ResourceStatus], out: TextIO) -> None:
     troubled = sum(one.is_troubled for one in resources)
     shown = resources[: max(troubled, _MAX_ROWS)]
+    accounts = {one.account for one in resources}
     columns: dict[str, list[str | int]] = {
         "lag": [in_words(one.lag_s) if one.lag_s else "-" for one in shown],
         "behind": [one.blobs_behind for one in shown],
@@ -115,11 +116,12 @@ def _write_resources(resources: Sequence[ResourceStatus], out: TextIO) -> None:
         "blobs": [one.blobs for one in shown],
         "newest_hour": [hour_key(one.newest_hour) for one in shown],
         "resource": list(_short_names(shown)),
-        "container": [f"{one.account}/{one.container}" for one in shown],
+        "account": [one.account for one in shown] if len(accounts) > 1 else [],
+        "container": [one.container for one in shown],
     }
     kept = {name: cells for name, cells in columns.items() if any(c not in (0, "-") for c in cells)}
     rows = list(zip(*kept.values(), strict=True))
-    write_table(list(kept), rows, out)
+    write_table(list(kept), rows, out, expendable=("container", "blobs", "bytes", "dropped"))
     if len(shown) < len(resources):
         out.write(f"and {len(resources) - len(shown):,} more without trouble\n")
 
@@ -139,10 +141,10 @@ def _write_failing(status: Status, out: TextIO) -> None:
         return
     out.write("\nFailing; an event tries them at once, the sweep at the time shown\n")
     rows = [
-        (_until(one.next_try, status.at), one.attempts, one.error, one.blob)
+        (_until(one.next_try, status.at), one.attempts, _short_blob(one.blob), one.error)
         for one in failing[:_MAX_NAMED]
     ]
-    write_table(["next_try", "attempts", "error", "blob"], rows, out)
+    write_table(["next_try", "attempts", "blob", "error"], rows, out)
     _more(failing, out)
 
 
@@ -158,12 +160,20 @@ def _write_claims(status: Status, out: TextIO) -> None:
             _until(one.until, status.at)
             if not one.has_run_out
             else f"ran out {in_words((status.at - one.until).total_seconds())} ago",
-            one.blob,
+            _short_blob(one.blob),
         ]
         for one in claims[:_MAX_NAMED]
     ]
     write_table(["runs_out", "blob"], rows, out)
     _more(claims, out)
+
+
+def _short_blob(text: str) -> str:
+    """Resource, hour and interface of a blob; its whole name fits no line."""
+    blob = BlobRef.parse(text)
+    if blob is None:
+        return text
+    return f"{blob.log.resource_id.rsplit('/', 1)[-1]} {hour_key(blob.log.hour)} {blob.log.mac}"
 
 
 def _until(moment: datetime, now: datetime) -> str:

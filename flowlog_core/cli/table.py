@@ -74,8 +74,12 @@ def write_table(
     out: TextIO,
     *,
     plain_numbers: Sequence[str] = (),
+    expendable: Sequence[str] = (),
 ) -> None:
-    """Write a whole table: numbers right and with thousands, except in columns `plain_numbers`."""
+    """Write a whole table: numbers right and with thousands, except in columns `plain_numbers`.
+
+    On a terminal that is too narrow for it, columns `expendable` are left out, one after the other.
+    """
     is_number = [
         bool(rows) and all(isinstance(row[at], int) or row[at] == "-" for row in rows)
         for at in range(len(names))
@@ -87,20 +91,81 @@ def write_table(
         ]
         for row in rows
     ]
-    cells = [[printable(cell) for cell in row] for row in cells]
-    if columns_of(out) is not None and _write_rich(names, cells, is_number, out):
+    columns = [
+        _Column(name, right, [printable(row[at]) for row in cells])
+        for at, (name, right) in enumerate(zip(names, is_number, strict=True))
+    ]
+    max_width = columns_of(out)
+    if max_width is not None and _write_rich(columns, expendable, max_width, out):
         return
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    for row in [names, *cells]:
-        padded = (
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(row, widths, is_number, strict=True)
-        )
-        out.write(_GAP.join(padded).rstrip() + "\n")
+    for at in range(-1, len(rows)):
+        texts = (column.padded(at) for column in columns)
+        out.write(_GAP.join(texts).rstrip() + "\n")
+
+
+class _Column(NamedTuple):
+    """A column of a whole table."""
+
+    name: str
+    is_right: bool
+    """Numbers: they are never cut."""
+    cells: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        """What it needs."""
+        return max(map(len, (self.name, *self.cells)))
+
+    @property
+    def least(self) -> int:
+        """What is enough to read it. The heading may be written in two lines."""
+        cells = max(map(len, self.cells), default=0)
+        if not self.is_right and cells > _ALWAYS_WHOLE:
+            cells = _READABLE
+        return max(cells, *map(len, self.name.split("_")))
+
+    def padded(self, at: int) -> str:
+        """The cell of a row, or at -1 the heading, as wide as the column."""
+        text = self.name if at < 0 else self.cells[at]
+        return text.rjust(self.width) if self.is_right else text.ljust(self.width)
+
+    def shortened(self, at: int, width: int) -> str:
+        """The cell of a row. A word that is too long is cut inside: its end tells most."""
+        text = self.cells[at]
+        if len(text) <= width or " " in text:
+            return text
+        begin = (width - 1) // 3
+        return f"{text[:begin]}…{text[begin + 1 - width :]}"
+
+
+_ALWAYS_WHOLE = 20
+"""Texts up to this length, such as hours and addresses, are not cut."""
+_READABLE = 24
+
+
+def _fitted(
+    columns: Sequence[_Column], expendable: Sequence[str], max_width: int
+) -> list[tuple[_Column, int]]:
+    """The columns that there is room for, each with its width: the widest are shortened."""
+    shown = list(columns)
+
+    def excess(widths: Sequence[int]) -> int:
+        return sum(widths) + len(_GAP) * (len(widths) - 1) - max_width
+
+    for name in expendable:
+        if excess([column.least for column in shown]) > 0:
+            shown = [column for column in shown if column.name != name]
+    widths = [column.width for column in shown]
+    while excess(widths) > 0:
+        wide = [at for at, column in enumerate(shown) if widths[at] > column.least]
+        if not wide:  # rich has the rest to do
+            break
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return list(zip(shown, widths, strict=True))
 
 
 def _write_rich(
-    names: Sequence[str], cells: Sequence[Sequence[str]], is_number: Sequence[bool], out: TextIO
+    columns: Sequence[_Column], expendable: Sequence[str], max_width: int, out: TextIO
 ) -> bool:
     """Fit it into the terminal. False, and nothing written, where rich is not installed."""
     try:
@@ -109,17 +174,15 @@ def _write_rich(
         from rich.text import Text  # noqa: PLC0415 - as above
     except ImportError:
         return False
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name, right in zip(names, is_number, strict=True):
-        # Numbers are never cut; a heading may be written in two lines.
-        table.add_column(
-            name.replace("_", " "),
-            justify="right" if right else "left",
-            overflow="ellipsis" if not right else "fold",
-        )
-    for row in cells:
-        table.add_row(*map(Text, row))
+    fitted = _fitted(columns, expendable, max_width)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, len(_GAP), 0, 0))
+    for column, width in fitted:
+        justify: Literal["left", "right"] = "right" if column.is_right else "left"
+        title = column.name.replace("_", " ")
+        table.add_column(title, justify=justify, overflow="fold", max_width=width)
+    for at in range(len(columns[0].cells) if columns else 0):
+        table.add_row(*(Text(column.shortened(at, width)) for column, width in fitted))
     system: Literal["auto"] | None = "auto" if is_coloured(out) else None
-    console = Console(file=out, width=columns_of(out), highlight=False, color_system=system)
+    console = Console(file=out, width=max_width, highlight=False, color_system=system)
     console.print(table)
     return True

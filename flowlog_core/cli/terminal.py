@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import select
 import shutil
 import sys
 import time
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import TextIO
 
 from flowlog_core.observe.printable import printable as printable  # noqa: PLC0414 - for all commands
 
 _EVERY_S = 0.2
-_REST_OF_LINE = "\x1b[K"  # ECMA-48, "erase in line"
+# ECMA-48: "cursor position", "erase in line", "erase in page", and "select graphic rendition"
+_HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def can_draw(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
@@ -29,6 +34,31 @@ def is_coloured(out: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
 def columns_of(out: TextIO) -> int | None:
     """How wide a terminal is; None for anything else, where lines may be of any length."""
     return shutil.get_terminal_size().columns if out.isatty() else None
+
+
+class AsTerminal(io.StringIO):
+    """Keeps what is written as it is for a terminal."""
+
+    def isatty(self) -> bool:
+        """It is."""
+        return True
+
+
+def screenful(text: str, size: os.terminal_size) -> str:
+    """What puts `text` in place of all that a terminal shows, cut where the screen ends.
+
+    Otherwise its beginning, which says most, would be scrolled away.
+    """
+    lines = text.splitlines()
+    # A line that is too long takes several of the screen.
+    rows = [max(1, -(-len(_COLOUR.sub("", line)) // size.columns)) for line in lines]
+    below = size.lines - 1  # for the cursor
+    if sum(rows) > below:
+        kept = sum(used < below for used in accumulate(rows))
+        left = len(lines) - kept
+        lines = [*lines[:kept], f"… and {left} more {'line' if left == 1 else 'lines'}"]
+    shown = "".join(f"{line}{_REST_OF_LINE}\n" for line in lines)
+    return f"{_HOME}{shown}{_REST_OF_SCREEN}"
 
 
 def is_read_no_more(out: TextIO) -> bool:
