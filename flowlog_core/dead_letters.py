@@ -21,7 +21,7 @@ from pybase64 import b64encode_as_string
 
 from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoints.checkpoint import table_key
-from flowlog_core.errors import ItemRefused, storage_errors
+from flowlog_core.errors import Refused, storage_errors
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
@@ -192,7 +192,7 @@ class BlobDeadLetters:
         content = letter.to_json()
         try:
             self._upload(letter.name, content, letter.position.entry_id)
-        except ItemRefused as refused:
+        except Refused as refused:  # most likely for its name, whatever code says so
             log.warning("%s; it is stored as %s", refused, letter.plain_name)
             self._upload(letter.plain_name, content)
 

@@ -23,7 +23,7 @@ from flowlog_core.cli.progress import TransferProgress
 from flowlog_core.cli.terminal import ProgressLine
 from flowlog_core.consume import decode
 from flowlog_core.ingest import ingest
-from flowlog_core.operate.backfill import Plan, backfill, forecast, logs_behind, plan
+from flowlog_core.operate.backfill import Plan, backfill, forecast, plan
 from flowlog_core.operate.live import Live
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.parallel import Parallel
@@ -124,14 +124,14 @@ def test_only_what_was_never_forwarded_is_sent_and_the_live_app_goes_on_from_the
     ingest(half, world.pipeline)
     world.append(half)
     told = Told()
-    assert plan(logs_behind(live(world), hours(60), NOW)).blobs == 2
+    assert plan(live(world), hours(60), NOW).blobs == 2
     report = backfill(live(world), hours(60), told, threading.Event())
     assert (report.behind, report.forwarded, report.records, told.blobs) == (2, 2, 4, 2)
     world.append(new)
     ingest(new, world.pipeline)
     everything = sorted(text for texts in world.written.values() for text in texts)
     assert sorted(world.received()) == everything
-    assert plan(logs_behind(live(world), hours(60), NOW)) == Plan()
+    assert plan(live(world), hours(60), NOW) == Plan(logs=3)
     assert backfill(live(world), hours(60), told, threading.Event()).behind == 0
 
 
@@ -186,7 +186,7 @@ def test_a_dry_run_tells_what_is_then_sent_and_sends_nothing(world: World) -> No
     assert {
         name for name in world.checkpoints.calls if world.checkpoints.calls[name] > calls[name]
     } == {"forwarded", "between"}
-    expected_plan = plan(logs_behind(live(world), hours(10), NOW))
+    expected_plan = plan(live(world), hours(10), NOW)
     assert (counted.blobs, told.blobs) == (expected_plan.blobs, 5) == (5, 5)
     report = backfill(live(world), hours(10), Told(), threading.Event())
     sent = len(world.sink.messages) - sent_before
@@ -215,7 +215,7 @@ def test_archived_logs_are_counted_and_not_read(world: World) -> None:
     for number in (1, 2):
         world.append(blob_at(1, number))
     world.blobs.archive(blob_at(1, 2))
-    found = plan(logs_behind(live(world), hours(2), NOW))
+    found = plan(live(world), hours(2), NOW)
     assert (found.blobs, found.archived) == (1, 1)
     assert forecast(live(world), hours(2), Told(), threading.Event()).blobs == 1
     report = backfill(live(world), hours(2), Told(), threading.Event())
@@ -279,6 +279,11 @@ def test_the_command_on_azurite(local: Local) -> None:
     assert (code, err) == (
         0,
         "Nothing is behind in the hours from 2026-01-01T08 to 2026-01-01T09 (UTC).\n",
+    )
+    code, _, err = flowlog("backfill", *span, "--resource", "typo", environment=local.environment)
+    assert (code, err) == (
+        0,
+        "No such flow logs in the hours from 2026-01-01T08 to 2026-01-01T09 (UTC).\n",
     )
 
 

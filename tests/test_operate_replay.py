@@ -788,7 +788,7 @@ def test_the_command_writes_a_file_that_has_each_record_once_though_it_is_killed
     nothing = ("--resource", "web-8-nsg", "--to", "-")
     code, out, err = flowlog("replay", *SPAN, *nothing, environment=local.environment)
     assert (code, out) == (0, "")
-    assert err.startswith("Nothing was forwarded in the hours from 2026-01-01T07 to ")
+    assert err.startswith("No such flow logs in the hours from 2026-01-01T07 to ")
     rewritten = local.container.get_blob_client(
         Interface.nsg(7).blob_name(datetime(2026, 1, 1, 8, tzinfo=UTC))
     )

@@ -48,7 +48,7 @@ class Selection:
     @property
     def plain_mac(self) -> str:
         """The 12 hexadecimal digits."""
-        return re.sub(r"[-:.]", "", self.mac).upper()
+        return plain_mac(self.mac)
 
     @property
     def by_time(self) -> list[Rules]:
@@ -92,8 +92,18 @@ class Selection:
         return (
             self.has_hour(log.hour)
             and has_resource(self.resource, log.resource_id)
-            and (not self.mac or self.plain_mac == log.mac.upper())
+            and has_mac(self.mac, log.mac)
         )
+
+
+def plain_mac(text: str) -> str:
+    """The 12 hexadecimal digits of a MAC address, however written."""
+    return re.sub(r"[-:.]", "", text).upper()
+
+
+def has_mac(wanted: str, mac: str) -> bool:
+    """Whether an interface is wanted: by its MAC address, or any if `wanted` is empty."""
+    return not wanted or plain_mac(wanted) == mac.upper()
 
 
 def has_resource(wanted: str, resource_id: str) -> bool:

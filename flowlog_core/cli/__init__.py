@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None or sys.stderr is None:  # Python's value if they are closed
         return EXIT_USAGE
     parser, _ = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        parser.exit(EXIT_USAGE)
     # The command must be known before its module is imported, which declares its options.
     before = _without_options(arguments)
     chosen, unknown = parser.parse_known_args(before)
@@ -69,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # knows no commands within commands. Of what is unknown, it shows the command's own usage.
         after = list(sys.argv[1:] if arguments is None else arguments)[len(before) :]
         options = chosen.command_parser.parse_intermixed_args(after, chosen)
+    return _run(module, options)
+
+
+def _run(module: ModuleType, options: argparse.Namespace) -> int:
     try:
         code = int(module.run(options))
         sys.stdout.flush()
@@ -82,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _discard_output()
         named = f"{error.filename}: " if isinstance(error.filename, str) else ""
         told = printable(f"{named}{error.strerror or error}")
-        print(f"flowlog {chosen.command}: {told}", file=sys.stderr)
+        print(f"flowlog {options.command}: {told}", file=sys.stderr)
         return EXIT_FAILED
 
 

@@ -37,7 +37,7 @@ from flowlog_core.cli.words import how_many, in_bytes, joined_counts
 from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError
-from flowlog_core.operate.backfill import Plan, backfill, forecast, logs_behind, plan
+from flowlog_core.operate.backfill import Plan, backfill, forecast, plan
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service
 
@@ -90,7 +90,7 @@ class _Backfill:
     def run(self) -> int:
         with line_above_logs(ProgressLine(is_wanted=shows_progress(self._options))) as line:
             line.show("Listing …")
-            found = plan(logs_behind(self._live, self._selection, self._live.now()))
+            found = plan(self._live, self._selection, self._live.now())
             line.clear()
             self._say(self._found(found))
             if not found.blobs:
@@ -131,6 +131,8 @@ class _Backfill:
                 f" {how_many(found.archived, 'blob')} in the archive tier cannot be read and "
                 "must be rehydrated first."
             )
+        if not found.logs:
+            return f"No such flow logs in {hours_of(self._selection)}."
         if not found.blobs:
             return f"Nothing is behind in {hours_of(self._selection)}.{archived}"
         return (

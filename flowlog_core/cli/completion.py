@@ -4,14 +4,14 @@ It completes what is installed now: print it anew after an update. Shells that s
 complete. For bash, the package bash-completion must be installed. For zsh, put
 fpath+=~/.zfunc above compinit in ~/.zshrc, or at its end with autoload -Uz compinit && compinit.
 
-Examples:
+The folders, where they do not exist:
   mkdir -p ~/.local/share/bash-completion/completions
-  flowlog completion bash > ~/.local/share/bash-completion/completions/flowlog
-
   mkdir -p ~/.zfunc
-  flowlog completion zsh > ~/.zfunc/_flowlog
-
   mkdir -p ~/.config/fish/completions
+
+Examples:
+  flowlog completion bash > ~/.local/share/bash-completion/completions/flowlog
+  flowlog completion zsh > ~/.zfunc/_flowlog
   flowlog completion fish > ~/.config/fish/completions/flowlog.fish
 """
 
@@ -44,7 +44,9 @@ _flowlog_sink_or_file() {{
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog completion`."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that shall complete")
+    parser.add_argument(
+        "shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell that shall complete"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -26,10 +26,12 @@ from collections.abc import Iterator, Sequence
 
 import orjson
 
+from flowlog_core.analyze.selection import has_mac, has_resource
 from flowlog_core.blob import hour_key
 from flowlog_core.cli.environment import add_settings_argument, service_of, settings_of
 from flowlog_core.cli.options import (
     RECORD_OUTPUTS,
+    add_interface_arguments,
     add_output_argument,
     add_range_arguments,
     count_argument,
@@ -55,6 +57,7 @@ from flowlog_core.operate.letters import (
 from flowlog_core.operate.redrive import redrive
 from flowlog_core.service import Service
 
+_ACTIONS = ("list", "show", "redrive")
 _SHOWN = 10
 _SHOWN_BYTES = 4096
 _FIELDS = ("count", "account", "container", "resource_id", "hour", "reason")
@@ -62,9 +65,18 @@ _FIELDS = ("count", "account", "container", "resource_id", "hour", "reason")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog dead-letters`."""
-    parser.add_argument("action", choices=("list", "show", "redrive"), help="what to do with them")
     parser.add_argument(
-        "ids", nargs="*", metavar="ID", help="only these: an id, or the name of its blob"
+        "action",
+        choices=_ACTIONS,
+        metavar="|".join(_ACTIONS),
+        help="count them, print them, or send what can be read now",
+    )
+    parser.add_argument(
+        "ids",
+        nargs="*",
+        metavar="ID",
+        default=[],
+        help="only these: an id, or the name of its blob",
     )
     add_settings_argument(parser)
     wanted = parser.add_argument_group("which ones; without these, all")
@@ -73,10 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, what in (
         ("source", "in whose account or container this text is, such as ACCOUNT/CONTAINER"),
-        ("resource", "of resources with this text in their id"),
         ("reason", "with this text in their reason"),
     ):
         wanted.add_argument(f"--{name}", metavar="TEXT", default="", help=f"only those {what}")
+    add_interface_arguments(wanted)
     wanted.add_argument(
         "--max",
         type=count_argument(),
@@ -183,7 +195,8 @@ class _Chosen:
         options, blob = self._options, letter.position.blob
         return (
             options.source.lower() in f"{blob.account}/{blob.container}".lower()
-            and options.resource.lower() in blob.log.resource_id.lower()
+            and has_resource(options.resource, blob.log.resource_id)
+            and has_mac(options.mac, blob.log.mac)
             and options.reason.lower() in letter.reason.lower()
         )
 
@@ -282,7 +295,9 @@ def _redrive(
                 letters.say(f"{stored.id} stays: {done.why}")
     except FlowlogError as error:
         letters.say(explained(error, endpoints))
-    if not options.quiet:
+    if not chosen and not letters.has_failed:
+        print("No dead letters.")
+    elif not options.quiet:
         would = "would be " if options.dry_run else ""
         stay = len(chosen) - gone + letters.unreadable
         print(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from flowlog_core.analyze.selection import Selection, moment
+from flowlog_core.analyze.selection import moment, plain_mac
 from flowlog_core.analyze.widths import duration_s
 
 RECORD_OUTPUTS = ("table", "ndjson", "csv")
@@ -144,7 +144,7 @@ def add_interval_argument(parser: argparse.ArgumentParser, default_s: float, wha
 
 def _mac_argument(text: str) -> str:
     """The type of `--mac`: an address of 12 hexadecimal digits, with or without separators."""
-    if text and not re.fullmatch(r"[0-9A-F]{12}", Selection(mac=text).plain_mac):
+    if text and not re.fullmatch(r"[0-9A-F]{12}", plain_mac(text)):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a MAC address. Write 00-22-48-00-00-01 or 002248000001"
         )

@@ -193,7 +193,8 @@ class _Command:
             found = plan_replay(replay)
             line.clear()
             if not found.blobs:
-                self._say(f"Nothing was forwarded in {hours_of(selection)}.")
+                what = "Nothing was forwarded" if found.logs else "No such flow logs"
+                self._say(f"{what} in {hours_of(selection)}.")
                 return 0
             self._say(
                 f"{how_many(found.blobs, 'blob')} with {in_bytes(found.forwarded_bytes)} that were "

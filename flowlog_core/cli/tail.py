@@ -143,6 +143,8 @@ class _Tail:
         while True:
             found = self._print(writers)
             if self._is_done(found):
+                if not self._read:
+                    self._say("No messages.")
                 self._say_what_is_hidden()
                 return 1 if self._unreadable else 0
             if not found:

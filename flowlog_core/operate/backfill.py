@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -38,6 +38,8 @@ from flowlog_core.sweep.sweep import Sweep
 class Plan:
     """What is behind in a range."""
 
+    logs: int = 0
+    """All of the range."""
     blobs: int = 0
     behind_bytes: int = 0
     """Of those that can be read."""
@@ -67,18 +69,29 @@ class Forecast:
 
 
 def logs_behind(
-    live: Live, selection: LogSelection, now: datetime
+    live: Live,
+    selection: LogSelection,
+    now: datetime,
+    seen: Callable[[int], None] = lambda _: None,
 ) -> Iterator[tuple[Listed, Checkpoint | None]]:
-    """The logs of the selection that have something to forward. Raises a `StorageError`."""
+    """The logs of the selection that have something to forward. Raises a `StorageError`.
+
+    `seen` is told how many there are of the selection, page by page.
+    """
     for container in selection.containers(live.containers):
         for page in selected_logs(live.lister, container, selection):
+            seen(len(page))
             yield from behind_with_checkpoints(live.pipeline.checkpoints, page, now)
 
 
-def plan(behind: Iterator[tuple[Listed, Checkpoint | None]]) -> Plan:
-    """How much that is."""
+def plan(live: Live, selection: LogSelection, now: datetime) -> Plan:
+    """How much that is. Raises a `StorageError`."""
     found = Plan()
-    for one, checkpoint in behind:
+
+    def seen(logs: int) -> None:
+        found.logs += logs
+
+    for one, checkpoint in logs_behind(live, selection, now, seen):
         if one.is_archived:
             found.archived += 1
         else:

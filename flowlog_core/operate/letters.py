@@ -15,7 +15,7 @@ from pybase64 import b64decode
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.dead_letters import CONTENT_SETTINGS, SCHEMA, DeadLetter
-from flowlog_core.errors import ItemRefused, storage_errors
+from flowlog_core.errors import Refused, storage_errors
 from flowlog_core.parsing import BadTuple
 from flowlog_core.storage.create_on_demand import is_missing
 
@@ -103,7 +103,7 @@ class BlobLetters:
         """See `LetterStore.create`."""
         try:
             self._create(letter.name, letter)
-        except ItemRefused:
+        except Refused:  # as `BlobDeadLetters` has it
             self._create(letter.plain_name, letter)
 
     def _create(self, name: str, letter: DeadLetter) -> None:

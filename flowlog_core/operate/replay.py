@@ -84,6 +84,8 @@ class Replay:
 class ReplayPlan:
     """What was forwarded of the selection."""
 
+    logs: int = 0
+    """All of the selection."""
     blobs: int = 0
     forwarded_bytes: int = 0
 
@@ -93,6 +95,7 @@ def plan_replay(replay: Replay) -> ReplayPlan:
     found = ReplayPlan()
     for container in replay.selection.containers(replay.containers):
         for page in selected_logs(replay.lister, container, replay.selection):
+            found.logs += len(page)
             for _, checkpoint in with_checkpoints(replay.checkpoints, page):
                 if checkpoint is not None and _is_forwarded(checkpoint):
                     found.blobs += 1

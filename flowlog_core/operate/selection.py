@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flowlog_core.analyze.selection import Selection, has_resource
+from flowlog_core.analyze.selection import has_mac, has_resource
 from flowlog_core.blob import BlobRef
 from flowlog_core.errors import NotFound
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
@@ -46,7 +46,7 @@ class LogSelection:
             self.first_hour <= log.hour <= self.last_hour
             and (self.accounts is None or blob.account in self.accounts)
             and has_resource(self.resource, log.resource_id)
-            and (not self.mac or Selection(mac=self.mac).plain_mac == log.mac.upper())
+            and has_mac(self.mac, log.mac)
         )
 
     def containers(self, all_of_them: Sequence[Container]) -> list[Container]:
