@@ -6,6 +6,8 @@ the same id and content. A longer run: `python -m bench.chaos --minutes 3`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chaos.run import Plan, Report, run
 from chaos.truth import Verdict, check
 
@@ -28,14 +30,25 @@ def test_killed_workers_lose_nothing(azurite: Azurite) -> None:
     assert report.tally.errors == {}, str(report)
 
 
-def test_a_storage_in_trouble_loses_nothing(azurite: Azurite) -> None:
-    plan = Plan(2, "queue", write_s=2, settle_s=1, deliver_s=2, fault_rate=0.15, storm_every_s=1.5)
+def test_events_from_a_queue_lose_nothing_whatever_happens(azurite: Azurite) -> None:
+    plan = Plan(2, "queue", write_s=2, trigger="EventQueue", settle_s=1, deliver_s=2)
+    plan = replace(plan, kill_every_s=2, fault_rate=0.15)
     report = proven(plan, azurite)
+    assert report.tally.kills, str(report)
     assert report.faulty >= 10, str(report)
 
 
+def test_a_timer_alone_loses_nothing_though_its_sweeps_are_killed(azurite: Azurite) -> None:
+    plan = Plan(4, "queue", write_s=2, trigger="Timer", settle_s=1, deliver_s=60, kill_every_s=0.6)
+    report = proven(plan, azurite)
+    assert report.tally.kills, str(report)
+    assert report.tally.events == 0, str(report)
+    assert report.tally.errors == {}, str(report)
+    assert report.swept.forwarded == 0, str(report)  # nothing was left to `flowlog run`
+
+
 def test_the_table_is_exact_whatever_happens(azurite: Azurite) -> None:
-    plan = Plan(3, "table", write_s=2, settle_s=1, deliver_s=2, kill_every_s=1, fault_rate=0.1)
+    plan = Plan(3, "table", write_s=2, settle_s=1, deliver_s=2, kill_every_s=2, fault_rate=0.1)
     report = proven(plan, azurite)
     assert report.tally.kills, str(report)
     assert report.faulty >= 10, str(report)

@@ -13,6 +13,7 @@ from typing import Any
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
+from host.event_grid import blob_created
 
 from chaos.truth import Record, Truth, check
 from flowlog_core.blob import BlobRef, LogBlob
@@ -25,7 +26,8 @@ from flowlog_core.testing.document import TAIL
 from flowlog_core.testing.generate import FlowLogGenerator, Format, GeneratedEntry, Interface
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
-HOUR = datetime(2026, 1, 1, 7, tzinfo=UTC)
+HOUR = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+"""The hour that is written: a timer looks at the youngest three hours first."""
 _MAX_TUPLES = 12
 _BAD_TUPLE, _BROKEN_ENTRY = 0.03, 0.02
 
@@ -62,6 +64,11 @@ class Log:
         self.writer.append(*[self._entry(minute) for _ in range(self.random.randint(1, 3))])
         commit.end = len(self.writer.content) - len(TAIL)
         commit.ended = time.time()
+
+    def event(self, blob_url: str) -> dict[str, Any]:
+        """Event Grid's event of the last commit; `blob_url` is where the app reads the blob."""
+        etag = self.writer.blob.get_blob_properties().etag
+        return blob_created(ACCOUNT, blob_url, self.blob.container, self.blob.log.name, etag)
 
     def _entry(self, minute: datetime) -> GeneratedEntry:
         log_format = self.random.choice(self.formats)

@@ -1,7 +1,9 @@
 """Stands in for Event Grid and the Functions host: worker processes, and deliveries to them.
 
-As in Azure, some events arrive twice, a failed event is retried at once, five times in all, and an
-event whose worker died arrives again later. Unlike in Azure, some events are lost.
+As in Azure, some events arrive twice, a failed event is retried, and an event whose worker died
+arrives again later: by the blob trigger at once and five times in all, from the event queue later
+and ten times. Unlike in Azure, some events are lost. By the timer there are no events: sweeps are
+started one after the other, now and then two at once, as those of two deployments may be.
 """
 
 from __future__ import annotations
@@ -15,13 +17,23 @@ import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
+
+from chaos.worker import NOTHING_BEHIND, READY
+from flowlog_core.source.events import MAX_DELIVERIES
+
+Trigger = Literal["EventGrid", "EventQueue", "Timer"]
+"""As in FLOWLOG_TRIGGER_SOURCE."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _WORKER = Path(__file__).with_name("worker.py")
-_TRIES = 5
+_TRIES: dict[Trigger, int] = {"EventGrid": 5, "EventQueue": MAX_DELIVERIES}
+_RETRIED_AFTER_S: dict[Trigger, float] = {"EventGrid": 0, "EventQueue": 1}
+"""A minute in Azure, as long as a claim; here a claim lasts 3 s."""
+_SWEEP_EVERY_S = 0.5
 _TWICE, _NEVER = 0.15, 0.05
 _AGAIN_AFTER_S = (0.0, 5.0)  # some before a dead worker's claim of 3 s has run out, some after
 _ENDS_WITHIN_S = 60.0
@@ -50,6 +62,8 @@ class Tally:
     slowest_failure_s: float = 0
     wrong: list[str] = field(default_factory=list)
     """What no worker may do."""
+    sweeps: int = 0
+    """Started by the timer."""
 
 
 class Worker:
@@ -60,6 +74,7 @@ class Worker:
         self._errors = errors
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._asked = 0
+        self.is_ready = False
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
@@ -70,12 +85,12 @@ class Worker:
         )
         return cls(process, errors)
 
-    async def ask(self, container: str, name: str) -> dict[str, Any]:
-        """Have a blob ingested. Raises `WorkerDied`."""
+    async def ask(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Have a trigger's call answered. Raises `WorkerDied`."""
         if self._reading.done():
             raise WorkerDied
         self._asked += 1
-        event = {"n": self._asked, "container": container, "name": name}
+        event = {"n": self._asked, **call}
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._answers[self._asked] = answer
         assert self.process.stdin is not None
@@ -87,6 +102,9 @@ class Worker:
         async for line in self.process.stdout:
             if line.endswith(b"\n"):  # or it was killed in the middle of it
                 answer = json.loads(line)
+                if answer == READY:
+                    self.is_ready = True
+                    continue
                 waiting = self._answers.pop(answer["n"])
                 if not waiting.cancelled():
                     waiting.set_result(answer)
@@ -115,8 +133,12 @@ class Worker:
 class Host:
     """An async context: the workers live as long as it does."""
 
-    def __init__(self, environment: Mapping[str, str], workers: int, seed: int) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], workers: int, seed: int, trigger: Trigger
+    ) -> None:
         self.tally = Tally()
+        self._trigger = trigger
+        self._timer: asyncio.Task[None] | None = None
         self._environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(_ROOT), **environment}
         self._count = workers
         self._random = random.Random(seed)
@@ -125,17 +147,22 @@ class Host:
 
     async def __aenter__(self) -> Host:
         self._workers = [await Worker.start(self._environment) for _ in range(self._count)]
+        if self._trigger == "Timer":
+            self._timer = asyncio.create_task(self._sweep_again_and_again())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for delivery in self._deliveries:
-            delivery.cancel()
-        await asyncio.gather(*self._deliveries, return_exceptions=True)
+        ending = [*self._deliveries, *([self._timer] if self._timer else [])]
+        for task in ending:
+            task.cancel()
+        for result in await asyncio.gather(*ending, return_exceptions=True):
+            if isinstance(result, Exception):
+                raise result
         for worker in self._workers:
             self._judge(await worker.end(kill=False), worker.process.returncode, expected=0)
 
-    def raised(self, container: str, name: str) -> None:
-        """A blob was committed: mostly one delivery follows."""
+    def raised(self, call: Mapping[str, Any]) -> None:
+        """A blob was committed: mostly one delivery of the trigger's `call` follows."""
         self.tally.events += 1
         dice = self._random.random()
         if dice < _NEVER:
@@ -144,13 +171,19 @@ class Host:
         is_doubled = dice < _NEVER + _TWICE
         self.tally.doubled += is_doubled
         for _ in range(1 + is_doubled):
-            delivery = asyncio.create_task(self._deliver(container, name))
+            delivery = asyncio.create_task(self._deliver(call))
             self._deliveries.add(delivery)
             delivery.add_done_callback(self._deliveries.discard)
 
     async def kill_one(self) -> None:
-        """Kill a worker and start another."""
-        at = self._random.randrange(self._count)
+        """Kill a worker and start another.
+
+        Not one that is still starting: on a busy machine none would ever do anything.
+        """
+        ready = [at for at, worker in enumerate(self._workers) if worker.is_ready]
+        if not ready:
+            return
+        at = self._random.choice(ready)
         worker = self._workers[at]
         self.tally.kills += 1
         said = await worker.end(kill=True)
@@ -159,29 +192,62 @@ class Host:
 
     async def settle(self, within_s: float) -> None:
         """Wait until nothing is left to deliver, or the time is up."""
-        if self._deliveries:
+        if self._timer:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._until_nothing_is_behind(), within_s)
+        elif self._deliveries:
             await asyncio.wait(self._deliveries, timeout=within_s)
 
     def _judge(self, said: str, exit_code: int | None, *, expected: int) -> None:
         if said or exit_code != expected:
             self.tally.wrong.append(f"a worker ended with {exit_code}, and said: {said or '-'}")
 
-    async def _deliver(self, container: str, name: str) -> None:
-        for _ in range(_TRIES):
+    async def _deliver(self, call: Mapping[str, Any]) -> None:
+        for delivery in range(1, _TRIES[self._trigger] + 1):
             try:
-                answer = await self._random.choice(self._workers).ask(container, name)
+                if await self._answered({**call, "delivery": delivery}):
+                    return
             except WorkerDied:
-                self.tally.died_with += 1
                 await asyncio.sleep(self._random.uniform(*_AGAIN_AFTER_S))
-                continue
-            if "error" not in answer:
-                self.tally.outcomes[answer["how"]] += 1
-                return
-            self._failed(answer)
+            else:
+                await asyncio.sleep(_RETRIED_AFTER_S[self._trigger])
         self.tally.given_up += 1
+
+    async def _sweep_again_and_again(self) -> None:
+        while True:
+            at_once = 1 + (self._random.random() < _TWICE)
+            await asyncio.gather(*(self._sweep() for _ in range(at_once)))
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+    async def _until_nothing_is_behind(self) -> None:
+        while await self._sweep() != NOTHING_BEHIND:
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+    async def _sweep(self) -> str | None:
+        self.tally.sweeps += 1
+        with suppress(WorkerDied):
+            return await self._answered({})
+        return None
+
+    async def _answered(self, call: Mapping[str, Any]) -> str | None:
+        """What came of a call; None if it failed. Raises `WorkerDied`."""
+        try:
+            answer = await self._random.choice(self._workers).ask(call)
+        except WorkerDied:
+            self.tally.died_with += 1
+            raise
+        if "error" in answer:
+            self._failed(answer)
+            return None
+        how = str(answer["how"])
+        self.tally.outcomes[how] += 1
+        return how
 
     def _failed(self, answer: dict[str, Any]) -> None:
         tally, error = self.tally, answer["error"]
+        if error == "StillClaimed":
+            tally.outcomes["came back for a claim"] += 1
+            return
         tally.errors[error] += 1
         tally.slowest_failure_s = max(tally.slowest_failure_s, answer["took_s"])
         if error not in _MAY_FAIL_WITH:

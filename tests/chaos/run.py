@@ -7,21 +7,23 @@ determine the timing of the processes.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from simulation.fault_proxy import EVERY_FAULT, Fault, FaultProxy
 
 from chaos.account import Account, Log
-from chaos.host import Host, Tally
+from chaos.host import Host, Tally, Trigger
 from chaos.watch import Watcher
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
 from flowlog_core.config.settings import Settings
@@ -44,6 +46,7 @@ class Plan:
     seed: int
     sink: Literal["queue", "table"]
     write_s: float
+    trigger: Trigger = "EventGrid"
     logs: int = 4
     appends_per_s: float = 10
     workers: int = 2
@@ -57,7 +60,7 @@ class Plan:
     settle_s: float = 3
     """How long kills and faults go on after the last append, while anything is under way."""
     deliver_s: float = 60
-    """How long events are delivered after that; what is left then is left to the sweep."""
+    """How long the trigger goes on after that; what is left then is left to `flowlog run`."""
 
 
 @dataclass
@@ -92,7 +95,7 @@ class Report:
         rows = [
             (
                 "run",
-                f"{plan.sink} sink, seed {plan.seed}, {plan.workers} workers, "
+                f"{plan.trigger}, {plan.sink} sink, seed {plan.seed}, {plan.workers} workers, "
                 f"{self.took_s:.0f} s, {plan.write_s:g} s of them writing",
             ),
             (
@@ -102,18 +105,18 @@ class Report:
             (
                 "events",
                 f"{tally.events:,}, of these {tally.doubled:,} doubled, "
-                f"{tally.never_delivered:,} never delivered",
+                f"{tally.never_delivered:,} never delivered; {tally.sweeps:,} sweeps by the timer",
             ),
             (
                 "kills",
-                f"{tally.kills:,}, with {tally.died_with:,} deliveries in the killed workers",
+                f"{tally.kills:,}, with {tally.died_with:,} calls in the killed workers",
             ),
             ("outcomes", _counts(tally.outcomes)),
             (
                 "failed tries",
                 f"{_counts(tally.errors)}; the slowest took "
                 f"{tally.slowest_failure_s:.1f} s; {tally.given_up:,} deliveries "
-                "given up after five",
+                "given up",
             ),
             ("requests", f"{self.requests:,} to storage, of these {self.faulty:,} met a fault"),
         ]
@@ -177,6 +180,7 @@ async def _run(plan: Plan, azurite: Azurite) -> Report:
             table_url=proxies["table"].url,
         )
         environment = account.settings | {
+            "FLOWLOG_TRIGGER_SOURCE": plan.trigger,
             "FlowLogs": through.connection_string,
             "AzureWebJobsStorage": through.connection_string,
         }
@@ -185,8 +189,9 @@ async def _run(plan: Plan, azurite: Azurite) -> Report:
         watcher = Watcher(environment | direct, account, logs)
         watcher.start()
         stack.callback(watcher.end)
-        async with Host(environment, plan.workers, plan.seed) as host:
-            appends = await _trouble(plan, logs, host, list(proxies.values()))
+        async with Host(environment, plan.workers, plan.seed, plan.trigger) as host:
+            call = partial(_appended, plan.trigger, through.blob_url)
+            appends = await _trouble(plan, logs, host, list(proxies.values()), call)
             await host.settle(plan.deliver_s)
         swept = await asyncio.to_thread(_sweep, environment)
         await asyncio.to_thread(watcher.end)
@@ -209,7 +214,23 @@ async def _run(plan: Plan, azurite: Azurite) -> Report:
     )
 
 
-async def _trouble(plan: Plan, logs: list[Log], host: Host, proxies: list[FaultProxy]) -> int:
+def _appended(trigger: Trigger, blob_url: str, log: Log) -> dict[str, Any] | None:
+    """Append to a log; returns what the trigger then asks for."""
+    log.append()
+    if trigger == "Timer":
+        return None
+    if trigger == "EventQueue":
+        return {"message": json.dumps(log.event(blob_url))}
+    return {"container": log.blob.container, "name": log.blob.log.name}
+
+
+async def _trouble(
+    plan: Plan,
+    logs: list[Log],
+    host: Host,
+    proxies: list[FaultProxy],
+    append: Callable[[Log], dict[str, Any] | None],
+) -> int:
     """Write as long as planned, among kills and faults; returns how many appends there were."""
     dice = random.Random(plan.seed)
     if plan.fault_rate:
@@ -224,9 +245,10 @@ async def _trouble(plan: Plan, logs: list[Log], host: Host, proxies: list[FaultP
         appends, began = 0, time.monotonic()
         while not _is_enough(plan, time.monotonic() - began, appends, host, proxies):
             log = dice.choice(logs)
-            await asyncio.to_thread(log.append)
+            call = await asyncio.to_thread(append, log)
             appends += 1
-            host.raised(log.blob.container, log.blob.name)
+            if call is not None:
+                host.raised(call)
             await asyncio.sleep(dice.expovariate(plan.appends_per_s))
         await host.settle(plan.settle_s)
     finally:

@@ -13,8 +13,13 @@ from typing import Any
 _GROUP = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/made-up"
 
 
-def blob_created(account: str, blob_url: str, container: str, name: str) -> dict[str, Any]:
-    """The event of one commit; `blob_url` is the blob service's address, the account included."""
+def blob_created(
+    account: str, blob_url: str, container: str, name: str, etag: str = "0x8D4BCC2E4835CD0"
+) -> dict[str, Any]:
+    """The event of one commit; `blob_url` is the blob service's address, the account included.
+
+    `etag` is the committed version's, quoted or not. Events write it without quotes.
+    """
     return _event(
         "Microsoft.Storage.BlobCreated",
         f"{_GROUP}/providers/Microsoft.Storage/storageAccounts/{account}",
@@ -23,7 +28,7 @@ def blob_created(account: str, blob_url: str, container: str, name: str) -> dict
             "api": "PutBlockList",
             "clientRequestId": str(uuid.uuid4()),
             "requestId": str(uuid.uuid4()),
-            "eTag": "0x8D4BCC2E4835CD0",
+            "eTag": etag.strip('"'),
             "contentType": "application/octet-stream",
             "contentLength": 524288,
             "blobType": "BlockBlob",
