@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from host.event_grid import blob_created
 from host.functions_host import needs_functions_host, running_host, wait_until
 from host.queues import waiting
 from simulation.fault_proxy import Fault, FaultProxy
+from stand_in import stand_in
 from support import tuple_of
 from test_service import HOUR, Account
 from worker_process import PYTHONS
@@ -60,10 +58,8 @@ class Events:
     ) -> dict[str, Any]:
         """The event of the interface's log as it is now, with its ETag."""
         container, name = self._account.container_of(interface), interface.blob_name(HOUR)
-        event = blob_created(account, blob_url or self._azurite.blob_url, container, name)
-        blob = self._account.blobs.get_blob_client(container, name)
-        event["data"]["eTag"] = str(blob.get_blob_properties().etag).strip('"')
-        return event
+        etag = self._account.blobs.get_blob_client(container, name).get_blob_properties().etag
+        return blob_created(account, blob_url or self._azurite.blob_url, container, name, etag)
 
     def put(self, *messages: dict[str, Any] | bytes) -> None:
         for one in messages:
@@ -120,33 +116,6 @@ def test_two_hundred_quick_appends_give_every_tuple_once(
     assert events.poison == 0
 
 
-@contextmanager
-def refusing_account() -> Iterator[str]:
-    """The address of a blob service that answers 403 to everything."""
-
-    class Refuse(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(403)
-            self.send_header("x-ms-error-code", "AuthorizationPermissionMismatch")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_HEAD = do_GET  # noqa: N815 - the name that http.server asks for
-
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{ACCOUNT}x"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
 @pytest.mark.parametrize("unreadable", ["403", "refused"])
 def test_a_source_that_cannot_be_read_stops_no_other(
     app: Path, account: Account, events: Events, unreadable: str
@@ -154,8 +123,8 @@ def test_a_source_that_cannot_be_read_stops_no_other(
     """The host goes on; the events of that account come back, and are poison in the end."""
     interface = Interface.vnet()
     writer = account.writer(NetworkWatcherWriter, interface)
-    with refusing_account() as refusing:
-        address = refusing if unreadable == "403" else f"http://127.0.0.1:9/{ACCOUNT}x"
+    with stand_in(403, "AuthorizationPermissionMismatch") as refusing:
+        address = f"{refusing if unreadable == '403' else 'http://127.0.0.1:9'}/{ACCOUNT}x"
         locked = re.sub("BlobEndpoint=[^;]*", f"BlobEndpoint={address}", account.connection_string)
         locked = locked.replace(f"AccountName={ACCOUNT}", f"AccountName={ACCOUNT}x")
         settings = account.environment | {"FLOWLOG_SOURCES": "FlowLogs,Locked", "Locked": locked}
@@ -221,6 +190,7 @@ def test_after_the_death_of_the_host_its_events_are_still_there(
             wait_until(lambda: proxy.requests > 0, host)
             host.kill()
             assert not events.all_gone()
+            assert host.found(f"/{account.vnet}/") == []  # it asks the log account for nothing
             asked = host.found(rf"GET .*/{events.name}/messages\?")
             assert {re.findall("visibilitytimeout=([0-9]+)", line)[0] for line in asked} == {"600"}
     tables = TableServiceClient.from_connection_string(account.connection_string)

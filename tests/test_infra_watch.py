@@ -113,6 +113,13 @@ def test_each_trigger_has_the_alerts_that_mean_something_for_it() -> None:
     }
     assert rules["queued"] == [*ALERTS]
     assert rules["timed"] == [name for name in ALERTS if name != "missed-events"]
+    windows = [
+        one.body["properties"]["windowSize"]
+        for snapshot in (queued, timed)
+        for one in snapshot.of("Microsoft.Insights/scheduledQueryRules")
+        if one.name.startswith("flowlog-no-sweep-")
+    ]
+    assert windows == ["PT60M", "PT15M"]  # with a timer nothing arrives meanwhile
 
 
 def test_the_readme_tells_of_every_alert() -> None:

@@ -95,12 +95,12 @@ var allRules = [
   {
     name: 'no-sweep'
     title: 'The app does not run'
-    text: 'No sweep ended for an hour, and one should every five minutes. The app does not start, or cannot reach its state account.'
+    text: 'No sweep ended for ${hasEvents ? 'an hour, and one should every five minutes' : 'a quarter of an hour, and one should every minute: nothing is forwarded'}. The app does not start, or cannot reach its state account.'
     query: 'customMetrics | where name == "flowlog.sweep.duration" and tostring(customDimensions["flowlog.outcome"]) != "failed" | summarize found = sum(valueCount)'
     by: ''
     operator: 'LessThan'
     threshold: 1
-    minutes: 60
+    minutes: hasEvents ? 60 : 15 // with Timer nothing but the sweep forwards flows
     severity: 1
   }
   {
