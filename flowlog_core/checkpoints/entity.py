@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import orjson
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
-from azure.core.pipeline import PipelineResponse
+from azure.core.exceptions import HttpResponseError
 from azure.data.tables import TableClient
 
 from flowlog_core.checkpoints.checkpoint import CheckpointKey
 from flowlog_core.errors import Refused, Unavailable, storage_errors
 from flowlog_core.storage.create_on_demand import create_if_missing, is_missing
 from flowlog_core.storage.requests import TABLE_VERSIONS, Sender, entity_path, table_json
-from flowlog_core.storage.responses import server_time
+from flowlog_core.storage.responses import error_code, server_time
 from flowlog_core.storage.timeouts import time_limit
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ class Stored(NamedTuple):
 
 _READS = {**TABLE_VERSIONS, "Accept": "application/json;odata=minimalmetadata"}
 _REPLACES = {**_READS, "Content-Type": "application/json"}
+_CREATES = {**_REPLACES, "Prefer": "return-no-content"}
 _NEXT = ("NextPartitionKey", "NextRowKey")
 _TYPE = "@odata.type"
 _READERS: dict[str, Callable[[str], Any]] = {
@@ -63,17 +64,17 @@ class EntityTable:
 
     def get(self, key: CheckpointKey) -> Stored:
         """The entity as it is now."""
-        date = AnswerDate()
         with storage_errors(f"reading {_named(key)}"), time_limit():
             try:
-                entity = self.client.get_entity(*key, raw_response_hook=date)
-            except ResourceNotFoundError:
-                return Stored(None, "", date.read())
+                answer = self._sender.ask("GET", self._path(key), _READS)
             except HttpResponseError as error:
-                if not is_missing(error):
+                # Of the entity or its table; a 404 without a code is another program's.
+                if error.status_code != HTTPStatus.NOT_FOUND or not error_code(error):
                     raise
-                return Stored(None, "", date.read())
-        return Stored(entity, str(entity.metadata["etag"]), date.read())
+                said: Any = error.response
+                return Stored(None, "", _date(server_time(said.headers)))
+            entity = _entity(orjson.loads(answer.body))
+        return Stored(entity, _whole_etag(answer.headers), _date(server_time(answer.headers)))
 
     def query(self, where: str, *, select: Sequence[str] = (), after: str = "") -> Iterator[Found]:
         """What a filter finds, page by page; nothing where the table does not exist.
@@ -103,13 +104,13 @@ class EntityTable:
 
     def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
         """Insert it, in a table that is created on first use. Raises `Conflict` if it exists."""
-        date = AnswerDate()
+        path, content = f"/{self.client.table_name}", table_json(entity)
         with storage_errors(f"creating {_named(_key_of(entity))}"), time_limit():
-            said = create_if_missing(
-                lambda: self.client.create_entity(entity, raw_response_hook=date),
+            answer = create_if_missing(
+                lambda: self._sender.ask("POST", path, _CREATES, content),
                 self.client.create_table,
             )
-        return _whole_etag(said), date.read()
+        return _whole_etag(answer.headers), _date(server_time(answer.headers))
 
     def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
         """Put it in place of the version `etag`. Raises `Conflict` if that is not there."""
@@ -117,11 +118,14 @@ class EntityTable:
         with storage_errors(f"updating {_named(key)}"), time_limit():
             answer = self._sender.ask(
                 "PUT",
-                f"/{self.client.table_name}{entity_path(*key)}",
+                self._path(key),
                 {**_REPLACES, "If-Match": etag},
                 table_json(entity),
             )
         return _whole_etag(answer.headers), _date(server_time(answer.headers))
+
+    def _path(self, key: CheckpointKey) -> str:
+        return f"/{self.client.table_name}{entity_path(*key)}"
 
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """Remove the version `etag`. Raises `Conflict` if that is not there."""
@@ -149,21 +153,6 @@ def _entity(said: dict[str, Any]) -> dict[str, Any]:
             of = name.removesuffix(_TYPE)
             said[of] = read(said[of])
     return said
-
-
-class AnswerDate:
-    """Catches the `Date` of an answer, whether the call succeeds or not."""
-
-    def __init__(self) -> None:
-        self._date: datetime | None = None
-
-    def __call__(self, response: PipelineResponse[Any, Any]) -> None:
-        """Pass the object to a client as its `raw_response_hook`."""
-        self._date = server_time(response.http_response.headers)
-
-    def read(self) -> datetime:
-        """Raises `Unavailable` without one: the answer was cut off in its head."""
-        return _date(self._date)
 
 
 def _date(said: datetime | None) -> datetime:
