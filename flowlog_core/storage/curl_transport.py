@@ -10,7 +10,6 @@ handle, and with it one connection to each server.
 from __future__ import annotations
 
 import os
-import re
 import threading
 import weakref
 from typing import Any, NamedTuple
@@ -46,7 +45,6 @@ _NOT_SENT = frozenset(
     }
 )
 
-_FIELD = re.compile(r"^([^:\r\n]+):[ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -159,9 +157,13 @@ def _parsed_head(head: bytes) -> tuple[str, Headers]:
     text = head.decode("latin-1")
     if not text.endswith(("\n\r\n", "\n\n")):
         raise ServiceResponseError("the answer was cut off in its head")
-    start = text.rfind("\nHTTP/") + 1
-    reason = text[start : text.index("\n", start)].partition(" ")[2].partition(" ")[2].strip()
-    return reason, Headers((name.lower(), value) for name, value in _FIELD.findall(text, start))
+    status_line, *lines = text[text.rfind("\nHTTP/") + 1 :].split("\n")
+    headers = Headers()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name.lower()] = value.strip()
+    return status_line.partition(" ")[2].partition(" ")[2].strip(), headers
 
 
 def _header_lines(request: HttpRequest) -> list[str]:
