@@ -320,6 +320,36 @@ def test_a_checkpoint_of_an_unknown_format_stops_the_work(
         TableCheckpoints(table).get(KEY)
 
 
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"<html>not here</html>", "404"),
+        (b'{"odata.error":{"code":"ResourceNotFound"}}', "without a Date"),
+    ],
+)
+def test_no_checkpoint_is_taken_for_absent_unless_the_service_says_so(
+    body: bytes, error: str
+) -> None:
+    """Else a gateway's page for an unknown address would start every blob from its beginning."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Answering) as address:
+        text = f"AccountName=a;AccountKey=Zm9v;TableEndpoint={address}/a"
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            store = TableCheckpoints(tables.get_table_client("checkpoints"))
+            with pytest.raises(Unavailable, match=error):
+                store.get(KEY)
+
+
 # Cursors.
 
 LOGS = Container("account", "insights-logs-example")
