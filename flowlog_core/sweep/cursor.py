@@ -22,20 +22,22 @@ youngest hours before its run ends. So nothing waits for a minute because two ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.clock import Clock
-from flowlog_core.errors import ClaimLost, Conflict, Contention
+from flowlog_core.errors import ClaimLost, Conflict, Contention, NotFound
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sweep.behind import SETTLED_AFTER
 
 CLOSED_HOURS_EVERY = timedelta(hours=1)
 """How often hours are looked at that are closed: they began `SETTLED_AFTER` ago, or longer."""
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before any flow log."""
 _MAX_TRIES = 16
 """A conflict means that another sweep wrote; there are few of them."""
 
@@ -186,6 +188,29 @@ class CursorStore(Protocol):
     def remove_shared(self, etag: str) -> None:
         """Remove that cursor. Raises `Conflict` if its ETag is not `etag` any more."""
         ...
+
+
+def longest_waiting_first(
+    store: CursorStore, containers: Iterable[Container]
+) -> list[tuple[Container, StoredCursor]]:
+    """The cursors of containers; those that no sweep came to for longest come first.
+
+    Raises a `StorageError`.
+    """
+    stored = {one: store.get(one) for one in containers}
+    if any(one.cursor is None for one in stored.values()):
+        shared = store.get_shared()
+        if shared.cursor is not None:
+            for container in [one for one in stored if stored[one].cursor is None]:
+                stored[container] = store.put(container, shared.cursor, "")
+            with suppress(Conflict, NotFound):  # an earlier version is still running
+                store.remove_shared(shared.etag)
+
+    def last_saved(one: tuple[Container, StoredCursor]) -> tuple[datetime, Container]:
+        container, (cursor, *_) = one
+        return (cursor and cursor.saved) or BEGINNING, container
+
+    return sorted(stored.items(), key=last_saved)
 
 
 class HeldCursor:

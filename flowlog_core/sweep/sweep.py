@@ -24,34 +24,29 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoints.checkpoint import (
-    Checkpoint,
-)
-from flowlog_core.errors import ClaimLost, Conflict, FlowlogError, NotFound
+from flowlog_core.checkpoints.checkpoint import Checkpoint
+from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
 from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, Step, flow_logs_since
-from flowlog_core.sweep.behind import (
-    SETTLED_AFTER,
-    behind_with_checkpoints,
-    bytes_behind,
-    has_run_out,
-    is_owed,
-    try_again_at,
-)
+from flowlog_core.sweep.behind import behind_with_checkpoints, bytes_behind, is_owed
 from flowlog_core.sweep.cursor import (
+    BEGINNING,
     Container,
     Cursor,
     CursorStore,
     HeldCursor,
     StoredCursor,
     hold,
+    longest_waiting_first,
     next_cursor,
 )
+from flowlog_core.sweep.due import what_is_due
+from flowlog_core.sweep.forward_each import ForwardEach
 from flowlog_core.sweep.options import IngestOne, Runner, SweepOptions
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.unsettled import search_unsettled
@@ -62,7 +57,6 @@ _UNSETTLED = 0.25
 """Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
 _YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
 """The same where the youngest hours come before, and when those end."""
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Sweep:
@@ -79,12 +73,11 @@ class Sweep:
         ingest_one: IngestOne = ingest,
     ) -> None:
         self._lister, self._pipeline, self._cursors = lister, pipeline, cursors
-        self._options, self._parallel = options, parallel
-        self._stop, self._ingest_one = stop or threading.Event(), ingest_one
-        self._lock = threading.Lock()
+        self._options, self._stop = options, stop or threading.Event()
         self._started = pipeline.clock.monotonic()
         self._got_further = self._ended_early = False
         self._report = SweepReport()
+        self._forward_each = ForwardEach(pipeline, parallel, self._report, ingest_one)
         self._young: set[BlobRef] = set()
         """What the pass over the youngest hours has counted, so that the other pass does not."""
         self._asked_for: list[Container] = []
@@ -96,7 +89,7 @@ class Sweep:
         Blobs that fail are counted and named in the log; they keep no other blob from its turn.
         Raises a `FlowlogError` only if the cursors cannot be read or written.
         """
-        containers = self._longest_waiting_first()
+        containers = longest_waiting_first(self._cursors, self._options.containers)
         if self._options.young_hours:
             containers = [one for one in containers if self._in_turn(self._forward_young, *one)]
         self._forward_unsettled(containers)
@@ -134,7 +127,7 @@ class Sweep:
             if self._must_end():
                 break
             now = self._cursors.get(container).server_time
-            since = self._options.since or _BEGINNING
+            since = self._options.since or BEGINNING
             cursor = self._go_through(container, Cursor(now, since), now, held=None)
             if self._options.is_noted and cursor.last_whole is not None:
                 try:
@@ -142,22 +135,6 @@ class Sweep:
                 except FlowlogError as error:  # only what `flowlog status` says depends on it
                     log.warning("cannot note the look at %s/%s: %s", *container, error)
         return self._report
-
-    def _longest_waiting_first(self) -> list[tuple[Container, StoredCursor]]:
-        stored = {one: self._cursors.get(one) for one in self._options.containers}
-        if any(one.cursor is None for one in stored.values()):
-            shared = self._cursors.get_shared()
-            if shared.cursor is not None:
-                for container in [one for one in stored if stored[one].cursor is None]:
-                    stored[container] = self._cursors.put(container, shared.cursor, "")
-                with suppress(Conflict, NotFound):  # an earlier version is still running
-                    self._cursors.remove_shared(shared.etag)
-
-        def last_saved(one: tuple[Container, StoredCursor]) -> tuple[datetime, Container]:
-            container, (cursor, *_) = one
-            return (cursor and cursor.saved) or _BEGINNING, container
-
-        return sorted(stored.items(), key=last_saved)
 
     def _forward_unsettled(self, containers: Sequence[tuple[Container, StoredCursor]]) -> None:
         """Forward blobs with a claim that ran out or an old failure, while there is time for it."""
@@ -377,33 +354,6 @@ class Sweep:
             self._forward_each([one.blob], now)
         return cursor
 
-    def _forward_each(self, blobs: Iterable[BlobRef], now: datetime) -> list[BlobRef]:
-        """Forward blobs, several at a time. Returns those that failed, or that others forward."""
-        unfinished: list[BlobRef] = []
-
-        def forward(blob: BlobRef) -> None:
-            settled = now - blob.log.hour >= SETTLED_AFTER
-            try:
-                outcome = self._ingest_one(
-                    blob, self._pipeline, final=settled, always_take_over=True
-                )
-            except Exception:
-                # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
-                # logged it; the blob's checkpoint counts the attempts and makes it wait.
-                log.debug("failed %s", blob, exc_info=True)
-                with self._lock:
-                    self._report.count("failed", Container.of(blob))
-                    self._report.add_still_behind(blob)
-                    unfinished.append(blob)
-            else:
-                with self._lock:
-                    self._report.add(Container.of(blob), outcome)
-                    if outcome.is_left_to_others:
-                        unfinished.append(blob)
-
-        self._parallel(blobs, forward)
-        return unfinished
-
     def _behind(
         self, listed: Sequence[Listed], cursor: Cursor, now: datetime
     ) -> tuple[list[Listed], list[Listed], Cursor]:
@@ -419,29 +369,22 @@ class Sweep:
             anew = sum(one.blob not in self._young for one in wanted)
             report.count("looked_at", Container.of(wanted[0].blob), anew)
         for one, checkpoint in behind_with_checkpoints(self._pipeline.checkpoints, wanted, now):
-            if options.forward_since and one.blob.log.hour < options.forward_since:
-                report.add_older(one.blob, bytes_behind(one, checkpoint))
-            elif one.is_archived:
-                # Not kept as unfinished: an archived blob cannot be read until it is rehydrated,
-                # and whoever does that asks for it again.
-                if one.blob not in self._young:
-                    report.add_archived(one.blob)
-            elif not (checkpoint and has_run_out(checkpoint, now)) and (
-                (now - one.last_modified).total_seconds() < options.untouched_for_s
-            ):
-                cursor = cursor.with_unfinished(one.blob.log.hour)  # its event may yet be lost
-            elif (
-                self._options.waits_after_failures
-                and checkpoint
-                and checkpoint.failure
-                and now < try_again_at(checkpoint.failure)
-            ):
-                if one.blob not in self._young:
-                    report.count("backing_off", Container.of(one.blob))
-                    report.add_still_behind(one.blob)
-                cursor = cursor.with_unfinished(one.blob.log.hour)
-            elif checkpoint and checkpoint.owner and checkpoint.taken_over_at:
-                deadly.append(one)
-            else:
-                behind.append(one)
+            is_anew = one.blob not in self._young
+            match what_is_due(one, checkpoint, options, now):
+                case "now":
+                    behind.append(one)
+                case "alone":
+                    deadly.append(one)
+                case "later":
+                    cursor = cursor.with_unfinished(one.blob.log.hour)
+                case "later, as it failed":
+                    cursor = cursor.with_unfinished(one.blob.log.hour)
+                    if is_anew:
+                        report.count("backing_off", Container.of(one.blob))
+                        report.add_still_behind(one.blob)
+                case "never: archived":
+                    if is_anew:
+                        report.add_archived(one.blob)
+                case "never: older":
+                    report.add_older(one.blob, bytes_behind(one, checkpoint))
         return behind, deadly, cursor

@@ -1,0 +1,55 @@
+"""Forwarding what a sweep found behind, several blobs at a time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+
+from flowlog_core.blob import BlobRef
+from flowlog_core.pipeline import Pipeline
+from flowlog_core.sweep.behind import SETTLED_AFTER
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.options import IngestOne, Runner
+from flowlog_core.sweep.report import SweepReport
+
+log = logging.getLogger(__name__)
+
+
+class ForwardEach:
+    """Forwards blobs and counts them in a report."""
+
+    def __init__(
+        self, pipeline: Pipeline, parallel: Runner, report: SweepReport, ingest_one: IngestOne
+    ) -> None:
+        self._pipeline, self._parallel = pipeline, parallel
+        self._report, self._ingest_one = report, ingest_one
+        self._lock = threading.Lock()
+
+    def __call__(self, blobs: Iterable[BlobRef], now: datetime) -> list[BlobRef]:
+        """Returns those that are unfinished: they failed, or another worker has their claims."""
+        unfinished: list[BlobRef] = []
+
+        def forward(blob: BlobRef) -> None:
+            settled = now - blob.log.hour >= SETTLED_AFTER
+            try:
+                outcome = self._ingest_one(
+                    blob, self._pipeline, final=settled, always_take_over=True
+                )
+            except Exception:
+                # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
+                # logged it; the blob's checkpoint counts the attempts and makes it wait.
+                log.debug("failed %s", blob, exc_info=True)
+                with self._lock:
+                    self._report.count("failed", Container.of(blob))
+                    self._report.add_still_behind(blob)
+                    unfinished.append(blob)
+            else:
+                with self._lock:
+                    self._report.add(Container.of(blob), outcome)
+                    if outcome.is_left_to_others:
+                        unfinished.append(blob)
+
+        self._parallel(blobs, forward)
+        return unfinished
