@@ -50,6 +50,8 @@ class Batch:
     those that FLOWLOG_FIELDS names; in another `schema` its events."""
     schema: str = SCHEMA
     """What the records are: `flowlog/1`, or a name of FLOWLOG_SCHEMA and a version."""
+    fields: tuple[str, ...] = ()
+    """The fields that FLOWLOG_FIELDS names, if records have no others; empty if they have all."""
 
 
 def decode(content: str | bytes) -> Batch:
@@ -81,10 +83,11 @@ def decode(content: str | bytes) -> Batch:
         )
     if not all(isinstance(record, dict) for record in records):
         raise ValueError(f"message {name!r}: a record is not an object")
-    if message.get("fields") == LEAN:
+    fields = message.get("fields", ())
+    if fields == LEAN:
         blob = str(source.get("blob", ""))
-        records = [restored(record, blob) for record in records]
-    return Batch(name, source, records, schema)
+        fields, records = (), [restored(record, blob) for record in records]
+    return Batch(name, source, records, schema, tuple(fields))
 
 
 def receive(queue: QueueClient, max_messages: int = _MESSAGES_A_CALL) -> list[QueueMessage]:

@@ -212,10 +212,31 @@ def test_all_faults_are_reported_together_in_the_users_words() -> None:
 @pytest.mark.parametrize("fields", ["lean", "id,rule"])
 def test_fields_are_chosen_in_our_schema_only(schema: str, fields: str) -> None:
     assert faults_of({**LOCAL, "FLOWLOG_SCHEMA": schema, "FLOWLOG_FIELDS": fields}) == [
-        f"FLOWLOG_FIELDS: '{fields}' chooses fields of the schema flowlog, but FLOWLOG_SCHEMA is "
-        f"{schema}, which has others. Remove one of the two"
+        f"FLOWLOG_FIELDS: chooses fields of the schema flowlog, but FLOWLOG_SCHEMA is {schema}, "
+        "which has others. Remove one of the two"
     ]
     Settings.from_environment({**LOCAL, "FLOWLOG_SCHEMA": schema, "FLOWLOG_FIELDS": "all"})
+
+
+@pytest.mark.parametrize(
+    ("keep", "drop"),
+    [
+        ("action=deny", "action=deny"),
+        ("action=deny,port=22;action=deny,port=23", "rule=x;action=deny"),
+    ],
+)
+def test_rules_that_send_nothing_are_a_fault(keep: str, drop: str) -> None:
+    assert faults_of({**LOCAL, "FLOWLOG_KEEP": keep, "FLOWLOG_DROP": drop}) == [
+        "FLOWLOG_DROP: drops every record that FLOWLOG_KEEP keeps, so none would be sent"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "drop"),
+    [("action=deny;port=22", "action=deny"), ("action=deny", "action=deny,port=22"), ("", "ip=*")],
+)
+def test_rules_that_may_send_something_are_none(keep: str, drop: str) -> None:
+    Settings.from_environment({**LOCAL, "FLOWLOG_KEEP": keep, "FLOWLOG_DROP": drop})
 
 
 def test_what_only_sums_have_is_chosen_of_sums_only() -> None:

@@ -19,6 +19,7 @@ VNET_BLOB = f"flowLogResourceID={VNET_ID}/y=2026/m=01/d=31/h=09/m=00/macAddress=
 @pytest.mark.parametrize("text", ["", " all ", "all"])
 def test_all_is_the_record(text: str) -> None:
     fields = Fields.parse(text)
+    assert fields == Fields.parse(text.upper() if fields.names is None else text)
     for record in known_records():
         assert list(fields.select(record, NSG_BLOB).items()) == list(record.items())
 

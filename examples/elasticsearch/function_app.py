@@ -53,4 +53,6 @@ def documents_of(batch: Batch) -> list[dict]:
         return batch.records
     if schema != "flowlog":
         raise ValueError(f"message {batch.id} has records of schema {batch.schema}")
+    if batch.fields:
+        raise ValueError(f"message {batch.id} has {batch.fields} alone: see FLOWLOG_FIELDS")
     return [ecs(record) for record in batch.records]

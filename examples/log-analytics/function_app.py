@@ -33,4 +33,6 @@ def rows_of(batch: Batch) -> list[dict]:
         return batch.records
     if schema != "flowlog":
         raise ValueError(f"message {batch.id} has records of schema {batch.schema}")
+    if batch.fields:
+        raise ValueError(f"message {batch.id} has {batch.fields} alone: see FLOWLOG_FIELDS")
     return [asim(record) for record in batch.records]

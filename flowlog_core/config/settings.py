@@ -19,6 +19,7 @@ from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, T
 from flowlog_core.errors import SettingsError
 from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
 from flowlog_core.shape.fields import Fields
+from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.rule_text import FaultsError
 from flowlog_core.shape.rules import Rules
 from flowlog_core.sinks.message import Encoding
@@ -135,6 +136,7 @@ class Settings:
         if sink_name == state_name:
             faults += _same(values)
         faults += _no_such_fields(values["fields"], values["schema"], is_sum=values["aggregate"])
+        faults += _nothing_left(values["keep"], values["drop"])
         faults += _incomplete(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
         if faults:
             raise SettingsError(faults)
@@ -307,12 +309,19 @@ def _same(values: Mapping[str, Any]) -> list[str]:
     return [f"FLOWLOG_TABLE: '{table}' is also the checkpoint table. Write another name"]
 
 
+def _nothing_left(keep: Rules, drop: Rules) -> list[str]:
+    """The fault that no record would be sent."""
+    if not KeepDrop(keep or None, drop).keeps_none:
+        return []
+    return ["FLOWLOG_DROP: drops every record that FLOWLOG_KEEP keeps, so none would be sent"]
+
+
 def _no_such_fields(fields: Fields, schema: str, *, is_sum: bool) -> list[str]:
     """The faults that no record would have the chosen fields."""
     if schema != "flowlog" and fields != Fields.parse(""):
         return [
-            f"FLOWLOG_FIELDS: '{fields}' chooses fields of the schema flowlog, but FLOWLOG_SCHEMA "
-            f"is {schema}, which has others. Remove one of the two"
+            "FLOWLOG_FIELDS: chooses fields of the schema flowlog, but FLOWLOG_SCHEMA is "
+            f"{schema}, which has others. Remove one of the two"
         ]
     absent = [name for name in AGGREGATE_FIELDS if name in (fields.names or ()) and not is_sum]
     if not absent:

@@ -47,8 +47,9 @@ class Fields:
         If `id` is not among the names, it is added as the first. Raises `FaultsError`, a
         ValueError, with all faults and their positions.
         """
-        if text.strip() in ("", ALL, LEAN):
-            return cls(None, text.strip() == LEAN)
+        preset = text.strip().lower()
+        if preset in ("", ALL, LEAN):
+            return cls(None, preset == LEAN)
         names: list[str] = []
         faults: list[Fault] = []
         position = 1

@@ -32,8 +32,17 @@ class KeepDrop:
 
     @property
     def keeps_none(self) -> bool:
-        """Whether no record can be kept."""
-        return self.keep is not None and not self.keep
+        """Whether no record can be kept, as far as can be told without looking at values.
+
+        That is so if each keep rule has all terms of some drop rule, which then matches whatever
+        it matches.
+        """
+        if self.keep is None:
+            return any(not rule.terms for rule in self.drop.rules)
+        return all(
+            any(set(drop.terms) <= set(keep.terms) for drop in self.drop.rules)
+            for keep in self.keep.rules
+        )
 
     def drops(self, record: Mapping[str, object]) -> bool:
         """Whether the record is not sent."""
