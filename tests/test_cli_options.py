@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_cli import COMMANDS, flowlog, three_formats
 
+from flowlog_core import cli
 from flowlog_core.cli import completion, main, whole_parser
 from flowlog_core.cli.options import add_common_arguments, add_output_argument, time_argument
 from flowlog_core.cli.output import writer_for
@@ -313,6 +314,17 @@ def test_completion_knows_every_command_and_the_options_of_each(
                 argparse.SUPPRESS
             ):
                 assert option.lstrip("-") in script
+
+
+@pytest.mark.parametrize("when", ["_declare", "_run"])
+def test_ctrl_c_is_exit_130_also_while_a_command_is_imported(
+    monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, when, interrupted)
+    assert main(["completion", "bash"]) == 130
 
 
 def test_completion_without_shtab_names_the_extra(

@@ -48,6 +48,13 @@ _ALIASES = {"parse": "flows", "dead-letters": "dead_letters"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code (0 done, 1 something failed, 2 wrong usage)."""
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:  # also while a command is imported
+        return EXIT_INTERRUPTED
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     if sys.stdout is None or sys.stderr is None:  # Python's value if they are closed
         return EXIT_USAGE
     parser, _ = _parser()
@@ -80,8 +87,6 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
         code = int(module.run(options))
         sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         _discard_output()  # whoever reads has had enough, as `head` has
         return EXIT_OK
