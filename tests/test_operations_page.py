@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from test_infra_watch import alerts
 
 from flowlog_core.cli import whole_parser
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 COMMANDS = sorted(set(re.findall(r"^\s*\$ flowlog (.*?)(?: \|.*)?$", PAGE, re.MULTILINE)))
 INLINE = sorted(set(re.findall(r"`flowlog ([a-z-]+[^`]*)`", PAGE)))
 
@@ -34,3 +37,11 @@ def test_every_heading_that_is_linked_is_there() -> None:
         one.lower().replace(" ", "-") for one in re.findall(r"^## (.+)$", PAGE, re.MULTILINE)
     }
     assert set(re.findall(r"\]\(#([\w-]+)\)", PAGE)) <= headings
+
+
+def test_the_cost_that_is_shown_is_what_the_script_prints() -> None:
+    (shown,) = re.findall(r"^\$ python infra/cost\.py\n(.*?)…\n```", PAGE, re.DOTALL | re.MULTILINE)
+    done = subprocess.run(
+        [sys.executable, "infra/cost.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(shown)
