@@ -162,8 +162,8 @@ TROUBLE = status_of(
 def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
     assert shown(TROUBLE) == [
         "2026-01-01 12:30:00 UTC: behind, by 1 h 2 min at most.",
-        "9,000 blobs, 12 behind with 3.4 MB, 1 failing, 2 being forwarded, 1 behind in the archive "
-        "tier, where they cannot be read",
+        "9,000 blobs, 12 behind with 3.4 MB, 1 failing, 1 being forwarded, 1 claimed by a worker "
+        "that ended, 1 behind in the archive tier, where they cannot be read",
         "130 dead letters",
         "4,200 records dropped by rule",
         "7 messages in queue flow-records, the oldest for 1 min 35 s",

@@ -53,10 +53,12 @@ def _headline(status: Status) -> str:
 
 def _facts(status: Status) -> list[str]:
     totals = status.totals
+    ran_out = [one.has_run_out for row in status.resources for one in row.claims]
     blobs = joined_counts(
         (totals.blobs_behind or 0, f"behind with {in_bytes(totals.bytes_behind or 0)}"),
         (totals.failing or 0, "failing"),
-        (totals.claims or 0, "being forwarded"),
+        (ran_out.count(False), "being forwarded"),
+        (ran_out.count(True), "claimed by a worker that ended"),
         (totals.archived or 0, "behind in the archive tier, where they cannot be read"),
     )
     seen = how_many(totals.blobs, "blob") if totals.blobs else ""
