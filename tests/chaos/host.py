@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from chaos.worker import NOTHING_BEHIND, READY
+from chaos.worker import CLAIM_S, NOTHING_BEHIND, READY
 from flowlog_core.source.events import MAX_DELIVERIES
 
 Trigger = Literal["EventGrid", "EventQueue", "Timer"]
@@ -31,8 +31,8 @@ Trigger = Literal["EventGrid", "EventQueue", "Timer"]
 _ROOT = Path(__file__).resolve().parents[2]
 _WORKER = Path(__file__).with_name("worker.py")
 _TRIES: dict[Trigger, int] = {"EventGrid": 5, "EventQueue": MAX_DELIVERIES}
-_RETRIED_AFTER_S: dict[Trigger, float] = {"EventGrid": 0, "EventQueue": 1}
-"""A minute in Azure, as long as a claim; here a claim lasts 3 s."""
+_RETRIED_AFTER_S: dict[Trigger, float] = {"EventGrid": 0, "EventQueue": CLAIM_S}
+"""Events of the queue come back as late as a claim lasts: in Azure that is a minute."""
 _SWEEP_EVERY_S = 0.5
 _TWICE, _NEVER = 0.15, 0.05
 _AGAIN_AFTER_S = (0.0, 5.0)  # some before a dead worker's claim of 3 s has run out, some after
