@@ -1,7 +1,7 @@
 """What to do about an error of a storage service.
 
-The texts are templates: `advice` fills in the names of an endpoint. `{missing}` stands for what
-grants a permission that is missing, and `{renew}` for what replaces a credential that is refused.
+The texts are templates: `advice` fills in the names of an endpoint. `{missing}` becomes what
+to do about a missing permission, and `{renew}` what to do about a credential that is refused.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ BY_CODE = {
     "InvalidAuthenticationInfo": "{renew}",
 }
 
-# In the words of requests, urllib3 and the SDK: nothing else is left of the cause.
+# Words of requests, urllib3 and the SDK: the error's text is all that is known of the cause.
 BY_WORDS = (
     ("non-TLS", "Cannot send an identity's token to the {endpoint} over http", _HTTPS),
     ("resolve", "Cannot connect to the {endpoint}: host not found", _NAME),

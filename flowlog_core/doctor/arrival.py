@@ -26,7 +26,9 @@ LATE = timedelta(minutes=10)
 """A change that has waited longer than this for its event will not get one."""
 POISON_QUEUE = "webjobs-blobtrigger-poison"
 """Where the host puts events that failed too often, in the source account."""
-_HOURS_BACK = 2  # beside the open hour: in that one, each minute's append hides the age of the last
+_HOURS_BACK = (
+    2  # besides the open hour, in which each minute's append hides the age of the one before
+)
 _LOOKED_AT = 32  # if events do not arrive, the first few logs show it
 _LISTING_S = 6.0
 _SWEEPS_OVERDUE = timedelta(hours=1)
@@ -42,7 +44,7 @@ def events_arrive(at: Installation, source: Connection) -> list[Finding]:
         looked_at = [
             (one, checkpoints.get(checkpoint_key(one.blob)).checkpoint) for one in listed or ()
         ]
-    except StorageError:  # the check of the container or table explains it
+    except StorageError:  # another check explains it
         return [
             Finding(
                 "unknown",
@@ -70,8 +72,8 @@ def _changed_since(
 ) -> tuple[list[Listed] | None, list[Finding]]:
     """The flow logs of the hours from `since` on: those changed first, and those changed last.
 
-    None if none of the containers exists. With them, a warning for each container in which blobs
-    were met that are no flow logs.
+    None if no container exists. Also a warning for each container with blobs that are not flow
+    logs.
     """
     found: list[Listed] = []
     warnings = []

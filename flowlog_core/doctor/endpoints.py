@@ -52,7 +52,7 @@ class SharedAddress(Endpoint):
 
 
 def one_for_all(endpoints: Sequence[Endpoint]) -> Endpoint:
-    """The only one of `endpoints`, or one that stands for all of them."""
+    """The only one of `endpoints`, or one that represents them all."""
     first = endpoints[0]
     if len(endpoints) == 1:
         return first

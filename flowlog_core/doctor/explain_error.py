@@ -27,7 +27,7 @@ from flowlog_core.errors import FlowlogError
 from flowlog_core.storage.responses import error_code
 from flowlog_core.storage.secrets import redact
 
-# At the beginning of what `CurlTransport` says of a connection that failed, or within urllib3's.
+# Where `CurlTransport` and urllib3 name host and port in the error of a failed connection.
 _HOST_AND_PORT = (
     re.compile(r"([^\s:]+|[0-9a-f:.]+):(\d+): "),
     re.compile(r".*?host='([^']+)', port=(\d+)"),

@@ -25,7 +25,7 @@ class _Style(NamedTuple):
     """In place of `symbol` if the output cannot encode it."""
     colour: str
     text_colour: str
-    """Of the text beside the symbol: what is well steps back, faults stand out."""
+    """Style of the text after the symbol: `ok` is dim, a fault is bold."""
 
 
 _STYLES: dict[Level, _Style] = {

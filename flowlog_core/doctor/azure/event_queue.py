@@ -1,4 +1,4 @@
-"""The event queue and the event subscriptions that fill it, and what another trigger left."""
+"""The event queue, the event subscriptions that fill it, and what another trigger left behind."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def queue_subscriptions_fit(
 def of_other_triggers(
     arm: Arm, topic: Topic, host: str, state_id: str, settings: Settings
 ) -> Iterator[Finding]:
-    """Event subscriptions whose events no function takes any more, and that cost as before."""
+    """Event subscriptions that no function reads any more, but that are still billed."""
     trigger = settings.trigger_source
     for one in arm.list(f"{topic.id}/eventSubscriptions", EVENT_GRID):
         to_app = leads_to_app(one, host) and not settings.has_blob_triggers

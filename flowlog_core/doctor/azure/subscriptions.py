@@ -76,7 +76,7 @@ def topic_of(arm: Arm, account_id: str) -> Topic | None:
 
 
 def topic_is_ready(topic: Topic) -> Iterator[Finding]:
-    """The topic was created whole."""
+    """The topic was created completely."""
     if topic.state != "Succeeded":
         yield Finding(
             "fault",
@@ -174,7 +174,7 @@ def leads_to_app(subscription: Json, host: str) -> bool:
 
 
 def _with_address(arm: Arm, subscription: Json) -> _Found:
-    """With the function of its address, which only `getFullUrl` tells."""
+    """With the function of its address, which only `getFullUrl` returns."""
     properties = subscription.get("properties", {})
     address = str(arm.post(f"{subscription['id']}/getFullUrl", EVENT_GRID).get("endpointUrl", ""))
     names = parse_qs(urlsplit(address).query).get("functionName", [])
