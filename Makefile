@@ -120,18 +120,19 @@ $(KQL_READY): tools/kql/package.json tools/kql/package-lock.json | $(AZURITE_REA
 	@npm ci --prefix tools/kql --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# The worker of Azure Functions with the app's own requirements and nothing else: for .venv's Python,
-# and for 3.13 where there is one, as that is the oldest for which Microsoft publishes the library.
+# The worker of Azure Functions with the app's own requirements and nothing else: for Python 3.13, which
+# is Azure's (tools/package.py) and the oldest that the library asks for; without one, for .venv's.
 $(WORKER_READY): requirements.txt requirements-worker.txt | $(UV)
 	@echo "Installing the worker of Azure Functions into .venv-worker"
 	@rm -rf .venv-worker
-	@for python in $(BIN)/python python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python; do \
+	@for python in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python $(BIN)/python; do \
 	  version=$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>&-) || continue; \
-	  venv=.venv-worker/$$version; test ! -e $$venv || continue; \
+	  venv=.venv-worker/$$version; \
 	  "$$python" -m venv --without-pip $$venv || exit 1; \
 	  { $(call install,$$venv/bin/python,-r requirements.txt); } || exit 1; \
 	  $(BIN)/python -m pip --python $$venv/bin/python install -qq --disable-pip-version-check \
 	    --no-deps --ignore-requires-python -r requirements-worker.txt || exit 1; \
+	  break; \
 	done
 	@touch $@
 
