@@ -16,14 +16,18 @@ from simulation.mutants import MUTANTS, Mutant
 from simulation.run import SWEEPS_EACH, Report, simulate
 
 TESTS = Path(__file__).parent
-SCHEDULES = 2500
+SCHEDULES = 1000  # `make simulate` tries more
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
 NOTICED_AT = {
     "etag-kept-while-rung": 1094,
+    "growth-taken-for-the-end": 102,
     "judged-before-the-read": 303,
     "length-compared": 273,
+    "refused-with-its-part": 111,
+    "seam-unchecked": 155,
     "sweep-deaf-to-others": 300,
     "sweep-turned-away-in-silence": 300,
+    "version-unpinned": 94,
 }
 """Seeds at which rare faults were noticed once: to try them first saves a minute."""
 
@@ -33,7 +37,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
     for seed in range(SCHEDULES):
         report.add(simulate(seed))
     assert report.first_violation is None
-    rare = {name: number for name, number in report.counts.items() if number < 10}
+    rare = {name: number for name, number in report.counts.items() if number < 3}
     assert rare == {}
     assert report.counts.keys() == {
         "answers: Conflict",
@@ -87,7 +91,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_promises_are_kept_by_any_number_of_workers(workers: int) -> None:
-    broken = [seed for seed in range(150) if simulate(seed, workers).violated]
+    broken = [seed for seed in range(100) if simulate(seed, workers).violated]
     assert broken == []
 
 

@@ -26,7 +26,8 @@ def test_a_kept_seed_breaks_no_promise(seed: int) -> None:
 
 
 @given(st.integers(min_value=0))
-@settings(max_examples=2500, database=None)  # a failing seed is printed; add it to seeds.txt
+# A failing seed is printed: add it to seeds.txt. `python -m bench.fuzz` tries millions.
+@settings(max_examples=1000, database=None)
 def test_a_random_document_breaks_no_promise(seed: int) -> None:
     check(fuzz_document(seed), seed)
 
