@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,26 @@ TABLES = {
 }
 
 
-def faults(queries: dict[str, str], tables: dict[str, str] = TABLES) -> dict[str, list[str]]:
-    asked = json.dumps({"tables": tables, "queries": queries})
-    ran = subprocess.run(
-        ["node", "check.js"], cwd=KQL, input=asked, stdout=subprocess.PIPE, text=True, check=True
-    )
-    found: dict[str, list[str]] = json.loads(ran.stdout)
-    assert found.keys() == queries.keys()
-    return found
+Faults = Callable[..., dict[str, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[Faults]:
+    """What is wrong with each query. It is one process, as its start takes most of the time."""
+    with subprocess.Popen(
+        ["node", "check.js"], cwd=KQL, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        to_node, from_node = node.stdin, node.stdout
+
+        def ask(queries: dict[str, str], tables: dict[str, str] = TABLES) -> dict[str, list[str]]:
+            print(json.dumps({"tables": tables, "queries": queries}), file=to_node, flush=True)
+            found: dict[str, list[str]] = json.loads(from_node.readline())
+            assert found.keys() == queries.keys()
+            return found
+
+        yield ask
 
 
 def filled_in(query: str) -> str:
@@ -41,7 +54,9 @@ def filled_in(query: str) -> str:
 
 
 @pytest.mark.parametrize("with_traffic", [True, False])
-def test_queries_are_sound_and_ask_for_columns_that_are_there(with_traffic: bool) -> None:
+def test_queries_are_sound_and_ask_for_columns_that_are_there(
+    with_traffic: bool, faults: Faults
+) -> None:
     """Queries for traffic summaries work even if the table was not created."""
     tables = {name: TABLES[name] for name in TABLES if with_traffic or name != "FlowlogTraffic_CL"}
     queries = {name: filled_in(query) for name, query in QUERIES.items()}
@@ -55,7 +70,7 @@ def test_queries_are_sound_and_ask_for_columns_that_are_there(with_traffic: bool
     assert wrong == []
 
 
-def test_the_queries_in_the_docs_are_sound() -> None:
+def test_the_queries_in_the_docs_are_sound(faults: Faults) -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/*.md")))
     blocks = re.findall(r"```kusto\n(.*?)```", text, re.DOTALL)
     queries = {query: query for block in blocks for query in block.split("\n\n")}
@@ -63,7 +78,7 @@ def test_the_queries_in_the_docs_are_sound() -> None:
     assert {query: found for query, found in faults(queries).items() if found} == {}
 
 
-def test_what_is_wrong_with_a_query_would_be_found() -> None:
+def test_what_is_wrong_with_a_query_would_be_found(faults: Faults) -> None:
     lag = alert_query("lag")
     found = faults(
         {
