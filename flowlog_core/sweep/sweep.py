@@ -13,7 +13,8 @@ that failed and are older than its window; the table of checkpoints names both. 
 workers keep ending is forwarded alone, once the cursor is saved behind it, so that each sweep gets
 past it.
 
-Each container has a cursor of its own. The container that has waited longest comes first.
+Each container has a cursor of its own. The container that has waited longest comes first. Most
+passes leave out closed hours, which are most of the window; see `cursor`.
 
 Where no events are sent (FLOWLOG_TRIGGER_SOURCE=Timer), a sweep runs every minute and forwards what
 is behind in the youngest hours of every container first, for four fifths of its time. The pass over
