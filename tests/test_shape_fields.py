@@ -7,7 +7,7 @@ from made_records import Record, hostile_entries, hostile_records, known_records
 
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.aggregate import aggregate
-from flowlog_core.shape.fields import Fields, lean, restored, said_by
+from flowlog_core.shape.fields import Fields, from_name, lean, restored
 from flowlog_core.shape.rule_text import Fault, FaultsError
 
 NSG_ID = "/SUBSCRIPTIONS/S/RESOURCEGROUPS/G/PROVIDERS/MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/N"
@@ -101,14 +101,14 @@ def test_lean_leaves_out_nulls_and_what_the_blob_is_called_after() -> None:
 
 
 def test_a_name_says_the_category_that_records_have() -> None:
-    nsg, vnet = said_by(NSG_BLOB), said_by(VNET_BLOB)
+    nsg, vnet = from_name(NSG_BLOB), from_name(VNET_BLOB)
     assert nsg == {
         "category": "NetworkSecurityGroupFlowEvent",
         "resource_id": NSG_ID,
         "mac": "000D3AF87856",
     }
     assert vnet == {"category": "FlowLogFlowEvent", "resource_id": VNET_ID, "mac": "000D"}
-    assert said_by("a/b/PT1H.json") == {}
+    assert from_name("a/b/PT1H.json") == {}
     assert {record["category"] for record in known_records()} == {
         nsg["category"],
         vnet["category"],
@@ -123,13 +123,13 @@ def test_a_lean_record_is_restored_whole(
     record: Record, blob: str, as_named: bool, data: st.DataObject
 ) -> None:
     if as_named:
-        said = said_by(blob)
-        same = data.draw(st.sets(st.sampled_from(sorted(said)))) if said else set()
-        record = record | {name: said[name] for name in same}
+        known = from_name(blob)
+        same = data.draw(st.sets(st.sampled_from(sorted(known)))) if known else set()
+        record = record | {name: known[name] for name in same}
     sent = lean(record, blob)
     assert list(restored(sent, blob).items()) == list(record.items())
     assert sent["id"] == record["id"]
-    assert not [name for name in sent if sent[name] is None and name not in said_by(blob)]
+    assert not [name for name in sent if sent[name] is None and name not in from_name(blob)]
 
 
 @given(hostile_entries(max_tuples=3), BLOBS)

@@ -1,9 +1,10 @@
-"""What a term's values accept: as ranges, as bounds for `bisect`, or as remembered answers."""
+"""Which values a term accepts: as ranges, as texts, or as remembered answers."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
+from bisect import bisect
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -25,7 +26,7 @@ _BELOW_ALL, ABOVE_ALL = -1000, 2**65 * 1000 - 1  # outside all counters, sums, p
 
 
 class Answers(dict[Any, bool]):
-    """Remembers answers. When it is full it starts again empty, so it follows what is logged."""
+    """Remembers answers. It is cleared when it is full, so it follows what is logged."""
 
     def __init__(self, answer: Callable[[Any], bool]) -> None:
         super().__init__()
@@ -56,9 +57,9 @@ def ranges_of(accepts: tuple[Accept, ...]) -> Ranges:
 
 
 def spelled_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], tuple[str, ...]] | None:
-    """The addresses of version 4 that are accepted, and how others begin; None if that is a lot.
+    """Accepted IPv4 addresses, and the starts of others; None if they cannot be written as a few.
 
-    An address of version 4 has one spelling, so a network of whole octets is the start of a text.
+    An IPv4 address has one spelling, so the addresses of a network of whole octets have one start.
     """
     exact, starts = set[str](), []
     for one in accepts:
@@ -77,16 +78,20 @@ def spelled_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], tuple[str, 
 
 
 class AddressAnswers(dict[Any, bool]):
-    """Whether addresses are accepted, remembered. What is no address is not."""
+    """Remembers which addresses are accepted. What is no address is not accepted."""
 
     def __init__(self, accepts: tuple[Accept, ...]) -> None:
         super().__init__()
-        addresses = [accept for accept in accepts if isinstance(accept, Addresses)]
-        self._ranges_4, self._ranges_6 = (
+        # Where ranges begin and have just ended: behind an address is the same with one byte more.
+        self._bounds_4, self._bounds_6 = (
             [
-                (one.low.to_bytes(length), one.high.to_bytes(length))
-                for one in addresses
-                if one.version == version
+                bound
+                for low, high in _apart(
+                    (one.low, one.high)
+                    for one in accepts
+                    if isinstance(one, Addresses) and one.version == version
+                )
+                for bound in (low.to_bytes(length), high.to_bytes(length) + b"\0")
             ]
             for version, length in ((4, 4), (6, 16))
         )
@@ -95,16 +100,12 @@ class AddressAnswers(dict[Any, bool]):
         # All in one function: in a log every second address may be new.
         try:
             if ":" in text:
-                address, ranges = inet_pton(AF_INET6, text), self._ranges_6
+                count = bisect(self._bounds_6, inet_pton(AF_INET6, text))
             else:
-                address, ranges = inet_pton(AF_INET, text), self._ranges_4
+                count = bisect(self._bounds_4, inet_pton(AF_INET, text))
         except (TypeError, OSError):
             return False
-        answer = False
-        for low, high in ranges:
-            if low <= address <= high:
-                answer = True
-                break
+        answer = count % 2 == 1  # more begin than have ended
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
         self[text] = answer

@@ -34,13 +34,13 @@ Test = Callable[..., list[int]]
 """`test(rows, head="", common="")`: the indexes of the numbered rows that match. See
 `parsing.tuples.Drops` for `head` and `common`."""
 Spelled = Mapping[str, Callable[[Any], object]]
-"""By field: what a record has for what a tuple writes."""
+"""By field: converts what a tuple contains to the value of the record."""
 TIME_MS = "time_ms"
 """The place of the time's last three digits, empty where it counts seconds."""
 
 _OF_ENTRY = {"id": ("prefix", "f'{prefix}{at}'"), "log_time": ("log_time", "log_time")}
 _ONCE = {"prefix": "prefix_of(head)", "log_time": "log_time_of(common)"}
-"""What no tuple says: by field, what is looked up once a batch, and the value's expression."""
+"""Fields that no tuple contains: what is looked up once a batch, and the value's expression."""
 _BEFORE_ID = len('{"id":')
 _BEFORE_LOG_TIME = len('Z","log_time":')
 _FEW_NUMBERS = 2048
@@ -79,7 +79,7 @@ _OF_RECORDS = {
     "number": _or_no_number(int),
     "milliseconds": _or_no_number(milliseconds),
 }
-"""What an expression calls. Records, unlike tuples, may hold what cannot be read."""
+"""The functions that an expression calls. Records, unlike tuples, may hold invalid values."""
 
 
 class Compiler:
@@ -96,7 +96,7 @@ class Compiler:
         self._names: dict[str, object] = dict(_OF_RECORDS if spelled is None else _OF_TUPLES)
 
     def test(self, expression: str) -> Test:
-        """The test for which rows the expression is true."""
+        """A test that an expression is true for a row."""
         asked = (f"for {name} in {once} " for name, once in _ONCE.items() if name in self._asks)
         source = (
             "lambda rows, head='', common='':"
@@ -203,10 +203,10 @@ class Compiler:
 
 @lru_cache(maxsize=256)
 def accepts_of(term: Term) -> Callable[[Sequence[Any]], list[bool]]:
-    """Says of each of some values whether the term accepts it. Ignores `!=`.
+    """Returns a function that says of each of some values whether the term accepts it.
 
-    A number may be given as digits, a time is in RFC 3339, a protocol may be a name or a number.
-    A null, and what cannot be read, is not accepted.
+    Ignores `!=`. A number may be given as digits, a time is in RFC 3339, a protocol may be a name
+    or a number. Nulls and invalid values are not accepted.
     """
     name = term.query_field.reads[0]
     compiler = Compiler({name: 0})

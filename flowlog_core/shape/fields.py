@@ -64,7 +64,7 @@ class Fields:
         return cls(tuple(names) if "id" in names else ("id", *names))
 
     def select(self, record: Record, blob: str = "") -> dict[str, Any]:
-        """The fields of the record that are sent; `blob` is its blob's name, if that is sent too.
+        """The fields of the record that are sent. `blob` is the blob's name, if that is sent too.
 
         A named field that the record does not have (such as `tuples`, which only sums have) is
         left out.
@@ -89,19 +89,19 @@ def lean(record: Record, blob: str = "") -> dict[str, Any]:
 
     A null stays if the name contains a value for that field, so that it is not restored wrongly.
     """
-    said = said_by(blob)
-    return {name: value for name, value in record.items() if value != said.get(name)}
+    known = from_name(blob)
+    return {name: value for name, value in record.items() if value != known.get(name)}
 
 
 def restored(lean_record: Record, blob: str = "") -> dict[str, Any]:
     """The whole record, in the order of `FIELDS`, of one that `lean` made with the same name."""
-    said = said_by(blob)
-    whole = {name: lean_record.get(name, said.get(name)) for name in FIELDS}
+    known = from_name(blob)
+    whole = {name: lean_record.get(name, known.get(name)) for name in FIELDS}
     return {**whole, **{name: lean_record[name] for name in lean_record if name not in whole}}
 
 
 @lru_cache(maxsize=1024)
-def said_by(blob: str) -> Mapping[str, str]:
+def from_name(blob: str) -> Mapping[str, str]:
     """The values that a blob's name contains for each record: category, resource and interface.
 
     Empty if the name is not that of a flow log.

@@ -44,12 +44,6 @@ class KeepDrop:
             for keep in self.keep.rules
         )
 
-    def drops(self, record: Mapping[str, object]) -> bool:
-        """Whether the record is not sent."""
-        if self.keep is not None and not self.keep.matches(record):
-            return True
-        return self.drop.matches(record)
-
     @property
     def reads(self) -> frozenset[str]:
         """The record fields that the rules look at."""
@@ -60,7 +54,7 @@ class KeepDrop:
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
 
     def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A fast `drops` for rows of values; see `Rules.compile`."""
+        """A test for the rows of values that are not sent; see `Rules.compile`."""
         compiler = Compiler(indexes_of(places), spelled)
         drops = self.drop.expression(compiler)
         if self.keep is not None:

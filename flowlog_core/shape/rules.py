@@ -16,7 +16,6 @@ from functools import cached_property, lru_cache
 
 from flowlog_core.shape.evaluate import Compiler, Spelled, Test, all_of, any_of
 from flowlog_core.shape.rule_text import read_rules
-from flowlog_core.shape.rule_words import in_words
 from flowlog_core.shape.terms import Term
 
 Places = Sequence[str | Collection[str]]
@@ -46,10 +45,6 @@ class Rules:
 
     def __bool__(self) -> bool:
         return bool(self.rules)
-
-    def explain(self) -> str:
-        """The rules in words, one line a rule, to show a user what they mean."""
-        return "\n".join(" and ".join(map(in_words, rule.terms)) for rule in self.rules)
 
     def matches(self, record: Mapping[str, object]) -> bool:
         """Whether a record matches. A field that it does not have is null."""

@@ -1,11 +1,11 @@
-"""Makes of an entry what a sink packs: the records and fields that the settings choose.
+"""Turns an entry into what a sink packs: the records and fields that the settings choose.
 
     shaper = Shaper.of(settings)
     for item in read(chunks, entry_id, drops=shaper.drops):
         sink.pack(shaper(position, item).sent)
 
-The result depends on the entry and the settings alone. So whoever forwards the same bytes under the
-same settings sends the same records in messages of the same ids, at any time.
+The result depends on the entry and the settings alone. So forwarding the same bytes again under the
+same settings sends the same records in messages with the same ids.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from flowlog_core.parsing.entry import DropsByVersion
 
 FLOWLOG = "flowlog"
-_NOTHING_SAID = KeepDrop.parse("", "")
+_NO_RULES = KeepDrop.parse("", "")
 
 
 class Shaped(NamedTuple):
@@ -45,9 +45,10 @@ class Shaped(NamedTuple):
     """How many tuples the rules dropped."""
 
     def of_tuples(self, too_large: Sequence[TooLarge]) -> list[TooLarge]:
-        """What of `sent` is too large, as indexes of `kept`: of a sum, each of its tuples.
+        """The records of `sent` that are too large, as indexes of `kept`.
 
-        So dead letters hold whole flow records, which can be sent again under any settings.
+        Each tuple of a sum that is too large is among them. So dead letters hold whole flow
+        records, which can be sent again under any settings.
         """
         if self.sent.sums is None:
             return list(too_large)
@@ -73,13 +74,14 @@ class _Records:
 class Shaper:
     """Selects and converts what is sent of each entry. By default, everything unchanged."""
 
-    rules: KeepDrop = _NOTHING_SAID
+    rules: KeepDrop = _NO_RULES
     fields: Fields = field(default_factory=lambda: Fields.parse(""))
     aggregates: bool = False
     schema: str = FLOWLOG
     """A name in `schemas.SCHEMAS`. `fields` applies to Flowlog's own schema only."""
     names_blob: bool = True
-    """Whether what is sent names the blob, as messages do; `lean` then omits what that says."""
+    """Whether what is sent contains the blob's name, as messages do. `lean` then omits the fields
+    that the name contains."""
 
     @classmethod
     def of(cls, settings: Settings) -> Shaper:
@@ -94,7 +96,7 @@ class Shaper:
 
     @cached_property
     def drops(self) -> DropsByVersion | None:
-        """For `parsing.read`: drops tuples before records are made ready; None if none are."""
+        """For `parsing.read`: drops tuples before their records are written; None if none are."""
         return None if self.rules.keeps_all else tuple_filters(self.rules)
 
     def __call__(self, position: Position, entry: ParsedEntry) -> Shaped:
@@ -122,7 +124,7 @@ class Shaper:
 
     @cached_property
     def _form(self) -> tuple[Form, Callable[[Mapping[str, Any], str], Any]] | None:
-        """The name of the form that is sent and the function that makes it; None if unchanged."""
+        """The form that is sent, and the function that converts to it; None if unchanged."""
         before = SUM_SUFFIX if self.aggregates else ""
         if self.schema != FLOWLOG:
             from flowlog_core.schemas import SCHEMAS, VERSIONS  # noqa: PLC0415 - needed by few

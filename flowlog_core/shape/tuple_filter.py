@@ -1,8 +1,7 @@
 """Tests rules on tuples, before records are made of them.
 
-Terms about what a group's tuples have in common are decided once for all groups that the rules
-cannot tell apart; the other terms are tested on the fields of each tuple. A log has few tuples a
-group, so the cost of a group counts as much as the cost of a tuple.
+Terms about what all tuples of a group have in common are decided once, and remembered for groups
+with the same names. The other terms are tested on the fields of each tuple.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def tuple_filters(rules: KeepDrop) -> dict[int, TupleFilter]:
 class TupleFilter:
     """Which tuples of a group the rules drop; None if the group is kept whole.
 
-    Gives the same answers as `KeepDrop.drops` on the records. Threads may share it.
+    Drops exactly the tuples whose records the rules drop. Threads may share it.
     """
 
     def __init__(self, rules: KeepDrop, entry_format: EntryFormat) -> None:
