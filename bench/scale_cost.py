@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 from typing import Any, Literal
 
 from azure.core.rest import HttpRequest
@@ -20,8 +20,14 @@ Kind = Literal["queue", "gzip", "table"]
 TUPLES = 100  # an append
 WARM_UP = 20  # appends; the first ones open connections, make the table and the queue
 CHECKPOINT_CALLS, READS = 3, 1
-HOST_QUEUE_UNITS = 3  # its message is put, received and deleted
-RECORD_MESSAGE_UNITS = 3  # sent by the app, received and deleted by its consumer
+PROPERTIES = 3  # how often the host asks for the blob's before it calls the app: docs/host.md
+# A receive counts as one request, and a busy queue fills it: with 9 messages for the host
+# (docs/host.md), with up to 32 for a consumer (learn.microsoft.com/rest/api/storageservices/
+# get-messages, read 2026-11-27).
+HOST_BATCH, CONSUMER_BATCH = 9, 32
+HOST_QUEUE_UNITS = 2 + 1 / HOST_BATCH  # put, deleted, received
+RECORD_MESSAGE_UNITS = 2 + 1 / CONSUMER_BATCH  # sent by the app, deleted and received
+ROW_UNITS = 2  # a row has about 2 KB, and the published limits are for entities of 1 KiB
 
 
 class ByKind(Counting):
@@ -55,27 +61,41 @@ class EventCost:
     sent_bytes: float
 
     @property
-    def send_units(self) -> int:
-        """What one send counts for, with the consumer's share."""
-        return TUPLES if self.sink == "table" else RECORD_MESSAGE_UNITS
+    def name(self) -> str:
+        """Format and sink."""
+        return f"{self.form}, {self.sink}"
 
     @property
-    def account_units(self) -> int:
-        """What one event counts for in the app's account, in all."""
-        return HOST_QUEUE_UNITS + CHECKPOINT_CALLS + self.sends * self.send_units
+    def send_units(self) -> float:
+        """What one send counts for, with the consumer's share."""
+        return TUPLES * ROW_UNITS if self.sink == "table" else RECORD_MESSAGE_UNITS
 
-    def job(self, processor_times: float = 1.0) -> Job:
+    @property
+    def queue_units(self) -> float:
+        """What one event counts for in all queues of the app's account."""
+        return HOST_QUEUE_UNITS + (0 if self.sink == "table" else self.sends * self.send_units)
+
+    @property
+    def table_units(self) -> float:
+        """What one event counts for in all tables of the app's account."""
+        return CHECKPOINT_CALLS + (self.sends * self.send_units if self.sink == "table" else 0)
+
+    def job(self, processor_times: float = 1.0, properties: int = PROPERTIES) -> Job:
         """As the simulation takes it; the processor time is divided evenly over the app's calls.
 
-        The host puts a message into its queue, receives it and asks for the blob's properties;
-        `ingest` gets the checkpoint, claims, reads, sends and commits; then the host deletes the
-        message.
+        The host puts a message into its queue, receives it and asks for the blob's properties,
+        unless it is an event queue, which Event Grid fills; `ingest` gets the checkpoint, claims,
+        reads, sends and commits; then the host deletes the message.
         """
         each_s = self.processor_s * processor_times / (CHECKPOINT_CALLS + READS + 1)
         host, checkpoint = (Call("host's queue"),), (Call("checkpoint"),)
         ours = checkpoint, checkpoint, (Call("read"),), self.sends * (self._send,), checkpoint
+        asking = (
+            (Call("host's queue", 1 / HOST_BATCH),),
+            *properties * ((Call("properties"),),),
+        )
         return Job(
-            (Step(0, host), Step(0, (Call("properties"),)), *(Step(each_s, it) for it in ours)),
+            (*(Step(0, it) for it in asking), *(Step(each_s, it) for it in ours)),
             arriving=host,
             leaving=host,
         )
@@ -86,7 +106,7 @@ class EventCost:
 
 
 def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCost:
-    """The mean over so many appends to one blob, each taken by an event of its own."""
+    """The medians over so many appends to one blob, each taken by an event of its own."""
     counting = ByKind()
     service = service_of(
         connection,
@@ -116,7 +136,7 @@ def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCos
     return EventCost(
         form,
         sink,
-        fmean(processor_s[WARM_UP:]),
+        median(processor_s[WARM_UP:]),
         sends,
         counting.downloaded_bytes / appends,
         counting.sent_bytes / appends,

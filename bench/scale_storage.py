@@ -7,7 +7,7 @@ rejects none. Azure answers 503 instead, and the caller retries a second or more
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -18,7 +18,8 @@ class Call(NamedTuple):
     """A storage call, and for how much it counts at each place: messages, or entities."""
 
     kind: str
-    units: int = 1
+    units: float = 1
+    """A receive that brings nine messages is a ninth of one for each of them."""
 
 
 class Place(NamedTuple):
@@ -37,7 +38,7 @@ class Storage:
     """The places that a call of this kind, for this interface, burdens."""
     calls: Counter[tuple[str, int]] = field(default_factory=Counter)
     """By kind and second."""
-    units: Counter[tuple[Place, int]] = field(default_factory=Counter)
+    units: defaultdict[tuple[Place, int], float] = field(default_factory=lambda: defaultdict(float))
     """What each place took, by second."""
     _room_at_s: dict[Place, float] = field(default_factory=dict)
 
@@ -54,7 +55,7 @@ class Storage:
 
     def fullest(self, over_s: float) -> tuple[Place, float]:
         """The place of which the largest part was used in this time, and how much that is."""
-        used: Counter[Place] = Counter()
+        used: defaultdict[Place, float] = defaultdict(float)
         for (place, _), units in self.units.items():
             used[place] += units
         return max(

@@ -15,21 +15,19 @@ from collections.abc import Sequence
 
 from bench.bench_latency import percentiles
 from bench.scale_model import Append, appends
+from infra.cost import LISTED_S, PROCESSOR_S, TIMER_MAX_INTERFACES
 
 RUN_EVERY_S = 60.0
 YOUNG_S = 40.0
 """Four fifths of the 50 s of a run: `flowlog_core.sweep.sweep`, `flowlog_core.service`."""
 YOUNG_HOURS = 3
-PROCESSOR_S, LISTED_S = 0.0069, 0.0007
-"""Of an append of 100 tuples (docs/scaling.md), and of a listed blob (docs/performance.md)."""
 MINUTES = 20
+BOUND_S = 90.0
+STEP = 500  # interfaces
 
 
 def timer_latencies_s(
-    events: Sequence[Append],
-    interfaces: int,
-    processor_s: float = PROCESSOR_S,
-    listed_s: float = LISTED_S,
+    events: Sequence[Append], interfaces: int, processor_s: float, listed_s: float
 ) -> list[float]:
     """From append to forwarded, of all but those that no run came to; in any order.
 
@@ -61,20 +59,35 @@ def timer_latencies_s(
     return latencies
 
 
-def p99_s(interfaces: int) -> float:
-    """By the costs above."""
-    events = appends(interfaces, MINUTES, RUN_EVERY_S)
-    return percentiles(timer_latencies_s(events, interfaces))[1] / 1e3
+def latency_s(
+    interfaces: int, processor_s: float = PROCESSOR_S, listed_s: float = LISTED_S
+) -> tuple[float, float]:
+    """p50 and p99."""
+    found = timer_latencies_s(
+        appends(interfaces, MINUTES, RUN_EVERY_S), interfaces, processor_s, listed_s
+    )
+    p50, p99 = percentiles(found)
+    return p50 / 1e3, p99 / 1e3
 
 
-def main() -> None:
-    """Print the table."""
-    print("| interfaces | p50 | p99 |\n|--:|--:|--:|")
-    for interfaces in (100, 1_000, 2_000, 3_000, 4_000, 5_000, 10_000):
-        found = timer_latencies_s(appends(interfaces, MINUTES, RUN_EVERY_S), interfaces)
-        p50, p99 = (one / 1e3 for one in percentiles(found)[:2])
-        print(f"| {interfaces:,} | {p50:.0f} s | {p99:.0f} s |")
+def most_interfaces(processor_s: float, listed_s: float) -> int:
+    """The most interfaces, in steps, of which 99 % of the appends are forwarded in time."""
+    interfaces = STEP
+    while latency_s(interfaces + STEP, processor_s, listed_s)[1] <= BOUND_S:
+        interfaces += STEP
+    return interfaces
+
+
+def timer_table() -> str:
+    """p50 and p99 by the number of interfaces, up to more than one timer carries."""
+    most = TIMER_MAX_INTERFACES
+    sizes = sorted({100, 1_000, most // 2, most, most + STEP, 10_000})
+    lines = ["| interfaces | p50 | p99 |", "|--:|--:|--:|"]
+    for interfaces in sizes:
+        p50, p99 = latency_s(interfaces)
+        lines.append(f"| {interfaces:,} | {p50:.0f} s | {p99:.0f} s |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main()
+    print(timer_table())

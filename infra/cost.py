@@ -82,20 +82,20 @@ SECONDS_BILLED = 1.0
 INSTANCE_GB = 2
 # Two thirds of what a core can do with twice the processor time that was measured, as the host,
 # which is not in that, needs some as well.
-PROCESSOR_S: float = MEASURED["processor_s"]["vnet4, gzip"]
+PROCESSOR_S: float = MEASURED["events"]["vnet4, gzip"]["processor_s"]
 COMMITS_A_SECOND_OF_AN_INSTANCE = 2 / 3 / (2 * PROCESSOR_S)
 
-# A timer runs on one instance, so more interfaces need more apps. A run forwards what is new, for
-# 40 s at most, and looks at the logs of three hours for it, and then at those of 25 until its 50 s
-# are over. For flow logs of 1,000 interfaces, a listing and a query are a page.
+# A timer runs on one instance, so more interfaces need more apps. A run looks at the logs of the
+# three youngest hours, forwards what is new, and looks at four hours once more; once an hour, at
+# all 25. For flow logs of 1,000 interfaces, a listing and a query are a page.
+TIMER_RUNS_AN_HOUR = 60
 TIMER_RUN_S = 50
-TIMER_YOUNG_HOURS, TIMER_HOURS = 3, 25
+TIMER_HOURS_LOOKED_AT = 7 + 21 / TIMER_RUNS_AN_HOUR
+TIMER_LISTINGS = 25 + 21 / TIMER_RUNS_AN_HOUR  # of a flow log, a run
+TIMER_QUERIES = 7 + 21 / TIMER_RUNS_AN_HOUR
+INTERFACES_IN_A_FLOW_LOG = 1000
 LISTED_S: float = MEASURED["listed_s"]
 TIMER_MAX_INTERFACES: int = MEASURED["timer_interfaces"]  # beyond, p99 is later than 90 s
-INTERFACES_IN_A_FLOW_LOG = 1000
-TIMER_LISTINGS = 20  # of a flow log, a run: 12 for the young hours, 8 for older ones
-TIMER_QUERIES = 28  # 3 hours and 25 hours of 1,000 checkpoints
-TIMER_RUNS_AN_HOUR = 60
 
 # On queries every five minutes, and on metrics of one account: infra/modules.
 QUERY_ALERTS = {"EventGrid": 9, "EventQueue": 9, "Timer": 8}
@@ -193,7 +193,7 @@ def _instances(interfaces: int, trigger: str) -> float:
     """How many instances run on average."""
     a_second = interfaces * COMMITS_AN_HOUR / 3600
     if trigger == "Timer":
-        run_s = interfaces * (PROCESSOR_S + (TIMER_YOUNG_HOURS + TIMER_HOURS) * LISTED_S)
+        run_s = interfaces * (PROCESSOR_S + TIMER_HOURS_LOOKED_AT * LISTED_S)
         return max(min(run_s, TIMER_RUN_S), SECONDS_BILLED) / 60
     # Commits come at random: this is the part of the time in which an instance has one at least.
     busy = 1 - exp(-a_second * SECONDS_BILLED)

@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 import sys
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,27 @@ import pytest
 from infra_snapshot import ONE, QUEUED, TIMED, main
 
 from bench import scale_polling
+from bench.scale_docs import BLOCK, QUICK, ways_in_row
+from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.observe.log_analytics import SEND_EVERY_S
 from flowlog_core.observe.traffic import MAX_ROWS_SENT, Traffic
+from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.entry import normalize
+from flowlog_core.pipeline import Pipeline
+from flowlog_core.sweep.cursor import Container
+from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.sweep import Sweep
+from flowlog_core.testing.generate import Interface
+from flowlog_core.testing.memory import (
+    ManualClock,
+    MemoryBlobs,
+    MemoryCheckpoints,
+    MemoryCursors,
+    MemoryDeadLetters,
+    MemorySink,
+    service_time,
+)
 from infra import cost
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,6 +131,52 @@ def test_a_row_of_sums_is_as_large_as_the_sums_of_real_logs_are() -> None:
     assert sum(sizes) / len(sizes) / 1000 == pytest.approx(cost.ROW_KB, abs=0.06)
 
 
+class PagedCheckpoints(MemoryCheckpoints):
+    """Counts the pages that a table would send, here of 50."""
+
+    pages = 0
+
+    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
+        found = super().forwarded(partition, first, last)
+        self.pages += max(1, -(-len(found) // 50))
+        return found
+
+
+def test_a_timer_lists_and_queries_as_often_as_its_sweep_does() -> None:
+    """A flow log of 50 interfaces in pages of 250 and 50, for one of 1,000 in 5,000 and 1,000."""
+    clock = ManualClock(40 * 24 * 3600.0)
+    blobs, checkpoints = MemoryBlobs(clock, blobs_a_page=250), PagedCheckpoints(clock)
+    for hour in range(26):
+        for number in range(50):
+            one = replace(Interface.vnet(1), mac=f"0022{number:08X}")
+            log = LogBlob.parse(one.blob_name(service_time(clock) - timedelta(hours=hour)))
+            assert log
+            blob = BlobRef("account", "logs", log)
+            blobs.put(blob, b"{}")
+            progress = Progress(offset=2, etag=blobs.read(blob, 0, 1, None).etag)
+            checkpoints.create(checkpoint_key(blob), Checkpoint(str(blob), progress))
+    pipeline = Pipeline(blobs, checkpoints, MemorySink(), MemoryDeadLetters(), 180, clock)
+    cursors, parallel = MemoryCursors(clock), Parallel(1)
+    options = SweepOptions(
+        [Container("account", "logs")], 24, untouched_for_s=0, max_s=50, young_hours=3
+    )
+    counted = []
+    for _ in range(2):
+        blobs.calls.clear()
+        checkpoints.pages = 0
+        report = Sweep(blobs, pipeline, cursors, options, parallel).run()
+        looked_at = report.looked_at / 50 + 3  # those of the young hours are counted once
+        counted.append((blobs.calls["page"] + blobs.calls["folders"], checkpoints.pages, looked_at))
+        clock.sleep(60)
+    parallel.close()
+    once_an_hour, other_runs = counted
+    means = [
+        other + (whole - other) / 60 for whole, other in zip(once_an_hour, other_runs, strict=True)
+    ]
+    expected = [cost.TIMER_LISTINGS, cost.TIMER_QUERIES, cost.TIMER_HOURS_LOOKED_AT]
+    assert means == pytest.approx(expected)
+
+
 def test_receives_are_those_of_the_simulated_listener() -> None:
     for name, trigger in (("EventGrid", scale_polling.BLOB), ("EventQueue", scale_polling.QUEUE)):
         assert list(cost.RECEIVES[name]) == scale_polling.receives(trigger, cost.RATES)
@@ -145,16 +210,20 @@ def test_the_readme_has_the_tables_of_the_script(arguments: tuple[str, ...]) -> 
     assert printed(*arguments) in page("infra/README.md")
 
 
+@pytest.mark.parametrize("name", ["docs/scaling.md", "infra/README.md"])
+def test_tables_that_take_no_simulation_are_as_they_are_made(name: str) -> None:
+    found = dict(BLOCK.findall(page(name)))
+    quick = {block: text for block, text in found.items() if block in QUICK}
+    assert quick
+    assert quick == {block: QUICK[block]() for block in quick}
+
+
 def test_the_comparison_of_the_triggers_has_the_costs_of_the_script() -> None:
-    rows = re.findall(
-        r"^\| A month, ([\d,]+) interfaces ² \| (.*) \|$", page("docs/ways-in.md"), re.MULTILINE
-    )
-    assert [size for size, _ in rows] == ["1,000", "10,000"]
-    for size, told in rows:
-        interfaces = int(size.replace(",", ""))
-        apps, timer = cost.timer_apps(interfaces)
-        events = (cost.month(interfaces, trigger=by) for by in ("EventGrid", "EventQueue"))
-        expected = [f"${one.total:,.0f}" for one in (*events, timer)]
-        if apps > 1:
-            expected[-1] += f" by {apps} apps"
-        assert told.split(" | ") == expected
+    written = page("docs/ways-in.md").splitlines()
+    for interfaces in (1_000, 10_000):
+        assert ways_in_row(interfaces) in written
+
+
+def test_the_page_on_operations_shows_the_first_line_of_the_script() -> None:
+    shown = "\n".join(cost.table().splitlines()[:3])
+    assert f"$ python infra/cost.py\n{shown}\n…\n" in page("docs/operations.md")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections import Counter
 from math import inf
 from pathlib import Path
@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.scale_cost import EventCost
-from bench.scale_keys import HOST_QUEUE, MetAt, fleet, met_at, places
+from bench.scale_docs import BLOCK
+from bench.scale_keys import HOST_QUEUE, QUEUES, TABLES, MetAt, fleet, met_at, places
 from bench.scale_model import Append, Job, Simulation, Step, appends
 from bench.scale_storage import Call, Place, Storage
-from bench.scale_tables import money
+from bench.scale_tables import money_table
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.sinks.shards import shard_of
 
@@ -163,14 +164,13 @@ def test_calls_burden_the_places_of_the_real_keys(sink: str) -> None:
     assert len({blob.name for blob in blobs}) == 40
     of = places(blobs, 8, sink)
     for number, blob in enumerate(blobs):
-        (checkpoints, account), (sent_to, sink_account) = (
-            of("checkpoint", number),
-            of("send", number),
-        )
+        checkpoints, tables, account = of("checkpoint", number)
+        sent_to, all_of_kind, sink_account = of("send", number)
         assert account is sink_account
+        assert (tables, all_of_kind) == (TABLES, TABLES if sink == "table" else QUEUES)
         assert checkpoints.name.endswith(checkpoint_key(blob).partition)
         assert sent_to.name.startswith(f"{sink} {shard_of(blob, 8):02}")
-        assert of("host's queue", number) == (HOST_QUEUE, account)
+        assert of("host's queue", number) == (HOST_QUEUE, QUEUES, account)
         assert account not in of("read", number)
     assert len({of("checkpoint", number) for number in range(40)}) == 2
     in_two_flow_logs = {of("send", number) for number in (0, 39)}
@@ -183,21 +183,38 @@ def test_the_job_of_an_event_has_its_processor_time_and_the_calls_of_the_costs()
     assert job.processor_s == pytest.approx(0.020)
     calls = [*job.arriving, *(call for step in job.steps for call in step.calls), *job.leaving]
     assert Counter(call.kind for call in calls) == {
-        "host's queue": 3, "properties": 1, "checkpoint": 3, "read": 1, "send": 3,
+        "host's queue": 3, "properties": 3, "checkpoint": 3, "read": 1, "send": 3,
     }  # fmt: skip
-    of = places(fleet(1, 1), 1)
-    names = [place.name for call in calls for place in of(call.kind, 0) for _ in range(call.units)]
-    assert Counter(names)["the app's account"] == cost.account_units == 15
+    units: Counter[str] = Counter()
+    for call in calls:
+        for place in places(fleet(1, 1), 1)(call.kind, 0):
+            units[place.name] += call.units  # type: ignore[assignment]  # parts of a receive
+    # Of a receive, a ninth for the host and a thirty-second for the consumer of each message.
+    assert units["the host's queue"] == pytest.approx(2 + 1 / 9)
+    assert units["queue 00"] == pytest.approx(3 * (2 + 1 / 32))
+    assert units["all queues"] == pytest.approx(cost.queue_units)
+    assert units["all tables"] == pytest.approx(cost.table_units) == pytest.approx(3)
+    assert units["the app's account"] == pytest.approx(cost.queue_units + cost.table_units)
+
+
+def test_the_event_queue_is_not_asked_for_properties() -> None:
+    job = EventCost("vnet4", "gzip", 0.010, 1, 0, 0).job(properties=0)
+    kinds = [call.kind for step in job.steps for call in step.calls]
+    assert kinds == ["host's queue", *("checkpoint",) * 2, "read", "send", "checkpoint"]
+
+
+def test_a_row_of_the_table_counts_twice_as_it_has_two_kilobytes() -> None:
+    cost = EventCost("vnet4", "table", 0.010, 1, 0, 195_000)
+    assert cost.send_units == 100 * math.ceil(cost.sent_bytes / 100 / 1024)
+    assert cost.queue_units == pytest.approx(2 + 1 / 9)
+    assert cost.table_units == 3 + 200
 
 
 def test_the_documented_money_is_what_the_prices_give() -> None:
     text = (Path(__file__).parents[1] / "docs/scaling.md").read_text(encoding="utf-8")
-    section = text.partition("\n## Cost\n")[2]
-    rows = re.findall(r"^\| ([\d,]+) \| (\d) \| .*", section, re.MULTILINE)
-    documented = {line for line in section.splitlines() if re.match(r"\| \d", line)}
-    made = {money(int(size.replace(",", "")), int(messages)) for size, messages in rows}
-    assert made == documented
-    assert len(made) == 4
+    documented = dict(BLOCK.findall(text))["money"]
+    instances = documented.splitlines()[2].split(" | ")[2]
+    assert money_table(float(instances)) == documented
 
 
 def test_the_same_simulation_gives_the_same() -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from bench.scale_model import Append
-from bench.scale_timer import RUN_EVERY_S, YOUNG_S, p99_s, timer_latencies_s
+from bench.scale_timer import (
+    BOUND_S,
+    RUN_EVERY_S,
+    STEP,
+    YOUNG_S,
+    latency_s,
+    most_interfaces,
+    timer_latencies_s,
+)
+from infra.cost import TIMER_MAX_INTERFACES
 
 SCALING = (Path(__file__).parents[1] / "docs/scaling.md").read_text(encoding="utf-8")
 
@@ -33,11 +43,22 @@ def test_what_does_not_fit_is_first_in_the_next_run() -> None:
 
 
 def test_listing_that_takes_all_the_time_ends_the_simulation() -> None:
-    assert timer_latencies_s([Append(1.0, 0)], 100, listed_s=1.0) == []
+    assert timer_latencies_s([Append(1.0, 0)], 100, processor_s=0.0, listed_s=1.0) == []
+
+
+def test_as_many_are_carried_as_are_forwarded_in_time() -> None:
+    """By 60 ms an append, a run of 500 ends 30 s after the minute that the first waited for."""
+    assert most_interfaces(0.060, 0) == STEP
+    assert latency_s(STEP, 0.060, 0)[1] <= BOUND_S < latency_s(2 * STEP, 0.060, 0)[1]
 
 
 @pytest.mark.parametrize("interfaces", [100, 1000])
 def test_the_documented_latencies_are_those_of_the_simulation(interfaces: int) -> None:
-    assert (
-        f" s | {p99_s(interfaces):.0f} s |" in SCALING.partition(f"\n| {interfaces:,} | ")[2][:20]
-    )
+    p50, p99 = latency_s(interfaces)
+    assert f"\n| {interfaces:,} | {p50:.0f} s | {p99:.0f} s |\n" in SCALING
+
+
+def test_the_documented_most_is_in_time_and_a_step_more_is_not() -> None:
+    rows = re.findall(r"^\| ([\d,]+) \| \d+ s \| (\d+) s \|$", SCALING, re.MULTILINE)
+    p99 = {int(size.replace(",", "")): int(late) for size, late in rows}
+    assert p99[TIMER_MAX_INTERFACES] <= BOUND_S < p99[TIMER_MAX_INTERFACES + STEP]
