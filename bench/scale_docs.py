@@ -40,7 +40,7 @@ AT_A_TIME: int = HOST["extensions"]["blobs"]["maxDegreeOfParallelism"]
 CALL_S = 0.005
 MINUTES = 2
 IN_A_FLOW_LOG = 1000  # interfaces
-WORKERS = 12  # a table or a row each
+WORKERS = 4  # a table or a row each
 
 
 @dataclass(frozen=True)
