@@ -161,9 +161,7 @@ def table_json(row: Mapping[str, Any]) -> bytes:
     return orjson.dumps(said)
 
 
-@lru_cache(
-    maxsize=4096
-)  # a blob's entity is written twice an append, and quoting its key takes long
+@lru_cache(maxsize=4096)  # a blob's entity is written twice an append, and quoting takes long
 def entity_path(partition: str, row: str) -> str:
     """What follows a table's name in the address of an entity."""
     return f"(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(row)}')"
