@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -320,6 +322,30 @@ def test_a_checkpoint_of_an_unknown_format_stops_the_work(
         TableCheckpoints(table).get(KEY)
 
 
+@contextmanager
+def checkpoints_answered(
+    answer: Callable[[str], tuple[int, list[tuple[str, str]], bytes]],
+) -> Iterator[TableCheckpoints]:
+    """A store whose service answers a path with a status, these headers alone, and a body."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answer(self.path)
+            self.send_response_only(status)
+            for name, value in (*headers, ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with serving(Answering) as address:
+        text = f"AccountName=a;AccountKey=Zm9v;TableEndpoint={address}/a"
+        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
+            yield TableCheckpoints(tables.get_table_client("checkpoints"))
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [
@@ -332,22 +358,11 @@ def test_no_checkpoint_is_taken_for_absent_unless_the_service_says_so(
 ) -> None:
     """Else a gateway's page for an unknown address would start every blob from its beginning."""
 
-    class Answering(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response_only(404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with serving(Answering) as address:
-        text = f"AccountName=a;AccountKey=Zm9v;TableEndpoint={address}/a"
-        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
-            store = TableCheckpoints(tables.get_table_client("checkpoints"))
-            with pytest.raises(Unavailable, match=error):
-                store.get(KEY)
+    with (
+        checkpoints_answered(lambda _: (404, [], body)) as store,
+        pytest.raises(Unavailable, match=error),
+    ):
+        store.get(KEY)
 
 
 # Cursors.
@@ -445,34 +460,23 @@ def test_a_query_goes_on_where_the_service_says_and_where_a_caller_stopped() -> 
     for name in (*numbers, "rings"):
         a_row |= {name: "0", f"{name}@odata.type": "Edm.Int64"}
 
-    class Paged(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = parse_qs(urlsplit(self.path).query)
-            marks = [asked.get(name, [None])[0] for name in ("NextPartitionKey", "NextRowKey")]
-            rows, after = pages[marks[0], marks[1]]
-            entities = [{**a_row, "PartitionKey": "p", "RowKey": row, "blob": row} for row in rows]
-            body = json.dumps({"value": entities}).encode()
-            self.send_response(200)
-            for name, mark in zip(("NextPartitionKey", "NextRowKey"), after, strict=False):
-                self.send_header(f"x-ms-continuation-{name}", mark)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def paged(path: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        asked = parse_qs(urlsplit(path).query)
+        marks = [asked.get(name, [None])[0] for name in ("NextPartitionKey", "NextRowKey")]
+        rows, after = pages[marks[0], marks[1]]
+        entities = [{**a_row, "PartitionKey": "p", "RowKey": row, "blob": row} for row in rows]
+        names = ("x-ms-continuation-NextPartitionKey", "x-ms-continuation-NextRowKey")
+        headers = [("Date", formatdate(usegmt=True)), *zip(names, after, strict=False)]
+        return 200, headers, json.dumps({"value": entities}).encode()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with serving(Paged) as address:
-        text = f"AccountName=a;AccountKey=Zm9v;TableEndpoint={address}/a"
-        with TableServiceClient.from_connection_string(text, retry_total=0) as tables:
-            store = TableCheckpoints(tables.get_table_client("checkpoints"))
-            assert [one.blob for _, one in store.since("")] == ["a", "b"]
-            now = datetime(2026, 1, 1, tzinfo=UTC)
-            found = [([one.blob for one in page], after) for page, after in store.unsettled(now)]
-            assert [blobs for blobs, _ in found] == [["a"], [], ["b"]]
-            assert found[2][1] == ""
-            later = store.unsettled(now, after=found[1][1])
-            assert [one.blob for page, _ in later for one in page] == ["b"]
+    with checkpoints_answered(paged) as store:
+        assert [one.blob for _, one in store.since("")] == ["a", "b"]
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        found = [([one.blob for one in page], after) for page, after in store.unsettled(now)]
+        assert [blobs for blobs, _ in found] == [["a"], [], ["b"]]
+        assert found[2][1] == ""
+        later = store.unsettled(now, after=found[1][1])
+        assert [one.blob for page, _ in later for one in page] == ["b"]
 
 
 def test_nothing_is_found_where_nothing_was_stored(store: CheckpointStore) -> None:
