@@ -165,23 +165,23 @@ def _checkpoint_of_format_2(entity: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(
         blob=entity["blob"],
         progress=Progress(
-            offset=_plain(entity["offset"]),
+            offset=entity["offset"],
             seam=entity["seam"],
             seam_bytes=entity["seam_bytes"],
             blob_created=entity.get("blob_created"),
-            generation=_plain(entity["generation"]),
+            generation=entity["generation"],
             etag=entity["blob_etag"],
             blob_last_modified=entity.get("blob_last_modified"),
-            pending_bytes=_plain(entity["pending_bytes"]),
+            pending_bytes=entity["pending_bytes"],
             pending_since=entity.get("pending_since"),
-            entries=_plain(entity["entries"]),
-            records=_plain(entity["records"]),
-            dropped=_plain(entity.get("dropped", 0)),
-            dead_letters=_plain(entity["dead_letters"]),
+            entries=entity["entries"],
+            records=entity["records"],
+            dropped=entity.get("dropped", 0),
+            dead_letters=entity["dead_letters"],
         ),
         owner=entity["owner"],
         owned_until=entity.get("owned_until"),
-        rings=_plain(entity["rings"]),
+        rings=entity["rings"],
         failure=Failure(
             entity["failed_attempts"],
             entity["failed_at"],
@@ -206,7 +206,3 @@ _CHECKPOINT_READERS: dict[int, Callable[[Mapping[str, Any]], Checkpoint]] = {
 
 def _int64(value: int) -> EntityProperty:
     return EntityProperty(value, EdmType.INT64)
-
-
-def _plain(value: Any) -> int:
-    return int(value.value) if isinstance(value, EntityProperty) else int(value)
