@@ -75,7 +75,7 @@ def decode(content: str | bytes) -> Batch:
         raise ValueError(f"not a Flowlog message of schema {SCHEMA!r}, ecs, ocsf or asim")
     name, source, records = (message.get(key) for key in ("id", "source", "records"))
     if not (isinstance(name, str) and isinstance(source, dict) and isinstance(records, list)):
-        fault = f"not a Flowlog message of schema {schema!r}: id, source or records amiss"
+        fault = f"not a Flowlog message of schema {schema!r}: id, source or records is wrong"
         raise ValueError(fault)  # noqa: TRY004 - the content is wrong, not an argument's type
     if len(records) != message.get("count"):
         raise ValueError(

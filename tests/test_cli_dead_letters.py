@@ -83,7 +83,7 @@ def test_they_are_listed_shown_and_put_through_todays_code(
     assert r"1,\x1b[2J" in out
     assert '{"broken":tru}' in out
     offset = 12 + len(good.raw) + 1
-    assert f"place    byte {offset:,}, generation 0" in out
+    assert f"position byte {offset:,}, generation 0" in out
     shown = flowlog(
         *("dead-letters", "show", "--reason", "not valid", "--output", "ndjson"),
         environment=environment,

@@ -670,7 +670,7 @@ def faults_of_state(text: str) -> list[str]:
         (f"{BLOBS}/insights-logs", "an address with a container or path behind it. Write "),
         (f"{BLOBS}:443/insights-logs", "an address with a container or path behind it. Write "),
         ("https://127.0.0.1:10000/account/c", "an address with a container or path behind it. "),
-        (f"{BLOBS}#x", "an address with something behind a ? or #. Write "),
+        (f"{BLOBS}#x", "an address with a query or fragment (? or #). Write "),
         ("https://[logs", "not an address. Write "),
     ],
 )
@@ -700,8 +700,8 @@ def test_a_signature_behind_an_address_is_refused_and_not_shown() -> None:
         "FlowLogs__queueServiceUri": QUEUES,
     }
     assert faults_of({**state, **uris}) == [
-        f"FlowLogs__blobServiceUri: '{BLOBS}' is an address with something behind a ? or #. Write "
-        "https://ACCOUNT.blob.core.windows.net"
+        f"FlowLogs__blobServiceUri: '{BLOBS}' is an address with a query or fragment (? or #). "
+        "Write https://ACCOUNT.blob.core.windows.net"
     ]
 
 
@@ -738,7 +738,7 @@ def test_an_unresolved_reference_is_named_as_such() -> None:
     [
         (
             "UseDevelopmentStorage=True",
-            "S: the blob binding and the host read no other value than 'true'. Write "
+            "S: the blob binding and the host accept only the value 'true'. Write "
             "UseDevelopmentStorage=true",
         ),
         (

@@ -290,7 +290,7 @@ def test_the_command_on_azurite(local: Local) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "say from when on: --since 2026-01-31T09, or --since 24h"),
+        ((), "--since is required: --since 2026-01-31T09, or --since 24h"),
         (
             ("--since", "2026-01-02", "--until", "2026-01-01"),
             "--until 2026-01-01T00:00 is not after --since 2026-01-02T00:00",

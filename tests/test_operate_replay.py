@@ -748,14 +748,14 @@ def test_the_command_sends_again_to_the_queue_though_it_is_killed(
     records, before = forwarded_logs(local), checkpoints_of(local)
     code, out, err = flowlog("replay", *SPAN, "--to", "queue", environment=local.environment)
     assert (code, out) == (2, "")
-    assert "Say --yes to send" in err
+    assert "Use --yes" in err
     killed(local, "--to", "queue", "--yes")
     code, out, err = flowlog(
         "replay", *SPAN, "--to", "queue", "--yes", environment=local.environment
     )
     told = err.splitlines()
     assert (code, out) == (0, "")
-    assert told[0].startswith("Going on where an earlier run ended, after ")
+    assert told[0].startswith("Continuing where an earlier run ended, after ")
     assert told[1].startswith("4 blobs with ")
     assert told[1].endswith(
         " that were forwarded in the hours from 2026-01-01T07 to 2026-01-01T11 (UTC), to queue "
@@ -806,7 +806,7 @@ def test_a_cursor_of_another_encoding_is_not_gone_on_from(local: Local, tmp_path
     changed = local.environment | {"FLOWLOG_QUEUE_ENCODING": "json"}
     code, _, err = flowlog("replay", *SPAN, *arguments, environment=changed)
     assert code == 2
-    assert "this replay began under FLOWLOG_QUEUE_ENCODING=gzip" in err
+    assert "this replay began with FLOWLOG_QUEUE_ENCODING=gzip" in err
     code, _, err = flowlog("replay", "--restart", *SPAN, *arguments, environment=changed)
     assert (code, err.splitlines()[-1]) == (
         0,

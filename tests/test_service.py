@@ -375,11 +375,11 @@ def test_what_a_trigger_names_must_be_a_flow_log_in_a_container_of_flow_logs(
     assert metrics.reasons == {"not_a_flow_log": 2, "other_container": 2}
     assert account.received() == []
     assert caplog.messages == [
-        "Events arrive of blobs that are not named like a flow log, such as "
+        "Events arrive for blobs that are not named like a flow log, such as "
         + f"{ACCOUNT}/{account.nsg}/copies/{name}"[:200]
         + ". They are ignored. Set a filter "
         "(subject ends with PT1H.json) in the event subscription.",
-        f"Events arrive of the container {ACCOUNT}/{backups}, which neither FLOWLOG_NSG_CONTAINER "
+        f"Events arrive for the container {ACCOUNT}/{backups}, which neither FLOWLOG_NSG_CONTAINER "
         "nor FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
         "/blobServices/default/containers/CONTAINER/) in the event subscription, or correct the "
         "setting.",
@@ -399,7 +399,7 @@ def test_events_of_another_container_are_ignored_and_named_once(
         name = interface.blob_name(HOUR)
         assert account.services[0].ingest_named("FlowLogs", "elsewhere", name) is None
     assert caplog.messages == [
-        f"Events arrive of the container {ACCOUNT}/elsewhere, which neither FLOWLOG_NSG_CONTAINER "
+        f"Events arrive for the container {ACCOUNT}/elsewhere, which neither FLOWLOG_NSG_CONTAINER "
         "nor FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
         "/blobServices/default/containers/CONTAINER/) in the event subscription, or correct the "
         "setting."
@@ -447,7 +447,7 @@ def test_other_messages_are_named_once_and_stop_nothing(
         "others.blob",
         "devstoreaccount1/pictures",
         "readme.txt",
-        "no event",
+        "not an event",
     ):
         assert named.count(what) == 1
 

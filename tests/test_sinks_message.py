@@ -260,7 +260,7 @@ def test_messages_of_the_first_version_are_read(content: bytes) -> None:
         *[
             (
                 f'{{"schema":"flowlog/1","count":0{rest}}}',
-                "not a Flowlog message of schema 'flowlog/1': id, source or records amiss",
+                "not a Flowlog message of schema 'flowlog/1': id, source or records is wrong",
             )
             for rest in (
                 "",

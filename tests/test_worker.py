@@ -323,7 +323,7 @@ def test_a_blob_of_another_name_is_a_success_and_says_so(
     worker = start(account.environment).load()
     assert worker.now("invoke", **event(worker, account, Interface.nsg(), "a/readme.txt"))["ok"]
     assert worker.messages("flowlog_core.") == [
-        "Events arrive of blobs that are not named like a flow log, such as "
+        "Events arrive for blobs that are not named like a flow log, such as "
         f"{ACCOUNT}/{account.nsg}/a/readme.txt. They are ignored. Set a filter (subject ends with "
         "PT1H.json) in the event subscription."
     ]

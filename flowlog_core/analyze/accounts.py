@@ -140,7 +140,7 @@ def _listed(
         rules = (*selection.by_time, *selection.by_text)
         yield Source(name, blob, _reader(blobs, blob), rules, is_remote=True)
         return
-    yield unreadable(name, "no flow logs were found here in the time range that was asked for")
+    yield unreadable(name, "no flow logs were found here in this time range")
 
 
 def _source(blobs: AzureBlobs, listed: Listed, selection: Selection) -> Source:

@@ -58,7 +58,7 @@ from flowlog_core.storage.timeouts import CALLS_A_CLAIM
 
 log = logging.getLogger(__name__)
 
-TAKEN_OVER = "the worker that held the claim ended, or stood still, before it released the claim"
+TAKEN_OVER = "the worker that held the claim ended, or was suspended, before it released the claim"
 """The error of a takeover."""
 _EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
 _MAX_ERROR_CHARACTERS = 1000

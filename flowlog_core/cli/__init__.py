@@ -24,24 +24,24 @@ NEEDED_EXTRA = dict.fromkeys(
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 _COMMANDS = {
-    "flows": "flow records from files, folders and storage accounts",
-    "find": "what an address, a network or a port had to do with",
-    "ips": "every address, what it sent and received, first and last seen",
-    "top": "who sends most, by any fields",
-    "aggregate": "traffic over time, by any fields",
-    "sql": "ask flow logs in SQL",
+    "flows": "print flow records from files, folders and storage accounts",
+    "find": "find the records of an address, a network or a port",
+    "ips": "list every address: what it sent and received, when it was seen first and last",
+    "top": "show the largest groups by any fields: top talkers, ports, rules",
+    "aggregate": "show traffic over time, by any fields",
+    "sql": "query flow logs with SQL",
     "export": "write flow logs as Parquet",
     "report": "write a page with charts: who talked to whom, what was denied, when",
-    "parse": "the same as flows",
+    "parse": "another name for flows",
     "run": "forward flows without the Functions host",
-    "tail": "show the records in the queue, without taking them from it",
-    "status": "show whether forwarding keeps up: what is behind, what fails, since when",
-    "backfill": "forward logs that were never forwarded, of any hours",
+    "tail": "show the records in the queue and leave them there",
+    "status": "show whether forwarding keeps up: what is behind, what fails and since when",
+    "backfill": "forward logs of a time range that were never forwarded",
     "replay": "send again what was forwarded, with the same ids and content",
     "dead-letters": "list, show and redrive input that could not be read",
     "doctor": "find what stops flow logs from being forwarded, and say what to do",
     "demo": "run everything locally: Azurite, growing flow logs, and a check at the end",
-    "completion": "print the completion of commands and options for a shell",
+    "completion": "print a completion script for bash, zsh or fish",
 }
 _ALIASES = {"parse": "flows", "dead-letters": "dead_letters"}
 

@@ -1,6 +1,6 @@
 r"""Traffic over time: sums of tuples, flows, packets and bytes by time and by any fields.
 
-Times are the beginnings of what `--every` says, in UTC. A time without records has no line.
+Each line begins with the start of an interval, in UTC. Intervals without records have no line.
 
 Examples:
   flowlog aggregate --every 1h PT1H.json
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_width_s,
         default=3600,
         metavar="WIDTH",
-        help="the width of time: 30s, 5m, 1h, 1d (default 1h), or all for no times",
+        help="the length of each time interval: 30s, 5m, 1h, 1d (default 1h); all for one total",
     )
 
 

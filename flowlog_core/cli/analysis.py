@@ -50,8 +50,8 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_argument_group("what is read")
     add_range_arguments(
         wanted,
-        since="only records from then on",
-        until="only records before then",
+        since="only records from this time on",
+        until="only records before this time",
         more=". Blobs of other hours are not read",
     )
     add_interface_arguments(wanted)
@@ -59,7 +59,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         "--where",
         type=rules_argument,
         metavar="RULE",
-        help="only records that a rule matches: docs/rules.md",
+        help="only records that match a rule (docs/rules.md)",
     )
 
 

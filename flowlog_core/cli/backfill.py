@@ -1,12 +1,12 @@
-"""Forward logs that were never forwarded, of any hours.
+"""Forward logs of a time range that were never forwarded.
 
-It goes through the live checkpoints, so it may run beside the app, be stopped at any
-time and be started again: what is forwarded is not forwarded twice. Logs are forwarded
-whole, up to their ends. Stop it with Ctrl-C; the same command goes on.
+It uses the app's checkpoints, so it may run beside the app, and nothing that was
+forwarded is sent again. Each log is forwarded to its end. Stop it with Ctrl-C at any
+time; the same command continues.
 
-With --dry-run it reads the logs and counts what would be sent, and sends nothing.
+With --dry-run it reads the logs, counts what would be sent, and sends nothing.
 
-Exit code: 0 nothing is behind any more; 1 something failed or is left; 2 wrong usage.
+Exit code: 0 everything is forwarded; 1 something failed or is left; 2 wrong usage.
 
 Examples:
   flowlog backfill --since 2026-01-31 --dry-run
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings_argument(parser)
     add_selection_arguments(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="count what would be sent, and send nothing"
+        "--dry-run", action="store_true", help="count what would be sent and send nothing"
     )
 
 
@@ -100,7 +100,7 @@ class _Backfill:
                 return self._dry_run(found, progress)
             report = backfill(self._live, self._selection, progress, self._stop)
         if self._stop.is_set():
-            self._say(f"Stopped: {summary(report)}. The same command goes on.")
+            self._say(f"Stopped: {summary(report)}. The same command continues.")
             return 1
         self._say(summary(report))
         left = report.failed + report.backing_off + report.left_to_others + report.archived

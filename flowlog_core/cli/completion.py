@@ -1,10 +1,10 @@
-"""Print the completion of commands, options and their values for bash, zsh or fish.
+"""Print a script that completes commands, options and their values in bash, zsh or fish.
 
-It completes what is installed now: print it anew after an update. Shells that start after that
-complete. For bash, the package bash-completion must be installed. For zsh, put
-fpath+=~/.zfunc above compinit in ~/.zshrc, or at its end with autoload -Uz compinit && compinit.
+New shells use it. Print it again after each update of Flowlog. bash needs the package
+bash-completion. In zsh, put fpath+=~/.zfunc above compinit in ~/.zshrc; without compinit there,
+put it at the end, followed by autoload -Uz compinit && compinit.
 
-The folders, where they do not exist:
+Create the folder if it does not exist:
   mkdir -p ~/.local/share/bash-completion/completions
   mkdir -p ~/.zfunc
   mkdir -p ~/.config/fish/completions
@@ -44,9 +44,7 @@ _flowlog_sink_or_file() {{
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog completion`."""
-    parser.add_argument(
-        "shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell that shall complete"
-    )
+    parser.add_argument("shell", choices=SHELLS, metavar="|".join(SHELLS), help="the shell")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,14 +1,14 @@
 """Dead letters: input that could not be read. List, show and redrive them.
 
-list counts them by source, hour and reason. show prints the place, the reason and the bytes of
-each. redrive puts them through today's code and sends what it can read, with the ids that the
-records always had. It removes what was sent, and keeps and names the rest. The dead letter of a
-single tuple needs its entry, which is read from the flow log again. Settings come from the
-environment, see docs/settings.md.
+list counts them by source, hour and reason. show prints the position, reason and bytes of each.
+redrive parses them with the installed version and sends what it can read, with the ids that the
+records always had. It removes what it sent, and keeps and names the rest. For the dead letter of a
+single tuple it reads the entry from the flow log again. Settings come from the environment, see
+docs/settings.md.
 
-list and show change nothing, nor does redrive with --dry-run.
+list, show and redrive --dry-run change nothing.
 
-Exit code: 0 done; 1 some dead letters stay, or cannot be read; 2 it could not start.
+Exit code: 0 done; 1 some dead letters remain, or cannot be read; 2 it could not start.
 
 Examples:
   flowlog dead-letters list --since 24h
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=_ACTIONS,
         metavar="|".join(_ACTIONS),
-        help="count them, print them, or send what can be read now",
+        help="count them, print them, or send what can now be read",
     )
     parser.add_argument(
         "ids",
@@ -79,13 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only these: an id, or the name of its blob",
     )
     add_settings_argument(parser)
-    wanted = parser.add_argument_group("which ones; without these, all")
+    wanted = parser.add_argument_group("which dead letters (default: all)")
     add_range_arguments(
-        wanted, "only of the hours from then on", "only of the hours that begin before then"
+        wanted, "only of the hours from this time on", "only of hours that begin before this time"
     )
     for name, what in (
-        ("source", "in whose account or container this text is, such as ACCOUNT/CONTAINER"),
-        ("reason", "with this text in their reason"),
+        ("source", "whose account or container contains this text, such as ACCOUNT/CONTAINER"),
+        ("reason", "whose reason contains this text"),
     ):
         wanted.add_argument(f"--{name}", metavar="TEXT", default="", help=f"only those {what}")
     add_interface_arguments(wanted)
@@ -93,10 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max",
         type=count_argument(),
         metavar="N",
-        help=f"at most so many, the newest (default: all; show: {_SHOWN})",
+        help=f"at most N, the newest ones (default: all; show: {_SHOWN})",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="redrive: say what would be sent and what would stay"
+        "--dry-run",
+        action="store_true",
+        help="redrive: print what would be sent and what would stay",
     )
     add_output_argument(parser, "table", RECORD_OUTPUTS)
 
@@ -263,7 +265,7 @@ def _shown(stored: StoredLetter, letter: DeadLetter) -> Iterator[str]:
     tuple_index = "" if letter.tuple_index is None else f", tuple {letter.tuple_index}"
     yield f"id       {stored.id}"
     yield f"blob     {printable(str(position.blob))}"
-    yield f"place    byte {position.offset:,}{tuple_index}, generation {position.generation}"
+    yield f"position byte {position.offset:,}{tuple_index}, generation {position.generation}"
     yield f"stored   {stored.stored_at:%Y-%m-%d %H:%M:%S} UTC"
     yield f"reason   {printable(letter.reason)}"
     for bad in letter.tuples[:_SHOWN]:

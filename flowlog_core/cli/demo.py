@@ -7,8 +7,8 @@ runs in Azure Functions forwards new records to a queue, and a consumer receives
 
 The demo runs until Ctrl-C, or for the given time. Then it waits for unfinished work and compares
 what was written with what was received, tuple by tuple and field by field. The exit code is 0 if
-each tuple was received exactly once, else 1. Azurite keeps all data in memory, so nothing is left.
-The demo reads only one setting, FLOWLOG_SHARDS: the number of queues.
+each tuple was received exactly once, else 1. Azurite keeps all data in memory, so nothing remains.
+The demo reads one setting, FLOWLOG_SHARDS: the number of queues.
 
 Examples:
   flowlog demo

@@ -1,8 +1,8 @@
-r"""Write flow logs as Parquet, in folders as Hive has them: DIR/date=2026-01-31/hour=09/….parquet.
+r"""Write flow logs as Parquet, partitioned as in Hive: DIR/date=2026-01-31/hour=09/….parquet.
 
-DuckDB, Polars, Spark, Synapse and Azure Data Explorer read such a folder. Beside the fields of a
-record there are src_ipv4 and dst_ipv4, the IPv4 addresses as numbers. Dates and hours are UTC. Each
-run adds files of its own: exporting the same logs twice puts every record there twice.
+DuckDB, Polars, Spark, Synapse and Azure Data Explorer read such a folder. Dates and hours are UTC.
+The columns are the fields of a record, and src_ipv4 and dst_ipv4, the IPv4 addresses as numbers.
+Each run adds files: if you export the same logs twice, every record is there twice.
 
 Examples:
   flowlog export --to flows logs/

@@ -1,4 +1,4 @@
-"""Every record that has to do with an address, a network, or a port.
+"""Find the records of an address, a network or a port, as source or destination.
 
 Examples:
   flowlog find 10.0.0.4 PT1H.json

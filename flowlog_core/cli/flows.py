@@ -1,8 +1,8 @@
-r"""Flow records from flow logs: files, folders, zip files, standard input, storage accounts.
+r"""Print flow records from files, folders, zip files, standard input and storage accounts.
 
-Records appear in the order of the logs. Whatever cannot be read is named on standard error with its
-source, byte and reason; the rest is printed all the same, and the exit code is 1. Memory does not
-grow with the size of a log. `flowlog parse` is another name for it.
+Records come in the order of the logs. What cannot be read is named on standard error, with its
+source, byte and reason; the rest is printed, and the exit code is 1. Memory does not grow with the
+size of a log. `flowlog parse` is another name of this command.
 
 Examples:
   flowlog flows PT1H.json

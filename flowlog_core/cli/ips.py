@@ -1,4 +1,4 @@
-r"""Every address in the logs: what it sent and received, and when it was seen first and last.
+r"""List every address: what it sent and received, and when it was seen first and last.
 
 Examples:
   flowlog ips PT1H.json

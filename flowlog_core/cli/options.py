@@ -15,11 +15,11 @@ SINKS = ("queue", "table", "eventhub")
 SINK_OR_FILE = "SINK|FILE|-"
 """The metavar of an option that takes one of `SINKS`, a file, or `-`."""
 _OUTPUTS = {
-    "table": "to look at",
-    "ndjson": "a JSON object a line",
+    "table": "for people",
+    "ndjson": "one JSON object per line",
     "json": "one JSON object",
     "csv": "with a header line",
-    "parquet": "to a file that standard output is sent to",
+    "parquet": "redirect standard output to a file",
 }
 
 
@@ -28,11 +28,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-h", "--help", action="help", help="show this help and exit")
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument(
-        "-q", "--quiet", action="store_true", help="say only what went wrong, beside the result"
+        "-q", "--quiet", action="store_true", help="print only the result and errors"
     )
-    how_much.add_argument("-v", "--verbose", action="store_true", help="say more of what is done")
+    how_much.add_argument("-v", "--verbose", action="store_true", help="print more details")
     parser.add_argument(
-        "--no-progress", action="store_true", help="show no progress, on a terminal either"
+        "--no-progress", action="store_true", help="do not show progress on a terminal"
     )
 
 
@@ -119,14 +119,14 @@ def add_interface_arguments(parser: argparse._ActionsContainer) -> None:
         "--resource",
         default="",
         metavar="GLOB",
-        help="only logs of resources with this in their id, such as the name of an NSG; with * or "
-        "? in it, of those whose id, or the last part of it, matches",
+        help="only logs of resources whose id contains this text, such as the name of an NSG. A "
+        "text with * or ? must match the whole id or its last part",
     )
     parser.add_argument(
         "--mac",
         type=_mac_argument,
         default="",
-        help="only logs of the network interface with this MAC",
+        help="only logs of the network interface with this MAC address",
     )
 
 

@@ -1,18 +1,17 @@
 """Send again what was forwarded, with the same ids and the same content.
 
-A consumer that keys records by id sees no difference. It reads each log from its
-beginning to where the app has forwarded it, and writes nothing to the app's checkpoints.
-Before it sends anything of a log, it checks that the log is the one that was forwarded;
-if it was rewritten, nothing of it is sent and it is named. Dead letters are not made
-again. The content is the same under the same encoding, filter, fields and
-schema; those in force are printed.
+A consumer that keys records by id sees no difference. The command reads each log from
+its beginning to the offset of the app, and never writes the app's checkpoints. It skips
+and names a log that was rewritten after it was forwarded. It makes no dead letters. The
+content is the same only with the same encoding, rules, fields and schema; the command
+prints those it uses.
 
---to queue, table or eventhub sends to the app's sink, and asks first. --to FILE and --to -
-write NDJSON, a record a line. Stop it with Ctrl-C; the same command goes on, also after
-a crash: its cursor is a file. With --to - there is none.
+--to queue, table or eventhub sends to the app's sink, after a question. --to FILE and
+--to - write NDJSON, one record per line. Stop it with Ctrl-C; the same command
+continues, after a crash too, because its cursor is a file. --to - keeps no cursor.
 
-Exit code: 0 all is sent; 1 a log could not be sent again, or it was stopped; 2 wrong
-usage, or nobody said yes.
+Exit code: 0 everything was sent; 1 a log could not be sent, or it was stopped; 2 wrong
+usage, or the question was not answered with yes.
 
 Examples:
   flowlog replay --since 2026-01-31T09 --until 2026-01-31T10 --to queue
@@ -82,7 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "that is named for what was asked)",
     )
     parser.add_argument(
-        "--restart", action="store_true", help="begin again, wherever an earlier run ended"
+        "--restart",
+        action="store_true",
+        help="start from the beginning, wherever an earlier run ended",
     )
 
 
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     service = Service(settings)
     try:
-        with stopped_by_signals("Stopping. The same command goes on.") as stop:
+        with stopped_by_signals("Stopping. Run the same command again to continue.") as stop:
             return _Command(options, settings, service, stop).run()
     except (_UsageError, BadCursor) as error:
         print(f"flowlog replay: {error}", file=sys.stderr)
@@ -113,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
         endpoints = Endpoints.of(settings, service.clients).all()
         print(f"flowlog replay: {explained(error, endpoints)}", file=sys.stderr)
         if options.to != "-":
-            print("The same command goes on where it ended.", file=sys.stderr)
+            print("Run the same command again to continue.", file=sys.stderr)
         return 1
     finally:
         service.close()
@@ -157,12 +158,12 @@ class _Command:
             form = form_of(self._settings)
             if stored and stored.form != form:
                 raise _UsageError(
-                    f"this replay began under {stored.form}, and now {form} is in force. Set it "
-                    "back, or begin again with --restart"
+                    f"this replay began with {stored.form}, and the settings are now {form}. "
+                    "Set them back, or begin again with --restart"
                 )
             if stored and stored.counts.entries:
                 self._say(
-                    f"Going on where an earlier run ended, after {self._sent(stored)}. "
+                    f"Continuing where an earlier run ended, after {self._sent(stored)}. "
                     "--restart begins again."
                 )
             return self._run(cursor)
@@ -225,7 +226,7 @@ class _Command:
                 self._file.remove()
             self._say(f"Sent again: {self._sent(report.cursor)}.")
         else:
-            self._say(f"Stopped after {self._sent(report.cursor)}. The same command goes on.")
+            self._say(f"Stopped after {self._sent(report.cursor)}. The same command continues.")
         skipped = report.cursor.counts.skipped
         if skipped:
             self._say(
@@ -276,7 +277,7 @@ class _Command:
             return True
         if not sys.stdin.isatty():
             raise _UsageError(
-                "it sends to the sink, and nobody can be asked here. Say --yes to send"
+                "sending to the sink needs a yes, and there is no terminal to ask. Use --yes"
             )
         print(
             "Consumers get these records again: those that key them by id see no difference.\n"

@@ -1,8 +1,8 @@
 r"""Write a report: one HTML page of who talked to whom, what was denied, and when.
 
-The page loads nothing, so it can be mailed and archived. It is at most 2 MB, whatever the logs:
-what has little traffic is summed as others, and the page says so. Click on anything in it to
-filter by it; the table behind each chart can be copied as CSV.
+The page loads nothing, so you can mail and archive it. It is at most 2 MB for any logs: addresses
+with little traffic are summed as "others". Click on anything to filter the page by it, and copy the
+table behind each chart as CSV.
 
 Examples:
   flowlog report -o report.html logs/

@@ -1,12 +1,11 @@
-"""Forward flows without the Functions host: look for changed blobs, ingest them, wait, repeat.
+"""Forward flow logs without the Functions host: list changed blobs, forward them, wait, repeat.
 
-It uses the same settings, checkpoints and code as the function app, so both may run at
-the same time without repeating anything. Settings come from the environment, see
+It uses the settings, checkpoints and code of the function app, so both may run at the
+same time and nothing is forwarded twice. Settings come from the environment, see
 docs/settings.md.
 
-It forwards whatever is behind, however old. With --once it looks back as far as the
-sweep does (FLOWLOG_SWEEP_HOURS), unless --since says otherwise, and says what older
-logs it left out.
+It forwards everything that is behind, however old. --once goes back only as far as the
+sweep (FLOWLOG_SWEEP_HOURS) or to --since, and reports what older logs it left out.
 
 Examples:
   flowlog run --settings local.settings.json
@@ -69,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="one pass until nothing is behind, then exit: 0, or 1 where a blob failed",
+        help="make one pass, then exit with 0, or with 1 if a blob failed",
     )
     add_interval_argument(parser, 5.0, "time between two looks, such as 500ms or 1m")
     parser.add_argument("--interval-s", type=float, help=argparse.SUPPRESS)
     add_range_arguments(
         parser,
-        since="forward only logs of the hours from then on",
+        since="forward only logs of the hours from this time on",
         until="",
         more=" (default with --once: FLOWLOG_SWEEP_HOURS ago)",
     )
@@ -83,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--log",
         choices=("text", "json"),
         default="text",
-        help="how the log is written to standard error: lines to read, or one JSON object a line",
+        help="format of the log on standard error: text, or one JSON object per line",
     )
     parser.add_argument(
         "--heartbeat",

@@ -18,7 +18,7 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
     wanted = parser.add_argument_group("which logs")
     add_range_arguments(
         wanted,
-        since="from the hour of this time on",
+        since="only hours from this time on, its own included",
         until="only hours that begin before this time (default: now)",
     )
     wanted.add_argument(
@@ -34,7 +34,7 @@ def selection_of(options: argparse.Namespace, service: Service) -> LogSelection:
     """Which logs the options mean. Raises `ValueError`, with a message for the user."""
     since: datetime | None = options.since
     if since is None:
-        raise ValueError("say from when on: --since 2026-01-31T09, or --since 24h")
+        raise ValueError("--since is required: --since 2026-01-31T09, or --since 24h")
     until: datetime = options.until or datetime.now(UTC)
     check_range(since, until)
     accounts = None

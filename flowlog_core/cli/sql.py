@@ -1,9 +1,9 @@
-"""Ask flow logs in SQL: DuckDB's, over a view flows with a column for each field of a record.
+"""Query flow logs with DuckDB's SQL: the view flows has a column for each field of a record.
 
-Times are timestamps in UTC, ports and counters numbers, addresses text. Beside the fields there are
+Times are timestamps in UTC, ports and counters are numbers, addresses are text. More columns:
 src_ipv4 and dst_ipv4 (numbers, null for IPv6), service, src_scope, dst_scope, src_tag, dst_tag,
-src_name, dst_name, and the functions in_network(ip, '10.0.0.0/8'), ip_number(ip), ip_scope(ip).
-Nothing is downloaded: DuckDB's extensions are neither installed nor loaded by themselves.
+src_name, dst_name. Functions: in_network(ip, '10.0.0.0/8'), ip_number(ip), ip_scope(ip).
+Nothing is downloaded: DuckDB may not install or load extensions by itself.
 
 Examples:
   flowlog sql "select rule, count(*) from flows

@@ -1,12 +1,12 @@
 """Show whether forwarding keeps up: what is behind, what fails, and since when.
 
-Reads listings, checkpoints, queues and dead letters, for each source and resource, and changes
+Reads listings, checkpoints, queues and dead letters of each source and resource, and changes
 nothing. The lag is the age of the oldest committed byte that is not forwarded. It is an upper
-bound, too long by less than the time between two commits to a blob. Of dead letters, the reasons of
-the 100 newest are read. Settings come from the environment, see docs/settings.md.
-docs/operations.md says what to do about what it shows.
+bound, too long by less than the time between two commits to a blob. Reasons are those of the 100
+newest dead letters. Settings come from the environment, see docs/settings.md. docs/operations.md
+explains what to do.
 
-Exit code: 0 keeps up; 1 behind by more than --max-lag; 2 cannot tell: something cannot be seen.
+Exit code: 0 keeps up; 1 behind by more than --max-lag; 2 unknown: something could not be read.
 
 Examples:
   flowlog status --settings local.settings.json
@@ -47,15 +47,17 @@ EXIT_BEHIND, EXIT_CANNOT_TELL = 1, 2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog status`."""
     add_settings_argument(parser)
-    add_range_arguments(parser, "only hours from then on", "", " (default: all hours)")
+    add_range_arguments(parser, "only hours from this time on", "", " (default: all hours)")
     parser.add_argument(
         "--max-lag",
         type=duration_argument(),
         default=600.0,
         metavar="TIME",
-        help="exit code 1 if the lag is longer, such as 0s, 90s, 10m, 2h (default 10m)",
+        help="exit with 1 if the lag is longer: 0s, 90s, 10m, 2h (default 10m)",
     )
-    parser.add_argument("--watch", action="store_true", help="look again and again until stopped")
+    parser.add_argument(
+        "--watch", action="store_true", help="show the status again and again, until Ctrl-C"
+    )
     add_interval_argument(parser, 5.0, "with --watch: the time between two looks")
     add_output_argument(parser, "table", ("table", "json"))
 

@@ -1,17 +1,16 @@
-"""Show the records in the queue. Nothing is taken from it, unless --consume says so.
+"""Show the records in the queue. Without --consume, the messages stay there.
 
-Without --consume, messages stay in the queue as they are, for their consumer. The
-service then shows only the 32 messages at the front of a queue; `flowlog tail` prints
-each of them once, says about how many are behind them, and prints what comes next
-as a consumer takes those in front.
+Storage shows only the 32 messages at the front of a queue to a reader that takes none.
+`flowlog tail` prints each of them once, estimates how many are behind them, and prints
+the next ones when a consumer has taken those in front.
 
-With --consume, each message is removed from the queue once its records are printed,
-also those that --where leaves out. Its consumer does not get it any more.
+With --consume, each message is deleted once its records are printed, those that --where
+leaves out included. Its consumer no longer receives it.
 
-Where FLOWLOG_SHARDS makes several queues, all are read in turn. What is no Flowlog
-message is named on standard error and left where it is.
-Lean records are made whole. Records with other fields, or of another schema, are
-written as NDJSON.
+With FLOWLOG_SHARDS, all queues are read in turn. A message that is not Flowlog's is
+named on standard error and stays in the queue.
+Lean records are completed. Records with other fields, or of another schema, are written
+as NDJSON.
 
 Examples:
   flowlog tail
@@ -56,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--once", action="store_true", help="exit when there is nothing more to print"
     )
     parser.add_argument(
-        "--consume", action="store_true", help="take messages off the queue, and remove them"
+        "--consume", action="store_true", help="take messages off the queue and delete them"
     )
     parser.add_argument(
         "--max", type=count_argument(1), metavar="N", help="exit after N messages were read"
@@ -65,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--where",
         type=rules_argument,
         metavar="RULE",
-        help="print only records that a rule matches: docs/rules.md",
+        help="print only records that match a rule (docs/rules.md)",
     )
     add_output_argument(parser, None, default_is="table on a terminal, else ndjson")
     add_interval_argument(parser, 1.0, "time between two looks at an empty queue")

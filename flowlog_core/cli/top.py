@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `flowlog top`."""
     add_sum_arguments(parser, by="src_ip,dst_ip,service")
     parser.add_argument(
-        "-n", type=_count, default=10, metavar="N", help="how many groups (default 10)"
+        "-n", type=_count, default=10, metavar="N", help="number of groups to show (default 10)"
     )
 
 
@@ -48,7 +48,10 @@ def add_sum_arguments(parser: argparse.ArgumentParser, by: str) -> None:
     )
     parser.add_argument("--denied", action="store_true", help="only what was denied")
     parser.add_argument(
-        "--sort", choices=_SORTS, default="bytes", help="what is largest first (default bytes)"
+        "--sort",
+        choices=_SORTS,
+        default="bytes",
+        help="the largest first, by this sum (default bytes)",
     )
     add_names_arguments(parser)
     add_output_argument(parser, "table", KINDS)

@@ -46,8 +46,8 @@ def wrong_address(text: str, service: str, account: str = "", *, is_signed: bool
     if len(segments) > (1 if may_be_account else 0):
         return "an address with a container or path behind it"
     if parts.fragment or (parts.query and not (is_signed and "sig=" in parts.query)):
-        return "an address with something behind a ? or #"
-    return "an address with a name or password in it" if "@" in parts.netloc else ""
+        return "an address with a query or fragment (? or #)"
+    return "an address with a user name or password in it" if "@" in parts.netloc else ""
 
 
 def exchanged(addresses: Mapping[str, str]) -> dict[str, str]:

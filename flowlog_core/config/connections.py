@@ -174,7 +174,7 @@ def _parse_string(
     if {key: value.lower() for key, value in parts.items()} == {"usedevelopmentstorage": "true"}:
         if parts["usedevelopmentstorage"] != "true":
             faults.append(
-                f"{name}: the blob binding and the host read no other value than 'true'. Write "
+                f"{name}: the blob binding and the host accept only the value 'true'. Write "
                 f"{_DEVELOPMENT}"
             )
         return Connection(name, connection_string=_DEVELOPMENT)

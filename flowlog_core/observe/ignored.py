@@ -12,18 +12,18 @@ log = logging.getLogger(__name__)
 
 _MAX_NAMED = 1000  # a bound for memory; the metric counts on
 _TEXT: dict[Reason, str] = {
-    "not_an_event": "The event queue holds a message that is no event of Event Grid (%s). Does "
+    "not_an_event": "The event queue holds a message that is not an event of Event Grid (%s). Does "
     "anything but Event Grid write to this queue?",
     "other_type": "The event queue holds events of the type %s. They are ignored: only "
     "Microsoft.Storage.BlobCreated is used. Set a filter in the event subscription.",
     "unknown_account": "The event queue holds events of an account that is not in FLOWLOG_SOURCES: "
     "%s. Add it there, or remove its event subscription.",
-    "other_container": "Events arrive of the container %s, which neither FLOWLOG_NSG_CONTAINER nor "
-    "FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
+    "other_container": "Events arrive for the container %s, which neither FLOWLOG_NSG_CONTAINER "
+    "nor FLOWLOG_VNET_CONTAINER names. They are ignored. Set a filter (subject begins with "
     "/blobServices/default/containers/CONTAINER/) in the event subscription, or correct the "
     "setting.",
-    "not_a_flow_log": "Events arrive of blobs that are not named like a flow log, such as %s. They "
-    "are ignored. Set a filter (subject ends with PT1H.json) in the event subscription.",
+    "not_a_flow_log": "Events arrive for blobs that are not named like a flow log, such as %s. "
+    "They are ignored. Set a filter (subject ends with PT1H.json) in the event subscription.",
 }
 
 

@@ -118,7 +118,7 @@ class Sweep:
         try:
             return look(container, stored)
         except ClaimLost as error:
-            log.warning("%s, because this one stood still for too long", error)
+            log.warning("%s, because this one was suspended for too long", error)
             self._report.is_whole = False
             return False
 
