@@ -235,7 +235,7 @@ TABLE: tuple[Row, ...] = (
         "FLOWLOG_QUEUE_ENCODING",
         "queue_encoding",
         "gzip",
-        "Of queue messages and events: gzip, or json: fifteen times the size. docs/consuming.md "
+        "Form of queue messages and events: gzip, or json, 13 times the size. docs/consuming.md "
         "says how to read either.",
         _one_of("gzip", "json"),
     ),
