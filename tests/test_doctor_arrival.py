@@ -11,6 +11,7 @@ from azurite_installation import ACCOUNT, AzuriteInstallation, ok
 
 from flowlog_core.config.checks import Finding
 from flowlog_core.doctor import arrival
+from flowlog_core.doctor.endpoints import POISON_QUEUE
 from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import Unavailable
@@ -121,7 +122,7 @@ def test_no_log_for_hours_is_told(installation: AzuriteInstallation) -> None:
 
 
 def test_events_that_the_host_gave_up_are_counted(installation: AzuriteInstallation) -> None:
-    queue = installation.queues.create_queue(arrival.POISON_QUEUE)
+    queue = installation.queues.create_queue(POISON_QUEUE)
     try:
         queue.send_message("one")
         queue.send_message("two")

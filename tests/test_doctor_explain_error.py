@@ -316,3 +316,17 @@ def test_run_names_a_wrong_key(installation: AzuriteInstallation) -> None:
         f"The blob service of account {ACCOUNT} (FlowLogs) refused the request: 403 "
         "AuthenticationFailed. Copy the connection string of account"
     ) in err
+
+
+@pytest.mark.parametrize("name", ["FlowLogs", "AzureWebJobsStorage", "Out"])
+def test_of_several_connections_to_an_account_the_one_that_is_refused_is_named(
+    installation: AzuriteInstallation, name: str
+) -> None:
+    right = installation.environment["FlowLogs"]
+    wrong = re.sub("AccountKey=[^;]*", "AccountKey=d3Jvbmd3cm9uZ3dyb25n", right)
+    both = {"Out": right, "FLOWLOG_SINK_CONNECTION": "Out"} | {name: wrong}
+    installation.log()
+    code, _, err = flowlog("run", "--once", environment=installation.environment | both)
+    assert code == 1
+    named = set(re.findall(r"(\w+) again: the key was rotated", err))
+    assert named == {name}

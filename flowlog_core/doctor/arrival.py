@@ -15,6 +15,7 @@ from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.behind import WHERE_FLOW_LOGS_ARE, failed_and_next, not_flow_logs
+from flowlog_core.doctor.endpoints import POISON_QUEUE
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
 from flowlog_core.source.events import MAX_DELIVERIES, POISON_SUFFIX
@@ -24,8 +25,6 @@ from flowlog_core.sweep.behind import is_behind
 
 LATE = timedelta(minutes=10)
 """A change that has waited longer than this for its event will not get one."""
-POISON_QUEUE = "webjobs-blobtrigger-poison"
-"""Where the host puts events that failed too often, in the source account."""
 _HOURS_BACK = (
     2  # besides the open hour, in which each minute's append hides the age of the one before
 )

@@ -12,6 +12,8 @@ from flowlog_core.storage.clients import Clients
 
 ACCOUNT_KEY, A_SAS = "the account key", "the SAS"
 """What `caller` returns for a connection string."""
+POISON_QUEUE = "webjobs-blobtrigger-poison"
+"""Where the host puts events that failed too often, in the source account."""
 
 
 class Endpoint(NamedTuple):
@@ -25,6 +27,8 @@ class Endpoint(NamedTuple):
     """The Azure role that Flowlog needs there."""
     url: str = ""
     """Its address, as the SDK client has it."""
+    used_for: tuple[str, ...] = ()
+    """Which containers, queues or tables are used there, by their names."""
 
     def __str__(self) -> str:
         return f"{self.service} service of account {self.account} ({self.connection.name})"
@@ -54,7 +58,7 @@ class SharedAddress(Endpoint):
 def one_for_all(endpoints: Sequence[Endpoint]) -> Endpoint:
     """The only one of `endpoints`, or one that represents them all."""
     first = endpoints[0]
-    if len(endpoints) == 1:
+    if len({(one.connection.name, one.service) for one in endpoints}) == 1:
         return first
     names = dict.fromkeys(endpoint.connection.name for endpoint in endpoints)
     connection = replace(first.connection, name=" and ".join(names))
@@ -74,11 +78,11 @@ def caller(connection: Connection) -> str:
 _BLOB_TRIGGER = (
     "Storage Blob Data Reader (Storage Blob Data Owner where the host polls instead of Event Grid)"
 )
-_READER = "Storage Blob Data Reader"
-_QUEUES = "Storage Queue Data Contributor"
+_READER, _WRITER = "Storage Blob Data Reader", "Storage Blob Data Contributor"
+_QUEUES, _TABLES = "Storage Queue Data Contributor", "Storage Table Data Contributor"
 _SINK: dict[Service, str] = {
     "queue": "Storage Queue Data Message Sender (or Contributor, which may create the queue too)",
-    "table": "Storage Table Data Contributor",
+    "table": _TABLES,
 }
 
 
@@ -120,24 +124,29 @@ class Endpoints(NamedTuple):
             "table": clients.tables,
         }
 
-        def endpoint(connection: Connection, service: Service, role: str) -> Endpoint:
+        def endpoint(
+            connection: Connection, service: Service, role: str, *used_for: str
+        ) -> Endpoint:
             client = open_service[service](connection)
             account = client.account_name or client.url.partition("://")[2].partition("/")[0]
-            return Endpoint(connection, service, account, role, client.url)
+            return Endpoint(connection, service, account, role, client.url, used_for)
 
         sink: Service | None = None if settings.sink == "eventhub" else settings.sink
+        sent_to = settings.queues if sink == "queue" else (settings.table,)
         return cls(
             tuple(
                 SourceEndpoints(
-                    endpoint(source, "blob", _blob_role(settings)),
-                    endpoint(source, "queue", _QUEUES) if settings.has_blob_triggers else None,
+                    endpoint(source, "blob", _blob_role(settings), *settings.containers),
+                    endpoint(source, "queue", _QUEUES, POISON_QUEUE)
+                    if settings.has_blob_triggers
+                    else None,
                 )
                 for source in settings.sources
             ),
-            endpoint(settings.state, "table", "Storage Table Data Contributor"),
-            endpoint(settings.state, "blob", "Storage Blob Data Contributor"),
-            endpoint(settings.sink_connection, sink, _SINK[sink]) if sink else None,
-            endpoint(settings.state, "queue", _QUEUES)
+            endpoint(settings.state, "table", _TABLES, settings.checkpoint_table),
+            endpoint(settings.state, "blob", _WRITER, settings.dead_letter_container),
+            endpoint(settings.sink_connection, sink, _SINK[sink], *sent_to) if sink else None,
+            endpoint(settings.state, "queue", _QUEUES, settings.event_queue)
             if settings.trigger_source == "EventQueue"
             else None,
         )

@@ -107,8 +107,17 @@ def endpoint_of(error: Exception, endpoints: Iterable[Endpoint]) -> Endpoint | N
             if is_there and (path is None or path.startswith(own.path.rstrip("/"))):
                 at_address.append(endpoint)
         if at_address:
-            return one_for_all(at_address) if path is None else at_address[0]
+            return one_for_all([one for one in at_address if _is_used(one, path)] or at_address)
     return None
+
+
+def _is_used(endpoint: Endpoint, path: str | None) -> bool:
+    """Whether a call of this path is to a container, queue or table that is used there."""
+    if path is None:
+        return False
+    inside = path.removeprefix(urlsplit(endpoint.url).path.rstrip("/")).lstrip("/")
+    # `/queue/messages`, `/container/blob`, `/table(PartitionKey='…',RowKey='…')`
+    return re.split(r"[/(]", inside, maxsplit=1)[0] in endpoint.used_for
 
 
 def _port(url: str) -> int:
