@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from command_line import flowlog
 from pyarrow import parquet
-from test_cli import flowlog, three_formats
+from test_cli import three_formats
 
 from flowlog_core import analyze
 from flowlog_core.analyze.names import Networks, read_service_tags, scope_of
@@ -58,9 +61,6 @@ def test_where_prints_the_very_lines_of_the_records(log: str) -> None:
 
 
 def test_parse_imports_no_pyarrow(log: str) -> None:
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
     script = (
         "import sys; from flowlog_core.cli import main; main(sys.argv[1:]); "
         "sys.exit(bool({'pyarrow', 'duckdb', 'numpy'} & set(sys.modules)))"
@@ -88,9 +88,6 @@ def test_find_takes_addresses_networks_and_ports(log: str) -> None:
 
 
 def test_parquet_goes_to_a_file(log: str, tmp_path: Path) -> None:
-    import subprocess  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
     out = tmp_path / "flows.parquet"
     with out.open("wb") as file:
         command = [sys.executable, "-m", "flowlog_core", "flows", "--output", "parquet", log]

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pytest
 from azure.core.exceptions import ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
+from command_line import flowlog
 from support import in_order_of_position, tuple_of
 
 from flowlog_core.blob import BlobRef, LogBlob
@@ -44,26 +45,6 @@ COMMANDS = list(_COMMANDS)
 
 ONCE = ("--once", "--since", "2026-01-01")
 """The logs of these tests are older than what `--once` looks back by itself."""
-
-
-def flowlog(
-    *arguments: str,
-    stdin: bytes = b"",
-    folder: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> tuple[int, str, str]:
-    """Run the command in a process of its own: exit code, standard output, standard error."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("FLOWLOG_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "flowlog_core", *arguments],
-        input=stdin,
-        cwd=folder,
-        capture_output=True,
-        env={**clean, **(environment or {})},
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

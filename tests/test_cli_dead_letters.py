@@ -8,7 +8,7 @@ import json
 
 import pytest
 from azurite_installation import ACCOUNT, AzuriteInstallation
-from test_cli import flowlog
+from command_line import flowlog
 
 from flowlog_core.blob import BlobRef, LogBlob, Position, hour_key
 from flowlog_core.cli.dead_letters import readable_bytes

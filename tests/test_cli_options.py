@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from command_line import flowlog
 from hypothesis import given
 from hypothesis import strategies as st
-from test_cli import COMMANDS, flowlog, three_formats
+from test_cli import COMMANDS, three_formats
 
 from flowlog_core import cli
 from flowlog_core.cli import completion, main, whole_parser

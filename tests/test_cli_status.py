@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from azurite_installation import AzuriteInstallation
+from command_line import flowlog
 from terminal import in_a_terminal
-from test_cli import flowlog
 
 from flowlog_core.cli.status import exit_code
 from flowlog_core.cli.status_screen import status_to_json, write_status

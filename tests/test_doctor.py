@@ -10,8 +10,8 @@ from threading import Event
 
 import pytest
 from azurite_installation import AZURE, AzuriteInstallation, ok
+from command_line import flowlog
 from stand_in import stand_in
-from test_cli import flowlog
 
 from flowlog_core.cli.terminal import printable
 from flowlog_core.config.checks import Finding

@@ -41,7 +41,7 @@ from azure_deployment import (
     running_azure,
     wrong,
 )
-from test_cli import flowlog
+from command_line import flowlog
 
 from flowlog_core.cli.terminal import printable
 from flowlog_core.doctor.azure.arm import CLOUDS, Arm, NotVisible

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 from azure.core.exceptions import ServiceRequestError
 from azurite_installation import ACCOUNT, AZURE, AzuriteInstallation, found
+from command_line import flowlog
 from stand_in import anything, stand_in
-from test_cli import flowlog
 
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection, Service

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pytest
-from test_cli import Local, flowlog
+from command_line import flowlog
+from test_cli import Local
 from test_cli import local as local  # noqa: PLC0414 - a fixture
 from test_cli_options import Terminal
 from test_sweep_sweep import HOUR, LOGS, NOW, World, blob_at

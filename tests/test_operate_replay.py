@@ -24,11 +24,12 @@ from unittest.mock import patch
 import orjson
 import pytest
 from azure.data.tables import TableServiceClient
+from command_line import flowlog
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import records_in
-from test_cli import Local, flowlog
+from test_cli import Local
 from test_cli import local as local  # noqa: PLC0414 - a fixture
 from test_operate_backfill import Told, hours
 from test_sweep_sweep import LOGS, NOW, World, blob_at

@@ -126,8 +126,9 @@ def run(options: argparse.Namespace) -> int:
     since = _since(options, settings)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
-    clean_up = (service.remove_stale_checkpoints, stop)
-    threading.Thread(target=clean_up_daily, args=clean_up, daemon=True).start()
+    threading.Thread(
+        target=clean_up_daily, args=(service.remove_stale_checkpoints, stop), daemon=True
+    ).start()
     try:
         while not stop.is_set():
             # Whoever started this may just have repaired what failed.
@@ -151,6 +152,7 @@ def run(options: argparse.Namespace) -> int:
         if found is not None:
             _name_still_behind(service, found)
     finally:
+        stop.set()
         logging.getLogger().removeHandler(explain)
         service.close()
     teller.end(total, has_looked=has_looked)
