@@ -6,43 +6,32 @@ at each. A call without a prepared answer is an error, as is a resource that no 
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import runpy
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
+
+import pytest
+from azure_programs import answer
+
+from infra.hooks import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 HOOKS = ROOT / "infra/hooks"
 
 _PROGRAM = """#!{python} -S
-import json, os, sys
-folder = os.path.dirname(__file__)
-words = sys.argv[1:]
-with open(folder + "/calls", "a") as calls:
-    calls.write(json.dumps([os.path.basename(__file__), *words]) + "\\n")
-if words[0] == "rest":
-    at = words.index("--uri-parameters") + 1
-    query = [word for word in words[at:] if not word.startswith(("--", "json", "api-version"))]
-    key = " ".join([words[2].upper(), words[4], *query])
-    assert any(word.startswith("api-version=") for word in words) or "://" in words[4], words
-else:
-    key = " ".join(words[:2])
-with open(folder + "/answers") as answers:
-    left = json.load(answers)
-mine = left.get(key)
-if mine is None and key.startswith("DELETE "):
-    mine = [[0, "", ""]]
-if mine is None and words[0] == "rest":
-    said = json.dumps({{"error": {{"code": "ResourceNotFound", "message": key}}}})
-    mine = [[3, "", "ERROR: Not Found(" + said + ")\\n"]]
-if mine is None:
-    mine = [[1, "", "ERROR: the stand-in has no answer to: " + key + "\\n"]]
-code, out, err = mine.pop(0) if len(mine) > 1 else mine[0]
-with open(folder + "/answers", "w") as answers:
-    json.dump(left, answers)
+import pathlib, sys
+sys.path.insert(0, {tests!r})
+from azure_programs import answer
+me = pathlib.Path(__file__)
+code, out, err = answer(me.parent, me.name, sys.argv[1:])
 sys.stdout.write(out)
 sys.stderr.write(err)
 sys.exit(code)
@@ -58,7 +47,9 @@ class Azure:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         for name in ("az", "azd"):
-            (folder / name).write_text(_PROGRAM.format(python=sys.executable))
+            (folder / name).write_text(
+                _PROGRAM.format(python=sys.executable, tests=str(ROOT / "tests"))
+            )
             (folder / name).chmod(0o755)
         (folder / "calls").write_text("")
         (folder / "answers").write_text("{}")
@@ -98,7 +89,43 @@ class Azure:
         """The environment of a hook with these values of the azd environment."""
         return {"PATH": f"{self.folder}:{os.defpath}", **settings}
 
+    @contextmanager
+    def answers_here(self) -> Iterator[None]:
+        """The stand-ins run in this process: the start of one takes longer than a test."""
+
+        def run(
+            command: Sequence[str],
+            environment: Mapping[str, str],  # noqa: ARG001 - as `programs.run`
+            folder: Path | None = None,  # noqa: ARG001 - as `programs.run`
+        ) -> subprocess.CompletedProcess[str]:
+            program, *words = command
+            answered = answer(Path(program).parent, Path(program).name, words)
+            return subprocess.CompletedProcess(command, *answered)
+
+        with patch.object(programs, "run", run):
+            yield
+
     def run(
+        self, script: Path, settings: Mapping[str, str], arguments: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script in this process, as `run_alone` does in one of its own."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            self.answers_here(),
+            patch.dict(os.environ, self.environment(settings), clear=True),
+            patch("sys.argv", [str(script), *arguments]),
+            patch("sys.path", ["", *sys.path]),
+            chdir(script.parent),
+            redirect_stdout(out),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as left,
+        ):
+            runpy.run_path(str(script), run_name="__main__")
+        code = left.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+    def run_alone(
         self, script: Path, settings: Mapping[str, str], arguments: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
         """Run a script as azd does: by its whole path, in its folder, the values as variables.

@@ -131,14 +131,16 @@ class Watched:
     def run(self, action: Callable[[Hook], None] = postdeploy) -> None:
         environment = self.azure.environment({**DEPLOYED, **self.settings})
         az = Az(environment)
-        action(Hook("postdeploy", environment, az, self.said.append, lambda: self.now, self.wait))
+        hook = Hook("postdeploy", environment, az, self.said.append, lambda: self.now, self.wait)
+        with self.azure.answers_here():
+            action(hook)
 
 
 @pytest.mark.parametrize("hook", ["postdeploy", "postprovision"])
 def test_events_are_sent_to_the_app_in_one_deployment_for_all_accounts(
     azure: Azure, hook: str
 ) -> None:
-    ran = run(azure, hook)
+    ran = azure.run_alone(HOOKS / f"{hook}.py", DEPLOYED)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, SAID, "")
     assert azure.changes() == [DEPLOY]
 

@@ -90,7 +90,7 @@ def test_without_the_azure_cli_it_says_so(script: str, tmp_path: Path) -> None:
         "FLOWLOG_EVENT_SOURCES": "x",
         "PATH": str(tmp_path),
     }
-    ran = azure.run(HOOKS / f"{script}.py", settings)
+    ran = azure.run_alone(HOOKS / f"{script}.py", settings)
     assert (ran.returncode, ran.stdout, ran.stderr) == (
         1,
         "",
@@ -103,7 +103,7 @@ def test_without_the_azure_cli_it_says_so(script: str, tmp_path: Path) -> None:
 def test_everything_that_is_not_set_is_named_at_once(script: str, tmp_path: Path) -> None:
     azure = Azure(tmp_path)
     settings = {"AZURE_SUBSCRIPTION_ID": "sub", "FLOWLOG_STORAGE_ACCOUNT": "stx"}
-    ran = azure.run(HOOKS / f"{script}.py", settings)
+    ran = azure.run_alone(HOOKS / f"{script}.py", settings)
     assert (ran.returncode, azure.calls) == (1, [])
     assert ran.stderr == (
         "Flowlog: not set: AZURE_RESOURCE_GROUP, FLOWLOG_FUNCTION_APP, FLOWLOG_EVENT_SOURCES. "
@@ -114,7 +114,7 @@ def test_everything_that_is_not_set_is_named_at_once(script: str, tmp_path: Path
 def test_who_is_signed_in_to_azd_alone_is_told_of_az_login(tmp_path: Path) -> None:
     azure = Azure(tmp_path)
     azure.answers("account show", (1, "ERROR: Please run 'az login' to setup account.\n"))
-    ran = azure.run(
+    ran = azure.run_alone(
         HOOKS / "preprovision.py", {"FLOWLOG_TRIAL": "true", "AZURE_SUBSCRIPTION_ID": "sub"}
     )
     assert ran.returncode == 1

@@ -55,11 +55,9 @@ def run(azure: Azure, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_list_is_kept_in_the_form_that_the_template_reads(azure: Azure) -> None:
-    ran = run(
-        azure,
-        FLOWLOG_LOG_ACCOUNTS=f" east = {EAST.lower()}, west={WEST}",
-        FLOWLOG_TRIGGER="EventGrid",
-    )
+    accounts = f" east = {EAST.lower()}, west={WEST}"
+    settings = {**SETTINGS, "FLOWLOG_LOG_ACCOUNTS": accounts, "FLOWLOG_TRIGGER": "EventGrid"}
+    ran = azure.run_alone(HOOKS / "preprovision.py", settings)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert azure.changes() == [f"{CHECKED}east={EAST},west={WEST}"]
     assert ["azd", "env", "set"] == azure.calls[-1][:3]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+from infra.hooks import programs
 from infra.hooks.accounts import Refused
 
 
@@ -56,15 +56,7 @@ class Az:
         """What `az` prints. Raises `AzFailed`."""
         if self._program is None:
             raise AzFailed("the Azure CLI, 'az', was not found")
-        ran = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
-            [self._program, *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        ran = programs.run([self._program, *arguments], self._environment)
         if ran.returncode:
             raise AzFailed(ran.stderr.strip() or f"az ended with {ran.returncode}")
         return ran.stdout

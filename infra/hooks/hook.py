@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from infra.hooks import programs
 from infra.hooks.accounts import Refused
 from infra.hooks.azure_cli import Az, AzFailed
 
@@ -85,13 +85,10 @@ class Hook:
             self.say(f"{name}={value}")
             return
         environment = self.value("AZURE_ENV_NAME")
-        ran = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
+        ran = programs.run(
             [self.azd, "env", "set", name, value, "--environment", environment, "--no-prompt"],
-            env=dict(self.environment),
-            cwd=INFRA,
-            capture_output=True,
-            text=True,
-            check=False,
+            self.environment,
+            INFRA,
         )
         if ran.returncode:
             raise Refused(*ran.stderr.splitlines(), f"azd could not store {name}; see above.")

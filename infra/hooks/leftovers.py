@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from infra.hooks import programs
 from infra.hooks.access import assignments_of
 from infra.hooks.accounts import SETTING, LogAccount, Refused, parse_accounts, read_event_sources
 from infra.hooks.after import LAST_APP, LAST_PRINCIPAL
@@ -60,14 +60,8 @@ def _with_azd_values(environment: Mapping[str, str]) -> Mapping[str, str]:
     azd = shutil.which("azd", path=environment.get("PATH", ""))
     if azd is None:
         return environment
-    ran = subprocess.run(  # noqa: S603 - a list of arguments, and no shell
-        [azd, "env", "get-values", "--output", "json", "--no-prompt"],
-        env=dict(environment),
-        cwd=INFRA,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [azd, "env", "get-values", "--output", "json", "--no-prompt"]
+    ran = programs.run(command, environment, INFRA)
     return {**environment, **json.loads(ran.stdout)} if ran.returncode == 0 else environment
 
 
