@@ -16,6 +16,7 @@ import pytest
 from hypothesis import strategies as st
 
 from flowlog_core.parsing.entry import normalize
+from flowlog_core.shape.aggregate import aggregate, written
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 
 Record = dict[str, Any]
@@ -30,6 +31,11 @@ def records_of(entry: Any, prefix: str = PREFIX) -> list[Record]:
     made = normalize(entry, prefix)
     assert made.bad == []
     return [orjson.loads(line) for line in made.lines]
+
+
+def sums_of(records: list[Record]) -> list[Record]:
+    """The sums of their flows."""
+    return list(written(aggregate(records), records))
 
 
 def sample_entries() -> list[Any]:

@@ -9,13 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from made_records import generated_entries, records_of
+from made_records import generated_entries, records_of, sums_of
 from support import ROOT
 from test_sinks_forms import PREFIX, sent
 
 from flowlog_core.consume import Batch, decode
 from flowlog_core.schemas import SCHEMAS, asim, ecs
-from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks.message import messages_of
@@ -27,7 +26,7 @@ ENVIRONMENT = {
 }
 ENTRY = list(generated_entries())[-1]
 RECORDS = records_of(ENTRY, PREFIX)
-SUMS = list(aggregate(RECORDS).records)
+SUMS = sums_of(RECORDS)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from made_records import (
     known_records,
     records_of,
     sample_entries,
+    sums_of,
 )
 from referencing import Registry, Resource
 from support import ROOT
@@ -31,7 +32,7 @@ from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.record import FIELDS, Lines
 from flowlog_core.schemas import SCHEMAS as EVENTS
 from flowlog_core.schemas import VERSIONS
-from flowlog_core.shape.aggregate import AGGREGATE_FIELDS, aggregate
+from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
 from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.shaper import Shaper
@@ -83,7 +84,7 @@ def test_every_record_is_valid_however_odd(record: Record) -> None:
 
 @given(hostile_entries(max_tuples=3))
 def test_every_sum_is_valid(entry: Any) -> None:
-    for made in list(aggregate(records_of(entry)).records):
+    for made in sums_of(records_of(entry)):
         RECORD.validate(made)
 
 

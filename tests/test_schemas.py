@@ -24,13 +24,13 @@ from made_records import (
     known_records,
     records_of,
     sample_entries,
+    sums_of,
 )
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from flowlog_core.parsing.protocols import KEYWORDS
 from flowlog_core.schemas import SCHEMAS, asim, ecs, flowlog, ocsf, row_of
 from flowlog_core.schemas.ecs import ECS_VERSION
-from flowlog_core.shape.aggregate import aggregate
 
 PUBLISHED = Path(__file__).parent / "published"
 
@@ -66,7 +66,7 @@ def known_sums() -> list[Record]:
     return [
         made
         for entry in (*sample_entries(), *generated_entries())
-        for made in list(aggregate(records_of(entry)).records)
+        for made in sums_of(records_of(entry))
     ]
 
 
@@ -635,7 +635,7 @@ def test_a_total_that_no_long_holds_is_left_out() -> None:
 
 def test_a_sum_says_how_many_tuples_and_from_when_to_when() -> None:
     later = RECORD | {"time": "2024-12-31T09:11:00.000Z"}
-    (made,) = list(aggregate([RECORD, later]).records)
+    (made,) = sums_of([RECORD, later])
     event = ecs(made)
     assert event["event"]["start"] == RECORD["time"]
     assert event["event"]["end"] == later["time"]
@@ -666,7 +666,7 @@ def test_flowlog_is_the_record() -> None:
 
 def test_the_page_names_every_member_of_every_event() -> None:
     text = (PUBLISHED.parents[1] / "docs/schemas.md").read_text(encoding="utf-8")
-    (made,) = list(aggregate([RECORD]).records)
+    (made,) = sums_of([RECORD])
     inbound = RECORD | {"direction": "inbound"}
     for name, mapped in (("ecs", ecs), ("ocsf", ocsf), ("asim", asim)):
         members = {path for record in (RECORD, made, inbound) for path, _ in leaves(mapped(record))}
@@ -712,7 +712,7 @@ def test_a_row_never_mixes_two_members_up() -> None:
 @given(entry=hostile_entries(max_tuples=2))
 def test_every_event_is_a_row(name: str, entry: Any) -> None:
     records = records_of(entry)
-    for record in (*records, *list(aggregate(records).records)):
+    for record in (*records, *sums_of(records)):
         row = row_of(SCHEMAS[name](record))
         assert len(row) <= 252  # of 255 properties three are the table's own
         for key, value in row.items():

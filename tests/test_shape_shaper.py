@@ -16,6 +16,7 @@ from made_records import (
     hostile_entries,
     records_of,
     sample_entries,
+    sums_of,
 )
 from made_rules import rule_texts
 from test_shape_tuple_filter import GOOD, entry_of, is_kept
@@ -28,7 +29,6 @@ from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.packed_text import PackedText
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.schemas import SCHEMAS
-from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import Fields, lean
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.shaper import Shaped, Shaper
@@ -57,7 +57,7 @@ def expected_of(
 ) -> list[Record]:
     """By the plainest means."""
     kept = [record for record in records if is_kept(keep, drop, record)]
-    whole = list(aggregate(kept).records) if sums else kept
+    whole = sums_of(kept) if sums else kept
     if form in SCHEMAS:
         return [SCHEMAS[form](record) for record in whole]
     if form == "lean":

@@ -36,7 +36,7 @@ from azure.eventhub._pyamqp.error import (
 )
 from azure.eventhub.aio import EventHubProducerClient
 from azure.eventhub.exceptions import ConnectError, EventDataSendError, EventHubError
-from made_records import generated_entries, records_of
+from made_records import generated_entries, records_of, sums_of
 from support import tuple_of
 from test_sinks import entry_records, generated
 from test_sinks_forms import PREFIX, batches, plain, sent
@@ -54,7 +54,6 @@ from flowlog_core.errors import (
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.record import Lines
 from flowlog_core.schemas import SCHEMAS, row_of
-from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords, TooLarge, event_hub_client
@@ -156,7 +155,7 @@ def test_the_hub_holds_in_every_form_what_a_queue_and_a_table_hold(
 ) -> None:
     sink, entry = EventHubSink(hub, encoding, parallel), list(generated_entries())[-1]
     whole = records_of(entry, PREFIX)
-    whole = list(aggregate(whole).records) if sums else whole
+    whole = sums_of(whole) if sums else whole
     for schema, fields in [*((one, "all") for one in SCHEMAS), *(("flowlog", f) for f in FORMS)]:
         shaper = Shaper(fields=Fields.parse(fields), aggregates=sums, schema=schema)
         form = sent(entry, shaper)

@@ -10,14 +10,13 @@ import orjson
 import pytest
 from azure.data.tables import EntityProperty, TableClient, TableServiceClient
 from hypothesis import given, settings
-from made_records import generated_entries, hostile_entries, records_of
+from made_records import generated_entries, hostile_entries, records_of, sums_of
 
 from flowlog_core.blob import Position
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import Lines, ParsedEntry
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.schemas import SCHEMAS, row_of
-from flowlog_core.shape.aggregate import aggregate
 from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords
@@ -64,7 +63,7 @@ def test_a_table_holds_the_events_of_a_schema(
     entry = next(generated_entries())
     records = records_of(entry, PREFIX)
     if sums:
-        records = list(aggregate(records).records)
+        records = sums_of(records)
     service = TableServiceClient.from_connection_string(connection_string)
     table, parallel = service.get_table_client(unique("records")), Parallel(2)
     sink = TableSink(table, parallel)

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flowlog_core.shape.accepted import ranges_of
-from flowlog_core.shape.evaluate import accepts_of
-from flowlog_core.shape.rules import Rule, Rules
+from flowlog_core.shape.accepted import accepts_value, ranges_of
+from flowlog_core.shape.rules import Rules
 from flowlog_core.shape.terms import Term
 
 _MAX_UINT64 = 2**64 - 1
@@ -37,14 +36,14 @@ def _any(masks: list[pa.Array], rows: int) -> pa.Array:
     return functools.reduce(pc.or_, masks) if masks else pa.repeat(pa.scalar(False), rows)
 
 
-def _matches(table: pa.Table, rule: Rule) -> pa.Array:
+def _matches(table: pa.Table, rule: Sequence[Term]) -> pa.Array:
     everything = pa.repeat(pa.scalar(True), table.num_rows)
-    return functools.reduce(pc.and_, (_holds(table, term) for term in rule.terms), everything)
+    return functools.reduce(pc.and_, (_holds(table, term) for term in rule), everything)
 
 
 def _holds(table: pa.Table, term: Term) -> pa.Array:
     columns = [_column(table, name) for name in term.query_field.reads]
-    if term.query_field.reading == "sum":
+    if term.query_field.is_sum:
         accepted = _in_ranges(_sum(columns), term)
     else:
         accepted = _any([_accepted(column, term) for column in columns], table.num_rows)
@@ -63,7 +62,8 @@ def _accepted(column: pa.Array, term: Term) -> pa.Array:
         return _in_ranges(column, term)
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    by_value = pa.array(accepts_of(term)(column.dictionary.to_pylist()), pa.bool_())
+    accepted = map(accepts_value(term), column.dictionary.to_pylist())
+    by_value = pa.array(accepted, pa.bool_())
     return pc.fill_null(by_value.take(column.indices), False)
 
 

@@ -13,7 +13,7 @@ import re
 
 from flowlog_core.cli.analysis import UsageError, usage_errors
 from flowlog_core.cli.flows import add_flow_arguments, print_flows
-from flowlog_core.cli.top import denied_too
+from flowlog_core.cli.top import both, denied_too
 from flowlog_core.shape.rules import Rules, parse
 
 _PORT = re.compile(r"([0-9]{1,5}(?:-[0-9]{1,5})?)(?:/([a-z]+))?", re.IGNORECASE | re.ASCII)
@@ -33,10 +33,7 @@ def run(options: argparse.Namespace) -> int:
     with usage_errors("find"):
         terms = terms_of(options.what)
         where = denied_too(options)
-        if where is None:
-            return print_flows(options, terms)
-        both = "; ".join(f"{terms},{rule}" for rule in where.rules)
-        return print_flows(options, parse(both))
+        return print_flows(options, terms if where is None else both(terms, where))
 
 
 def terms_of(what: str) -> Rules:
@@ -50,7 +47,7 @@ def terms_of(what: str) -> Rules:
         rules = parse(text)
     except ValueError:
         rules = None
-    if rules is None or len(rules.rules) != 1 or any(t.negated for t in rules.rules[0].terms):
+    if rules is None or len(rules.rules) != 1 or any(t.negated for t in rules.rules[0]):
         raise UsageError(
             f"{what!r} is not an address, a network such as 10.0.0.0/8, or a port such as 443, "
             "8000-8999 or 53/udp"

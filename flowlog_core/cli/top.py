@@ -93,6 +93,10 @@ def denied_too(options: argparse.Namespace) -> Rules | None:
     where: Rules | None = options.where
     if not options.denied:
         return where
-    if where is None:
-        return parse("action=deny")
-    return parse("; ".join(f"{rule},action=deny" for rule in where.rules))
+    denied = parse("action=deny")
+    return denied if where is None else both(where, denied)
+
+
+def both(one: Rules, other: Rules) -> Rules:
+    """Rules that match what both match."""
+    return Rules(tuple((*terms, *more) for terms in one.rules for more in other.rules))

@@ -6,14 +6,13 @@ import fnmatch
 import re
 from bisect import bisect
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address
-from operator import methodcaller
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
-from flowlog_core.parsing.protocols import keyword
-from flowlog_core.shape.terms import Accept, Addresses, Glob, Span
+from flowlog_core.shape.terms import Accept, Addresses, Glob, Span, Term
+from flowlog_core.shape.times import milliseconds
 
 _IPV4 = 4
 _OCTETS = {256 ** (_IPV4 - octets): octets for octets in range(_IPV4 + 1)}
@@ -21,8 +20,8 @@ _OCTETS = {256 ** (_IPV4 - octets): octets for octets in range(_IPV4 + 1)}
 _MAX_STARTS = 8
 _MAX_REMEMBERED = 16384
 _MAX_REMEMBERED_CHARACTERS = 256
-_BELOW_ALL, ABOVE_ALL = -1000, 2**65 * 1000 - 1  # outside all counters, sums, ports and times
-# As times, in milliseconds, both are whole seconds.
+ABOVE_ALL = 2**65 * 1000 - 1
+"""More than all counters, sums, ports and times; as a time in milliseconds, it ends a second."""
 
 
 class Answers(dict[Any, bool]):
@@ -47,13 +46,15 @@ Ranges = list[tuple[int, int]]
 def ranges_of(accepts: tuple[Accept, ...]) -> Ranges:
     """The numbers of the spans as ranges, ends included, ascending; none overlap."""
     return _apart(
-        (
-            _BELOW_ALL if span.low is None else span.low,
-            ABOVE_ALL if span.high is None else span.high,
-        )
+        (span.low or 0, ABOVE_ALL if span.high is None else span.high)
         for span in accepts
         if isinstance(span, Span)
     )
+
+
+def bounds_of(ranges: Ranges) -> list[int]:
+    """Where ranges begin and have just ended: a number in one has an odd count of them below it."""
+    return [bound for low, high in ranges for bound in (low, high + 1)]
 
 
 def spelled_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], tuple[str, ...]] | None:
@@ -82,7 +83,7 @@ class AddressAnswers(dict[Any, bool]):
 
     def __init__(self, accepts: tuple[Accept, ...]) -> None:
         super().__init__()
-        # Where ranges begin and have just ended: behind an address is the same with one byte more.
+        # Just behind an address comes the same with one byte more.
         self._bounds_4, self._bounds_6 = (
             [
                 bound
@@ -105,7 +106,7 @@ class AddressAnswers(dict[Any, bool]):
                 count = bisect(self._bounds_4, inet_pton(AF_INET, text))
         except (TypeError, OSError):
             return False
-        answer = count % 2 == 1  # more begin than have ended
+        answer = count % 2 == 1  # see `bounds_of`
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
         self[text] = answer
@@ -122,46 +123,41 @@ def _apart(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return apart
 
 
-def globs_of(
-    accepts: tuple[Accept, ...],
-) -> tuple[frozenset[str], list[Callable[[str], object]]]:
+Match = Callable[[str], object]
+
+
+def globs_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], list[Match]]:
     """What texts in lower case are accepted: some as they are, others by patterns."""
-    globs = [accept for accept in accepts if isinstance(accept, Glob)]
+    patterns = {accept.pattern for accept in accepts if isinstance(accept, Glob)}
+    exact = {pattern for pattern in patterns if not {"*", "?"} & set(pattern)}
     # `fnmatch` also knows sets in brackets; its expressions never take exponential time.
-    patterns: list[Callable[[str], object]] = [
-        methodcaller("startswith", glob.pattern[:-1])
-        if Glob(glob.pattern[:-1]).is_exact and glob.pattern.endswith("*")
-        else re.compile(fnmatch.translate(glob.pattern.replace("[", "[[]"))).match
-        for glob in globs
-        if not glob.is_exact
-    ]
-    return frozenset(glob.pattern for glob in globs if glob.is_exact), patterns
+    expressions = (fnmatch.translate(glob.replace("[", "[[]")) for glob in patterns - exact)
+    return frozenset(exact), [re.compile(one).match for one in expressions]
 
 
-def accepts_text(accepts: tuple[Accept, ...]) -> Callable[[Any], bool]:
-    """Whether one of the globs matches a value. A null matches none."""
+@lru_cache(maxsize=256)
+def accepts_value(term: Term) -> Callable[[Any], bool]:
+    """Whether the term accepts a value that a record has, or the sum of two. Ignores `!=`.
+
+    Nulls and invalid values are not accepted.
+    """
+    kind, accepts = term.query_field.kind, term.accepts
+    if kind == "address":
+        return AddressAnswers(accepts).__getitem__
+    if kind in ("number", "time"):
+        bounds = bounds_of(ranges_of(accepts))
+
+        def is_in_range(value: Any) -> bool:
+            number = milliseconds(value) if kind == "time" else value
+            return isinstance(number, int) and bisect(bounds, number) % 2 == 1
+
+        return is_in_range
     exact, patterns = globs_of(accepts)
 
-    def answer(value: Any) -> bool:
+    def is_like_one(value: Any) -> bool:
         if value is None:
             return False
-        text = str(value).lower()
+        text = value.lower()
         return text in exact or any(match(text) for match in patterns)
 
-    return answer
-
-
-def protocol_name(text: str) -> str:
-    """A protocol's name as records have it, from its name or number."""
-    return keyword(int(text)) if text.isdecimal() and len(text) <= 3 else text.lower()
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def milliseconds(text: str) -> int:
-    """Milliseconds since 1970 of a time in RFC 3339. Raises ValueError for anything else."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"no time zone: {text}")
-    return (time - _EPOCH) // timedelta(milliseconds=1)
+    return Answers(is_like_one).__getitem__

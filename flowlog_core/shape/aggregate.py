@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -31,43 +31,16 @@ _MAX_COUNTER = 2**63 - 1
 _OF_ONE_TUPLE = frozenset(("id", "time", "state", *COUNTERS))
 _OF_THE_FLOW = tuple(name for name in FIELDS if name not in _OF_ONE_TUPLE)
 
-Records = Iterable[Mapping[str, Any]]
-
-
-class Sums(NamedTuple):
-    """Sums, and what they are of."""
-
-    records: Iterator[dict[str, Any]]
-    """In the order of their first tuples. Made one by one: an entry may have 100,000 flows, and
-    records are many times as large as what has to be known of a flow."""
-    members: list[list[int]]
-    """For each, which of the records it stands for, in ascending order."""
-
-
-def aggregate(records: Records) -> Sums:
-    """The sums of one entry's records.
-
-    The records are whole, with every field, and all of the same entry. They are read twice, at
-    first by this call and then as the sums are, so they must be the same each time.
-    """
-    sums: list[_Sum] = []
-    open_sums: dict[bytes, _Sum] = {}
-    for at, record in enumerate(records):
-        flow = blake2b(orjson.dumps([record[name] for name in _OF_THE_FLOW])).digest()
-        known = open_sums.get(flow)
-        if known is not None and known.add(at, record):
-            continue
-        counters = [record[name] for name in COUNTERS]
-        open_sums[flow] = one = _Sum(
-            [at], counters, record["time"], record["time"], record["state"]
-        )
-        sums.append(one)
-    return Sums(_written(records, sums), [one.members for one in sums])
-
 
 @dataclass(slots=True)
-class _Sum:
+class Sum:
+    """The sum of a flow: what has to be known of it until its record is written.
+
+    An entry may have 100,000 flows, and records are many times as large.
+    """
+
     members: list[int]
+    """Which of the records it stands for, in ascending order."""
     counters: list[int | None]
     time: str
     last_time: str
@@ -91,20 +64,35 @@ class _Sum:
         return True
 
 
-def _written(records: Records, sums: list[_Sum]) -> Iterator[dict[str, Any]]:
-    waiting = iter(sums)
-    one = next(waiting, None)
+def aggregate(records: Iterable[Mapping[str, Any]]) -> list[Sum]:
+    """The sums of one entry's records, in the order of their first tuples.
+
+    The records are whole, with every field.
+    """
+    sums: list[Sum] = []
+    open_sums: dict[bytes, Sum] = {}
     for at, record in enumerate(records):
-        if one is None:
-            return
-        if at == one.members[0]:
-            yield {
-                **record,
-                "id": record["id"] + SUM_SUFFIX,
-                "time": one.time,
-                "state": one.state,
-                **dict(zip(COUNTERS, one.counters, strict=True)),
-                "last_time": one.last_time,
-                "tuples": len(one.members),
-            }
-            one = next(waiting, None)
+        flow = blake2b(orjson.dumps([record[name] for name in _OF_THE_FLOW])).digest()
+        known = open_sums.get(flow)
+        if known is not None and known.add(at, record):
+            continue
+        counters = [record[name] for name in COUNTERS]
+        open_sums[flow] = one = Sum([at], counters, record["time"], record["time"], record["state"])
+        sums.append(one)
+    return sums
+
+
+def written(sums: Iterable[Sum], records: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The records of sums, one by one. `records` are those that were summed."""
+    numbered = enumerate(records)
+    for one in sums:
+        record = next(record for at, record in numbered if at == one.members[0])
+        yield {
+            **record,
+            "id": record["id"] + SUM_SUFFIX,
+            "time": one.time,
+            "state": one.state,
+            **dict(zip(COUNTERS, one.counters, strict=True)),
+            "last_time": one.last_time,
+            "tuples": len(one.members),
+        }

@@ -15,7 +15,7 @@ from typing import Any
 from flowlog_core.blob import LogBlob
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
-from flowlog_core.shape.rule_text import Fault, FaultsError
+from flowlog_core.shape.rule_text import Fault, FaultsError, pieces
 from flowlog_core.shape.rule_values import nearest
 
 Record = Mapping[str, Any]
@@ -30,15 +30,9 @@ _CATEGORIES = {"nsg": "NetworkSecurityGroupFlowEvent", "vnet": "FlowLogFlowEvent
 class Fields:
     """What to send of each record: a preset, or names in order, with `id` always among them."""
 
-    names: tuple[str, ...] | None
+    names: tuple[str, ...] | None = None
     """None with a preset."""
     is_lean: bool = False
-
-    def __str__(self) -> str:
-        """As it is written in the setting: `Fields.parse(str(fields)) == fields`."""
-        if self.names is not None:
-            return ",".join(self.names)
-        return LEAN if self.is_lean else ALL
 
     @classmethod
     def parse(cls, text: str) -> Fields:
@@ -52,13 +46,10 @@ class Fields:
             return cls(None, preset == LEAN)
         names: list[str] = []
         faults: list[Fault] = []
-        position = 1
-        for piece in text.split(","):
-            name = piece.strip()
+        for name, position in pieces(text, ","):
             if fault := _fault(name, names):
-                faults.append(Fault(position + len(piece) - len(piece.lstrip()), fault))
+                faults.append(Fault(position, fault))
             names.append(name)
-            position += len(piece) + 1
         if faults:
             raise FaultsError(faults)
         return cls(tuple(names) if "id" in names else ("id", *names))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flowlog_core.shape.evaluate import Compiler, Spelled, Test, any_of
-from flowlog_core.shape.rules import Places, Rules, indexes_of, parse
+from flowlog_core.shape.rules import Rules, parse
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class KeepDrop:
     @property
     def keeps_all(self) -> bool:
         """Whether no record can be dropped, so that none has to be tested."""
-        kept = self.keep is None or any(not rule.terms for rule in self.keep.rules)
+        kept = self.keep is None or not all(self.keep.rules)
         return kept and not self.drop
 
     @property
@@ -38,10 +37,9 @@ class KeepDrop:
         it matches.
         """
         if self.keep is None:
-            return any(not rule.terms for rule in self.drop.rules)
+            return not all(self.drop.rules)
         return all(
-            any(set(drop.terms) <= set(keep.terms) for drop in self.drop.rules)
-            for keep in self.keep.rules
+            any(set(drop) <= set(keep) for drop in self.drop.rules) for keep in self.keep.rules
         )
 
     @property
@@ -52,11 +50,3 @@ class KeepDrop:
     def given(self, known: Mapping[str, object]) -> KeepDrop:
         """See `Rules.given`."""
         return KeepDrop(self.keep and self.keep.given(known), self.drop.given(known))
-
-    def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A test for the rows of values that are not sent; see `Rules.compile`."""
-        compiler = Compiler(indexes_of(places), spelled)
-        drops = self.drop.expression(compiler)
-        if self.keep is not None:
-            drops = any_of([f"not {self.keep.expression(compiler)}", drops])
-        return compiler.test(drops)

@@ -9,15 +9,18 @@ semicolon or an operator; in a text, `?` matches any such character.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from flowlog_core.shape.rule_values import accepts_of, compared, nearest
-from flowlog_core.shape.terms import QUERY_FIELDS, Operator, Term, Value
+from flowlog_core.shape.terms import QUERY_FIELDS, Accept, Term
 
-_PIECE = re.compile(r"(?P<field>[^!=<>]*)(?P<operator>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
+_PIECE = re.compile(
+    r"(?P<field>[^!=<>]*?)\s*(?P<operator>!=|>=|<=|=|>|<)\s*(?P<value>.*)", re.DOTALL
+)
 
 
 class Fault(NamedTuple):
@@ -38,82 +41,75 @@ class FaultsError(ValueError):
         super().__init__("; ".join(map(str, self.faults)))
 
 
-@dataclass
-class _Draft:
-    """A term to which values may still be added."""
-
-    field: str
-    operator: Operator
-    values: list[Value]
-    position: int
+def pieces(text: str, separator: str, position: int = 1) -> Iterator[tuple[str, int]]:
+    """The parts of a text, without spaces around them, and the position of each."""
+    for part in text.split(separator):
+        yield part.strip(), position + len(part) - len(part.lstrip())
+        position += len(part) + len(separator)
 
 
 def read_rules(text: str) -> tuple[tuple[Term, ...], ...]:
     """The terms of each rule; rules of white space alone are ignored. Raises `FaultsError`."""
     faults: list[Fault] = []
-    rules = [_read_rule(rule, position, faults) for rule, position in _split(text, ";", 1) if rule]
+    rules = [_read_rule(rule, position, faults) for rule, position in pieces(text, ";") if rule]
     if faults:
         raise FaultsError(faults)
     return tuple(rules)
 
 
-def _split(text: str, separator: str, position: int) -> Iterator[tuple[str, int]]:
-    """The parts, without spaces around them, and the position of each."""
-    for part in text.split(separator):
-        spaces = len(part) - len(part.lstrip())
-        yield part.strip(), position + spaces
-        position += len(part) + len(separator)
+@dataclass
+class _Draft:
+    """A term to which values may still be added."""
+
+    field: str
+    operator: str
+    accepts: list[Accept] = dataclasses.field(default_factory=list)
+
+    def add(self, value: str) -> None:
+        """Add a value. Raises ValueError with what was expected."""
+        if not value:
+            raise ValueError(f"expected a value of {self.field}")
+        if self.operator in ("=", "!="):
+            self.accepts += accepts_of(self.field, value)
+        elif self.accepts:
+            raise ValueError(f"{self.operator!r} takes one value")
+        else:
+            self.accepts.append(compared(self.field, self.operator, value))
 
 
 def _read_rule(text: str, position: int, faults: list[Fault]) -> tuple[Term, ...]:
     drafts: list[_Draft] = []
     skipping = False  # the values of a field that does not exist are no further faults
-    for piece, at in _split(text, ",", position):
+    for piece, at in pieces(text, ",", position):
         match = _PIECE.fullmatch(piece)
         if match is not None:
-            draft = _read_start(match, at, faults)
-            skipping = draft is None
-            if draft is not None:
-                drafts.append(draft)
-                start = at + match.start("value")
-                start += len(match["value"]) - len(match["value"].lstrip())
-                _read_value(draft, match["value"].strip(), start, faults)
-        elif drafts and not skipping:
-            _read_value(drafts[-1], piece, at, faults)
-        elif not skipping:
+            fault = _fault_of_start(match, at)
+            skipping = fault is not None
+            if fault is not None:
+                faults.append(fault)
+            else:
+                drafts.append(_Draft(match["field"], match["operator"]))
+        elif not drafts and not skipping:
             expected = "expected a field, an operator and a value, such as action=deny"
             faults.append(Fault(at, f"{expected}{f', not {piece!r}' if piece else ''}"))
-    return tuple(Term(one.field, one.operator, tuple(one.values)) for one in drafts)
+            continue
+        if not skipping:
+            start = match.start("value") if match is not None else 0
+            try:
+                drafts[-1].add(piece[start:])
+            except ValueError as error:
+                faults.append(Fault(at + start, str(error)))
+    return tuple(Term(one.field, tuple(one.accepts), one.operator == "!=") for one in drafts)
 
 
-def _read_start(match: re.Match[str], at: int, faults: list[Fault]) -> _Draft | None:
-    name, operator = match["field"].strip(), cast("Operator", match["operator"])
+def _fault_of_start(match: re.Match[str], at: int) -> Fault | None:
+    """What is wrong with the field of a term, or with its operator."""
+    name, operator = match["field"], match["operator"]
+    if not name:
+        return Fault(at, f"expected a field before {operator!r}")
     if name not in QUERY_FIELDS:
-        if not name:
-            faults.append(Fault(at, f"expected a field before {operator!r}"))
-        else:
-            faults.append(Fault(at, f"there is no field {name!r}.{nearest(name, QUERY_FIELDS)}"))
-        return None
-    kind = QUERY_FIELDS[name].kind
-    if operator not in ("=", "!=") and kind not in ("number", "time"):
-        place = at + match.start("operator")
-        faults.append(
-            Fault(place, f"{operator!r} compares numbers and times; {name} takes = or !=")
-        )
-        return None
-    return _Draft(name, operator, [], at)
-
-
-def _read_value(draft: _Draft, text: str, position: int, faults: list[Fault]) -> None:
-    try:
-        if not text:
-            raise ValueError(f"expected a value of {draft.field}")  # noqa: TRY301 - one kind of fault
-        if draft.operator in ("=", "!="):
-            accepts = accepts_of(draft.field, text)
-        elif draft.values:
-            raise ValueError(f"{draft.operator!r} takes one value")  # noqa: TRY301 - as above
-        else:
-            accepts = (compared(draft.field, draft.operator, text),)
-        draft.values.append(Value(text, accepts))
-    except ValueError as error:
-        faults.append(Fault(position, str(error)))
+        return Fault(at, f"there is no field {name!r}.{nearest(name, QUERY_FIELDS)}")
+    if operator not in ("=", "!=") and QUERY_FIELDS[name].kind not in ("number", "time"):
+        expected = f"{operator!r} compares numbers and times; {name} takes = or !="
+        return Fault(at + match.start("operator"), expected)
+    return None

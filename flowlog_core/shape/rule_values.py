@@ -5,27 +5,22 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from flowlog_core.parsing.protocols import KEYWORDS
-from flowlog_core.shape.accepted import milliseconds, protocol_name
-from flowlog_core.shape.terms import (
-    QUERY_FIELDS,
-    Accept,
-    Addresses,
-    Glob,
-    Operator,
-    QueryField,
-    Span,
-)
+from flowlog_core.parsing.protocols import KEYWORDS, keyword
+from flowlog_core.shape.terms import QUERY_FIELDS, Accept, Addresses, Glob, Span
+from flowlog_core.shape.times import milliseconds
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _MAC = re.compile(r"[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 _TIME = re.compile(
-    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:T(?P<hour>[01][0-9]|2[0-3])(?P<minute>:[0-9]{2})?"
-    r"(?P<second>:[0-9]{2})?(?P<ms>\.[0-9]{3})?)?Z?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(T([01][0-9]|2[0-3])(:[0-9]{2}(:[0-9]{2}(\.[0-9]{3})?)?)?)?"
 )
+_REST_OF_TIME = "T00:00:00.000"
+_LENGTHS_MS = {10: 86_400_000, 13: 3_600_000, 16: 60_000, 19: 1000, 23: 1}
+"""Of a day, an hour, a minute, a second and one, by how many characters a time has."""
+_ANY_NUMBER = (Span(None, None),)
 _ANY_ADDRESS = (Addresses(4, 0, 2**32 - 1), Addresses(6, 0, 2**128 - 1))
 
 
@@ -40,9 +35,9 @@ def accepts_of(field: str, text: str) -> tuple[Accept, ...]:
     query_field = QUERY_FIELDS[field]
     match query_field.kind:
         case "number":
-            return (Span(None, None) if text == "*" else _span(field, query_field, text),)
+            return _ANY_NUMBER if text == "*" else (_span(field, text),)
         case "time":
-            return (Span(None, None) if text == "*" else _period(text),)
+            return _ANY_NUMBER if text == "*" else (Span(*_period(text)),)
         case "address":
             return _ANY_ADDRESS if text == "*" else (_addresses(field, text),)
         case "text":
@@ -59,60 +54,48 @@ def accepts_of(field: str, text: str) -> tuple[Accept, ...]:
             return (Glob(lowered),)
 
 
-def compared(field: str, operator: Operator, text: str) -> Span:
+def compared(field: str, operator: str, text: str) -> Span:
     """What a comparison with a value accepts; raises ValueError with what was expected."""
-    query_field = QUERY_FIELDS[field]
-    if query_field.kind == "time":
-        span = _period(text)
+    if QUERY_FIELDS[field].kind == "time":
+        first, last = _period(text)
     else:
-        number = _whole_number(field, query_field, text)
-        span = Span(number, number)
-    assert span.low is not None  # noqa: S101 - both make spans with two ends
-    assert span.high is not None  # noqa: S101
+        first = last = _whole_number(field, text)
     match operator:
         case ">=":
-            return Span(span.low, None)
+            return Span(first, None)
         case ">":
-            return Span(span.high + 1, None)
+            return Span(last + 1, None)
         case "<=":
-            return Span(None, span.high)
+            return Span(None, last)
         case _:
-            return Span(None, span.low - 1)
+            return Span(None, first - 1)
 
 
-def _whole_number(field: str, query_field: QueryField, text: str) -> int:
-    if _NUMBER.fullmatch(text) is None or int(text) > query_field.maximum:
-        raise ValueError(f"{field} is a whole number up to {query_field.maximum}, not {text!r}")
+def _whole_number(field: str, text: str) -> int:
+    maximum = QUERY_FIELDS[field].maximum
+    if _NUMBER.fullmatch(text) is None or int(text) > maximum:
+        raise ValueError(f"{field} is a whole number up to {maximum}, not {text!r}")
     return int(text)
 
 
-def _span(field: str, query_field: QueryField, text: str) -> Span:
+def _span(field: str, text: str) -> Span:
     first, dash, last = text.partition("-")
-    low = _whole_number(field, query_field, first.strip())
-    high = _whole_number(field, query_field, last.strip()) if dash else low
+    low = _whole_number(field, first.strip())
+    high = _whole_number(field, last.strip()) if dash else low
     if low > high:
         raise ValueError(f"the range {text} begins above its end")
     return Span(low, high)
 
 
-def _period(text: str) -> Span:
-    """All milliseconds that begin with what was written: a day, hour, minute, second or one."""
-    match = _TIME.fullmatch(text)
-    parts = match.group("ms", "second", "minute", "hour") if match else ()
-    # Each part needs the one before it.
-    if match is None or list(map(bool, parts)) != sorted(map(bool, parts)):
+def _period(text: str) -> tuple[int, int]:
+    """The first and the last millisecond of the day, hour, minute, second or one written."""
+    written = text.removesuffix("Z")
+    if _TIME.fullmatch(written) is None:
         raise ValueError(f"expected a UTC time such as 2026-01-31T09 or 2026-01-31, not {text!r}")
-    ms, second, minute, hour = parts
-    whole = f"{match['day']}T{hour or '00'}{minute or ':00'}{second or ':00'}{ms or '.000'}+00:00"
-    try:
-        low = milliseconds(whole)
-    except ValueError:
-        raise ValueError(f"no calendar has the time {text!r}") from None
-    if ms:
-        return Span(low, low)
-    length = timedelta(seconds=1) if second else timedelta(minutes=1) if minute else None
-    length = length or (timedelta(hours=1) if hour else timedelta(days=1))
-    return Span(low, low + length // timedelta(milliseconds=1) - 1)
+    first = milliseconds(f"{written}{_REST_OF_TIME[len(written) - len('2026-01-31') :]}Z")
+    if first is None:
+        raise ValueError(f"no calendar has the time {text!r}")
+    return first, first + _LENGTHS_MS[len(written)] - 1
 
 
 def _addresses(field: str, text: str) -> Addresses:
@@ -147,7 +130,7 @@ def _between(low: IPv4Address | IPv6Address, high: IPv4Address | IPv6Address) ->
 
 def _protocol(text: str) -> str:
     if text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) <= 255:
-        return protocol_name(str(int(text)))
+        return keyword(int(text))
     name = text.lower()
     if name not in KEYWORDS.values():
         hint = nearest(name, KEYWORDS.values())

@@ -3,64 +3,48 @@
     parse("action=deny,dst_port=443,8000-8999;rule=DefaultRule_*").matches(record)
 
 The language is described in docs/rules.md, its grammar in `rule_text`, what it parses to in
-`terms`. One result, two ways to it: `matches` for a record, `given` and `compile` for many tuples
-of one group. The first decides what the group has in common once, the second what is left for each
-tuple from its fields as they stand in the log. `tuple_filter` does both for a whole log.
+`terms`. One result, two ways to it: `matches` for a record, and for many tuples of one group
+`given`, which decides once what the group has in common, and `evaluate`, which tests the rest on
+each tuple's fields as they stand in the log. `tuple_filter` does both for a whole log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
-from flowlog_core.shape.evaluate import Compiler, Spelled, Test, all_of, any_of
+from flowlog_core.shape.accepted import accepts_value
 from flowlog_core.shape.rule_text import read_rules
 from flowlog_core.shape.terms import Term
-
-Places = Sequence[str | Collection[str]]
-"""The record field, or fields, at each index."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Terms that must all hold. `str` gives the whole rule, including terms already decided."""
-
-    terms: tuple[Term, ...]
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass(frozen=True)
 class Rules:
     """Rules of which at least one must match. Without rules, nothing matches."""
 
-    rules: tuple[Rule, ...]
-
-    def __str__(self) -> str:
-        """The text in its plainest form: `parse(str(rules)) == rules`."""
-        return "; ".join(map(str, self.rules))
+    rules: tuple[tuple[Term, ...], ...]
+    """The terms of each, which must all hold."""
 
     def __bool__(self) -> bool:
         return bool(self.rules)
 
-    def matches(self, record: Mapping[str, object]) -> bool:
+    def matches(self, record: Mapping[str, Any]) -> bool:
         """Whether a record matches. A field that it does not have is null."""
-        return bool(self._matches_rows([(0, tuple(map(record.get, self.reads)))]))
+        return any(all(holds(record) for holds in rule) for rule in self._tests)
 
     @cached_property
-    def _matches_rows(self) -> Test:
-        return self.compile(self.reads)
+    def _tests(self) -> list[list[Callable[[Mapping[str, Any]], bool]]]:
+        return [list(map(_test_of, rule)) for rule in self.rules]
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The record fields that the rules look at, each once."""
-        terms = (term for rule in self.rules for term in rule.terms)
+        terms = (term for rule in self.rules for term in rule)
         return tuple(dict.fromkeys(name for term in terms for name in term.query_field.reads))
 
-    def given(self, known: Mapping[str, object]) -> Rules:
+    def given(self, known: Mapping[str, Any]) -> Rules:
         """The same rules for records that have these values in common.
 
         Terms that read only `known` fields are decided here. A rule whose terms all hold keeps no
@@ -68,49 +52,26 @@ class Rules:
         """
         left = []
         for rule in self.rules:
-            open_terms = []
-            for term in rule.terms:
-                reads = term.query_field.reads
-                if not all(name in known for name in reads):
-                    open_terms.append(term)
-                elif not _holds(term)([(0, [known[name] for name in reads])]):
-                    break
-            else:
-                left.append(Rule(tuple(open_terms), rule.text))
+            decided = [term for term in rule if known.keys() >= set(term.query_field.reads)]
+            if all(_test_of(term)(known) for term in decided):
+                left.append(tuple(term for term in rule if term not in decided))
         return Rules(tuple(left))
-
-    def compile(self, places: Places, spelled: Spelled | None = None) -> Test:
-        """A quick test of rows of values, such as the fields of a batch of tuples.
-
-        `places` says which record field each place of a row holds (or which several: a VNet state
-        is the action too). A field in no place is null. Values are those of records; or else, if
-        `spelled` is given, the fields of valid tuples: it translates those that differ, such as
-        `{"direction": {"I": "inbound", "O": "outbound"}.get, "encryption": ...}`.
-        """
-        compiler = Compiler(indexes_of(places), spelled)
-        return compiler.test(self.expression(compiler))
-
-    def expression(self, compiler: Compiler) -> str:
-        """Whether one of the rules holds."""
-        return any_of([all_of(list(map(compiler.holds, rule.terms))) for rule in self.rules])
-
-
-def indexes_of(places: Places) -> dict[str, int]:
-    """The index of each field."""
-    return {
-        name: at
-        for at, names in enumerate(places)
-        for name in ((names,) if isinstance(names, str) else names)
-    }
 
 
 @lru_cache(maxsize=256)
-def _holds(term: Term) -> Test:
-    return Rules((Rule((term,), ""),)).compile(term.query_field.reads)
+def _test_of(term: Term) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a term holds for a record."""
+    accepts, reads, negated = accepts_value(term), term.query_field.reads, term.negated
+    if term.query_field.is_sum:
+        return lambda record: accepts(_total([record.get(name) for name in reads])) != negated
+    return lambda record: any(accepts(record.get(name)) for name in reads) != negated
+
+
+def _total(counters: list[Any]) -> int | None:
+    known = [one for one in counters if one is not None]
+    return sum(known) if known and all(isinstance(one, int) for one in known) else None
 
 
 def parse(text: str) -> Rules:
     """Read rules. Raises `rule_text.FaultsError`, a ValueError, with every fault at its place."""
-    return Rules(
-        tuple(Rule(terms, ",".join(map(str, terms))) for terms in read_rules(text)),
-    )
+    return Rules(read_rules(text))

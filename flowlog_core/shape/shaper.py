@@ -10,7 +10,7 @@ same settings sends the same records in messages with the same ids.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from flowlog_core.blob import Position, digest
-from flowlog_core.parsing import Lines, ParsedEntry
+from flowlog_core.parsing import ParsedEntry
 from flowlog_core.parsing.record import SUM_SUFFIX
-from flowlog_core.shape.aggregate import aggregate
+from flowlog_core.shape.aggregate import aggregate, written
 from flowlog_core.shape.fields import LEAN, Fields
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.tuple_filter import tuple_filters
@@ -60,22 +60,12 @@ class Shaped(NamedTuple):
         ]
 
 
-class _Records:
-    """The records of lines, parsed anew each time."""
-
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(orjson.loads, self._lines)
-
-
 @dataclass(frozen=True)
 class Shaper:
     """Selects and converts what is sent of each entry. By default, everything unchanged."""
 
     rules: KeepDrop = _NO_RULES
-    fields: Fields = field(default_factory=lambda: Fields.parse(""))
+    fields: Fields = field(default_factory=Fields)
     aggregates: bool = False
     schema: str = FLOWLOG
     """A name in `schemas.SCHEMAS`. `fields` applies to Flowlog's own schema only."""
@@ -114,11 +104,12 @@ class Shaper:
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:
-        sums = aggregate(_Records(entry.lines))
+        sums = aggregate(map(orjson.loads, entry.lines))
+        records = written(sums, map(orjson.loads, entry.lines))
         indexes = entry.tuple_indexes
         return entry._replace(
-            lines=entry.lines.alike(orjson.dumps(one).decode() for one in sums.records),
-            sums=[[indexes[at] for at in members] for members in sums.members],
+            lines=entry.lines.alike(orjson.dumps(record).decode() for record in records),
+            sums=[[indexes[at] for at in one.members] for one in sums],
             form=Form(mark=SUM_SUFFIX),
         )
 

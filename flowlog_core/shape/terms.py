@@ -4,9 +4,9 @@
     Rule  = Term, Term, ...      and a rule if all of its terms do
     Term  = field, operator, values
 
-A term tests the record fields that its query field reads (`QUERY_FIELDS`). Every operator but `!=`
-asks whether the value is in one of `term.accepts`, which are already what the operator means:
-`bytes>=1000` accepts `Span(1000, None)`. `!=` is the exact opposite of `=`. A null is in nothing,
+A term tests the record fields that its query field reads (`QUERY_FIELDS`): whether the value is in
+one of `term.accepts`, which are already what the operator means. `bytes>=1000` accepts
+`Span(1000, None)`. `!=` is the exact opposite of `=`: the term is `negated`. A null is in nothing,
 not even in `*`, so it matches only `!=`.
 """
 
@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Operator = Literal["=", "!=", ">=", "<=", ">", "<"]
 Kind = Literal["number", "time", "address", "protocol", "choice", "text"]
-Reading = Literal["one", "either", "sum"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,13 @@ Accept = Span | Addresses | Glob
 class QueryField:
     """What a name in a rule stands for.
 
-    `reads` are record fields. With more than one, `reading` says how: `either` matches if one of
-    them does, `sum` adds up those that are not null, and is null only if all are.
+    `reads` are record fields, of which one must match. If it `is_sum`, those that are not null are
+    added up; it is null only if all are.
     """
 
     kind: Kind
     reads: tuple[str, ...]
-    reading: Reading = "one"
+    is_sum: bool = False
     choices: tuple[str, ...] = ()
     maximum: int = 2**63 - 1
 
@@ -92,12 +90,12 @@ QUERY_FIELDS = MappingProxyType(
         "protocol_number": _one("number", "protocol_number", maximum=255),
         "src_ip": _one("address", "src_ip"),
         "dst_ip": _one("address", "dst_ip"),
-        "ip": QueryField("address", ("src_ip", "dst_ip"), "either"),
+        "ip": QueryField("address", ("src_ip", "dst_ip")),
         "src_port": _one("number", "src_port", maximum=65535),
         "dst_port": _one("number", "dst_port", maximum=65535),
-        "port": QueryField("number", _PORTS, "either", maximum=65535),
-        "packets": QueryField("number", _PACKETS, "sum", maximum=2**64),
-        "bytes": QueryField("number", _BYTES, "sum", maximum=2**64),
+        "port": QueryField("number", _PORTS, maximum=65535),
+        "packets": QueryField("number", _PACKETS, is_sum=True, maximum=2**64),
+        "bytes": QueryField("number", _BYTES, is_sum=True, maximum=2**64),
         **{name: _one("number", name) for name in (*_PACKETS, *_BYTES)},
         "time": _one("time", "time"),
         "version": _one("number", "version"),
@@ -108,35 +106,15 @@ QUERY_FIELDS = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """One value of a term, as written, and what it accepts (two for `*` of an address)."""
-
-    text: str
-    accepts: tuple[Accept, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Term:
-    """A field, an operator and at least one value; `str` gives it as it is written in a rule."""
+    """A field, and what the values of the term accept together."""
 
     field: str
-    operator: Operator
-    values: tuple[Value, ...]
-
-    def __str__(self) -> str:
-        return f"{self.field}{self.operator}{','.join(value.text for value in self.values)}"
+    accepts: tuple[Accept, ...]
+    negated: bool = False
+    """Whether it matches what `accepts` does not."""
 
     @property
     def query_field(self) -> QueryField:
         """What the name stands for."""
         return QUERY_FIELDS[self.field]
-
-    @property
-    def negated(self) -> bool:
-        """Whether it matches what `accepts` does not."""
-        return self.operator == "!="
-
-    @property
-    def accepts(self) -> tuple[Accept, ...]:
-        """What its values accept together."""
-        return tuple(accept for value in self.values for accept in value.accepts)

@@ -6,14 +6,13 @@ with the same names. The other terms are tested on the fields of each tuple.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
 
 import orjson
 
 from flowlog_core.parsing.entry import FORMATS, EntryFormat, Names
-from flowlog_core.parsing.tuples import ROW, Drops
+from flowlog_core.parsing.tuples import Drops
+from flowlog_core.shape.evaluate import compiled
 from flowlog_core.shape.keep_drop import KeepDrop
 
 _OF_ENTRY = ("category", "version", "resource_id", "target_resource_id")
@@ -22,7 +21,6 @@ _BEFORE_COMMON = len('Z",')
 _AFTER_COMMON = len(',"src_ip":"')
 _MAX_GROUPS = 4096
 _MAX_GROUP_CHARACTERS = 2048
-_MAX_READY = 1024
 
 
 def tuple_filters(rules: KeepDrop) -> dict[int, TupleFilter]:
@@ -40,9 +38,9 @@ class TupleFilter:
         self._rules = rules
         self._read_in_common = tuple(name for name in _IN_COMMON if name in rules.reads)
         self._reads_entry = not rules.reads.isdisjoint(_OF_ENTRY)
-        self._spelled = _spelled(entry_format.tuples.flows)
+        self._flows = entry_format.tuples.flows
         self._of_group: dict[tuple[str, ...], Drops | None] = {}
-        self._of_values: dict[tuple[object, ...], Drops | None] = {}
+        self._of_values = lru_cache(maxsize=1024)(self._decided)
         self._of_rules = lru_cache(maxsize=64)(self._compiled)
 
     def __call__(self, names: Names, common: str) -> Drops | None:
@@ -53,34 +51,18 @@ class TupleFilter:
         try:
             return self._of_group[group]
         except KeyError:
-            drops = self._of_common(orjson.loads(f"{{{common[_BEFORE_COMMON:-_AFTER_COMMON]}}}"))
+            record = orjson.loads(f"{{{common[_BEFORE_COMMON:-_AFTER_COMMON]}}}")
+            drops = self._of_values(*(record[name] for name in self._read_in_common))
             if len(common) <= _MAX_GROUP_CHARACTERS:
                 if len(self._of_group) >= _MAX_GROUPS:
                     self._of_group.clear()
                 self._of_group[group] = drops
             return drops
 
-    def _of_common(self, common: Mapping[str, object]) -> Drops | None:
-        known = {name: common[name] for name in self._read_in_common}
-        values = tuple(known.values())
-        try:
-            return self._of_values[values]
-        except KeyError:
-            drops = self._of_rules(self._rules.given(known))
-            if len(self._of_values) >= _MAX_READY:
-                self._of_values.clear()
-            self._of_values[values] = drops
-            return drops
+    def _decided(self, *values: object) -> Drops | None:
+        return self._of_rules(
+            self._rules.given(dict(zip(self._read_in_common, values, strict=True)))
+        )
 
     def _compiled(self, rules: KeepDrop) -> Drops | None:
-        return None if rules.keeps_all else rules.compile(ROW, self._spelled)
-
-
-def _spelled(flows: Mapping[str, str]) -> dict[str, Callable[[Any], object]]:
-    """By field, the values that a record has for what a tuple writes between ports and counters."""
-
-    def value_of(name: str) -> Callable[[Any], object]:
-        return lambda text: orjson.loads(f"{{{flows[text][1:]}0}}")[name]
-
-    names = ("protocol", "protocol_number", "direction", "action", "state", "encryption")
-    return {name: value_of(name) for name in names}
+        return None if rules.keeps_all else compiled(rules, self._flows)
