@@ -14,7 +14,7 @@ from flowlog_core.schemas.facts import (
     Record,
     ip_version,
     is_internal,
-    mac,
+    macs_of_ends,
     subscription,
     total,
     without_nulls,
@@ -49,9 +49,8 @@ def asim(record: Record) -> dict[str, Any]:
     """The row of one record."""
     allowed = record["action"] == "allow"
     sums = "tuples" in record
-    inbound = record["direction"] == "inbound"
-    address = mac(record["mac"], ":")
-    row: dict[str, Any] = without_nulls(
+    src_mac, dst_mac = macs_of_ends(record, ":")
+    return without_nulls(
         {
             "TimeGenerated": record["time"],
             "EventCount": record.get("tuples", 1),
@@ -76,18 +75,18 @@ def asim(record: Record) -> dict[str, Any]:
             "Src": record["src_ip"],
             "SrcIpAddr": record["src_ip"],
             "SrcPortNumber": record["src_port"],
-            "SrcMacAddr": None if inbound else address,
+            "SrcMacAddr": src_mac,
             "SrcBytes": record["bytes_src_to_dst"],
             "SrcPackets": record["packets_src_to_dst"],
             "Dst": record["dst_ip"],
             "DstIpAddr": record["dst_ip"],
             "DstPortNumber": record["dst_port"],
-            "DstMacAddr": address if inbound else None,
+            "DstMacAddr": dst_mac,
             "DstBytes": record["bytes_dst_to_src"],
             "DstPackets": record["packets_dst_to_src"],
             "IpAddr": record["src_ip"],
-            "NetworkBytes": total(record["bytes_src_to_dst"], record["bytes_dst_to_src"]),
-            "NetworkPackets": total(record["packets_src_to_dst"], record["packets_dst_to_src"]),
+            "NetworkBytes": total(record, "bytes"),
+            "NetworkPackets": total(record, "packets"),
             "NetworkDirection": "Local"
             if is_internal(record)
             else _DIRECTIONS[record["direction"]],
@@ -107,7 +106,6 @@ def asim(record: Record) -> dict[str, Any]:
             },
         }
     )
-    return row
 
 
 def _device(record: Record) -> dict[str, Any]:

@@ -13,26 +13,26 @@ from flowlog_core.schemas.facts import (
     Record,
     ip_version,
     is_internal,
-    is_time,
-    mac,
+    macs_of_ends,
     subscription,
     total,
     without_nulls,
 )
+from flowlog_core.shape.times import milliseconds
 
 ECS_VERSION = "9.4.0"
 
-_TYPES = {"begin": "start", "end": "end"}
+_TYPES = {"begin": ["start"], "end": ["end"]}
 
 
 def ecs(record: Record) -> dict[str, Any]:
     """The event of one record."""
     allowed = record["action"] == "allow"
-    of_flow = _TYPES.get(record["state"]) if allowed else None
-    address = mac(record["mac"], "-")
-    inbound = record["direction"] == "inbound"
+    of_flow = _TYPES.get(record["state"], []) if allowed else []
+    src_mac, dst_mac = macs_of_ends(record, "-")
     sums = "tuples" in record
-    event: dict[str, Any] = without_nulls(
+    is_time = milliseconds(record["log_time"]) is not None
+    return without_nulls(
         {
             "@timestamp": record["time"],
             "ecs": {"version": ECS_VERSION},
@@ -40,25 +40,25 @@ def ecs(record: Record) -> dict[str, Any]:
                 "id": record["id"],
                 "kind": "event",
                 "category": ["network"],
-                "type": ["connection", "allowed" if allowed else "denied", of_flow],
+                "type": ["connection", "allowed" if allowed else "denied", *of_flow],
                 "action": record["action"],
                 # The outcome of enforcing the rule: a connection that was blocked is a success.
                 "outcome": "success",
                 "module": "flowlog",
                 "dataset": "flowlog.flow",
-                "created": record["log_time"] if is_time(record["log_time"]) else None,
+                "created": record["log_time"] if is_time else None,
                 "start": record["time"] if sums else None,
                 "end": record["last_time"] if sums else None,
             },
-            "source": _end(record, "src", None if inbound else address),
-            "destination": _end(record, "dst", address if inbound else None),
+            "source": _end(record, "src", src_mac),
+            "destination": _end(record, "dst", dst_mac),
             "network": {
                 "type": f"ipv{ip_version(record['src_ip'])}",
                 "transport": record["protocol"],
                 "iana_number": str(record["protocol_number"]),
                 "direction": "internal" if is_internal(record) else record["direction"],
-                "bytes": total(record["bytes_src_to_dst"], record["bytes_dst_to_src"]),
-                "packets": total(record["packets_src_to_dst"], record["packets_dst_to_src"]),
+                "bytes": total(record, "bytes"),
+                "packets": total(record, "packets"),
             },
             "rule": {"name": record["rule"], "ruleset": record["acl_id"]},
             "cloud": {
@@ -81,8 +81,6 @@ def ecs(record: Record) -> dict[str, Any]:
             },
         }
     )
-    event["event"]["type"] = [one for one in event["event"]["type"] if one is not None]
-    return event
 
 
 def _end(record: Record, end: str, address: str | None) -> dict[str, Any]:

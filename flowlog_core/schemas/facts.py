@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 Record = Mapping[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_LONG = 2**63 - 1
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
-)
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2}", re.IGNORECASE | re.ASCII)
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)(?:/|\Z)", re.IGNORECASE)
 
@@ -31,30 +26,17 @@ _INSIDE = tuple(
 )
 
 
-def milliseconds(text: str | None) -> int | None:
-    """Milliseconds since 1970 of an RFC 3339 time; None for any other text.
+def macs_of_ends(record: Record, separator: str) -> tuple[str | None, str | None]:
+    """The MAC address of the source and of the destination, as six upper-case octets.
 
-    `log_time` is copied from the entry, so it may be any text.
+    The interface is one of them. None for the other, and if the text is no MAC address.
     """
-    if text is None or _TIME.fullmatch(text) is None:
-        return None
-    try:
-        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError):  # a date or an offset that does not exist
-        return None
-
-
-def is_time(text: str | None) -> bool:
-    """Whether it is an RFC 3339 time."""
-    return milliseconds(text) is not None
-
-
-def mac(text: str | None, separator: str) -> str | None:
-    """A MAC address as six upper-case octets; None if the text is no MAC address."""
+    text = record["mac"]
     if text is None or _MAC.fullmatch(text) is None:
-        return None
+        return None, None
     digits = text.replace(":", "").replace("-", "").upper()
-    return separator.join(digits[at : at + 2] for at in range(0, 12, 2))
+    mac = separator.join(digits[at : at + 2] for at in range(0, 12, 2))
+    return (None, mac) if record["direction"] == "inbound" else (mac, None)
 
 
 def subscription(record: Record) -> str | None:
@@ -65,18 +47,18 @@ def subscription(record: Record) -> str | None:
     return None
 
 
-def total(one: int | None, other: int | None) -> int | None:
-    """The sum of both directions; None if neither is known, or if the sum exceeds 64 bits."""
+def total(record: Record, counter: str) -> int | None:
+    """`bytes` or `packets` of both directions; None if neither is known, or it exceeds 64 bits."""
+    one, other = record[f"{counter}_src_to_dst"], record[f"{counter}_dst_to_src"]
     if one is None and other is None:
         return None
     together = (one or 0) + (other or 0)
     return together if together <= _MAX_LONG else None
 
 
-@lru_cache(maxsize=16384)
 def ip_version(text: str) -> int:
     """4 or 6."""
-    return ip_address(text).version
+    return 6 if ":" in text else 4
 
 
 @lru_cache(maxsize=16384)
@@ -95,9 +77,10 @@ def is_internal(record: Record) -> bool:
     return _is_inside(record["src_ip"]) and _is_inside(record["dst_ip"])
 
 
-def without_nulls(value: Any) -> Any:
-    """Objects without members that are null, or left empty by that."""
-    if not isinstance(value, dict):
-        return value
-    kept = {name: without_nulls(member) for name, member in value.items()}
-    return {name: member for name, member in kept.items() if member is not None and member != {}}
+def without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that are neither null nor left empty by leaving out theirs."""
+    kept = (
+        (name, without_nulls(member) if isinstance(member, dict) else member)
+        for name, member in members.items()
+    )
+    return {name: member for name, member in kept if member is not None and member != {}}

@@ -12,12 +12,12 @@ from flowlog_core.schemas.facts import (
     Record,
     ip_version,
     is_internal,
-    mac,
-    milliseconds,
+    macs_of_ends,
     subscription,
     total,
     without_nulls,
 )
+from flowlog_core.shape.times import milliseconds
 
 OCSF_VERSION = "1.8.0"
 CATEGORY_UID = 4
@@ -39,9 +39,8 @@ def ocsf(record: Record) -> dict[str, Any]:
         _LATERAL if is_internal(record) else _DIRECTIONS[record["direction"]]
     )
     account, account_type = subscription(record), _AZURE_SUBSCRIPTION
-    address = mac(record["mac"], ":")
-    inbound = record["direction"] == "inbound"
-    event: dict[str, Any] = without_nulls(
+    src_mac, dst_mac = macs_of_ends(record, ":")
+    return without_nulls(
         {
             "activity_id": activity,
             "activity_name": name,
@@ -79,8 +78,8 @@ def ocsf(record: Record) -> dict[str, Any]:
                 if account is None
                 else {"uid": account, "type_id": account_type[0], "type": account_type[1]},
             },
-            "src_endpoint": _end(record, "src", None if inbound else address),
-            "dst_endpoint": _end(record, "dst", address if inbound else None),
+            "src_endpoint": _end(record, "src", src_mac),
+            "dst_endpoint": _end(record, "dst", dst_mac),
             "connection_info": {
                 "direction_id": direction,
                 "direction": direction_name,
@@ -102,7 +101,6 @@ def ocsf(record: Record) -> dict[str, Any]:
             },
         }
     )
-    return event
 
 
 def _end(record: Record, end: str, address: str | None) -> dict[str, Any]:
@@ -112,10 +110,10 @@ def _end(record: Record, end: str, address: str | None) -> dict[str, Any]:
 def _traffic(record: Record) -> dict[str, Any]:
     """`out` is from source to destination, whichever way the flow goes."""
     return {
-        "bytes": total(record["bytes_src_to_dst"], record["bytes_dst_to_src"]),
+        "bytes": total(record, "bytes"),
         "bytes_out": record["bytes_src_to_dst"],
         "bytes_in": record["bytes_dst_to_src"],
-        "packets": total(record["packets_src_to_dst"], record["packets_dst_to_src"]),
+        "packets": total(record, "packets"),
         "packets_out": record["packets_src_to_dst"],
         "packets_in": record["packets_dst_to_src"],
     }
