@@ -65,44 +65,29 @@ class EventReader:
 
     def read(self, message: bytes) -> CommittedBlob | IgnoredEvent:
         """Read one message. Never raises, whatever the message holds."""
-        try:
-            return self._read(message)
-        except _Ignored as ignored:
-            return ignored.event
+        named = _named_blob(message)
+        if isinstance(named, IgnoredEvent):
+            return named
+        account = self._accounts.get(named.address)
+        if account is None:
+            return _ignored("unknown_account", named.address)
+        blob = self.flow_log(account, named.container, named.name)
+        return blob if isinstance(blob, IgnoredEvent) else CommittedBlob(blob, named.etag)
 
     def flow_log(self, account: str, container: str, name: str) -> BlobRef | IgnoredEvent:
         """The flow log of that name, for whoever learned of it otherwise. Never raises."""
-        try:
-            return self._flow_log(account, container, name)
-        except _Ignored as ignored:
-            return ignored.event
-
-    def _read(self, message: bytes) -> CommittedBlob:
-        named = _named_blob(message)
-        account = self._accounts.get(named.address)
-        if account is None:
-            raise _Ignored("unknown_account", named.address)
-        return CommittedBlob(self._flow_log(account, named.container, named.name), named.etag)
-
-    def _flow_log(self, account: str, container: str, name: str) -> BlobRef:
         if container not in self._containers:
-            raise _Ignored("other_container", f"{account}/{container}")
+            return _ignored("other_container", f"{account}/{container}")
         log = LogBlob.parse(name)
         if log is None:
-            raise _Ignored("not_a_flow_log", f"{account}/{container}/{name}")
+            return _ignored("not_a_flow_log", f"{account}/{container}/{name}")
         return BlobRef(account, container, log)
 
 
-class _Ignored(Exception):
-    def __init__(self, reason: Reason, what: str) -> None:
-        super().__init__(reason, what)
-        self.reason, self.what = reason, what
-
-    @property
-    def event(self) -> IgnoredEvent:
-        """In one line, whatever was in the event."""
-        shown = self.what.encode("unicode_escape").decode("ascii")
-        return IgnoredEvent(self.reason, shown[:_MAX_SHOWN_CHARACTERS])
+def _ignored(reason: Reason, what: str) -> IgnoredEvent:
+    """In one line, whatever was in the event."""
+    shown = what.encode("unicode_escape").decode("ascii")
+    return IgnoredEvent(reason, shown[:_MAX_SHOWN_CHARACTERS])
 
 
 class _NamedBlob(NamedTuple):
@@ -114,27 +99,27 @@ class _NamedBlob(NamedTuple):
     etag: str
 
 
-def _named_blob(message: bytes) -> _NamedBlob:
+def _named_blob(message: bytes) -> _NamedBlob | IgnoredEvent:
     try:
         event = orjson.loads(message)
     except orjson.JSONDecodeError as error:
-        raise _Ignored("not_an_event", f"not JSON: {error}") from None
+        return _ignored("not_an_event", f"not JSON: {error}")
     if isinstance(event, list) and len(event) == 1:
         event = event[0]  # as a webhook would get it
     event = _object(event)
     kind = _text(event, "type" if "specversion" in event else "eventType")
     if not kind:
-        raise _Ignored("not_an_event", "it is JSON without an event type")
+        return _ignored("not_an_event", "it is JSON without an event type")
     if kind != BLOB_CREATED:
-        raise _Ignored("other_type", kind)
+        return _ignored("other_type", kind)
     subject = _SUBJECT.fullmatch(_text(event, "subject"))
     if subject is None:
-        raise _Ignored("not_an_event", f"its subject is no blob: {_text(event, 'subject')}")
+        return _ignored("not_an_event", f"its subject is no blob: {_text(event, 'subject')}")
     container, name = subject["container"], subject["name"]
     data = _object(event.get("data"))
     address = _address(_text(data, "url"), container, name)
     if address is None:
-        raise _Ignored("not_an_event", "its data.url is not the address of its subject")
+        return _ignored("not_an_event", "its data.url is not the address of its subject")
     return _NamedBlob(address, container, name, _text(data, "eTag").strip('"'))
 
 

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, fromstring
 
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.source.listing import Listed, Others, Page
 from flowlog_core.storage.responses import http_date
-
-_moment = lru_cache(maxsize=4096)(http_date)  # seconds, in which many blobs were committed
-
 
 # What a flow log's name ends in; see `LogBlob`.
 _HOUR = re.compile(
@@ -52,7 +48,7 @@ def read_list_page(
                     # A listing leaves out the quotes that all other answers put around an ETag.
                     f'"{said["Etag"].strip(chr(34))}"',
                     int(said["Content-Length"]),
-                    _moment(said["Last-Modified"]),
+                    http_date(said["Last-Modified"]),
                     is_archived=said.get("AccessTier") == "Archive",
                 )
             )

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
 
 _DATE = re.compile(
-    r"/y=(?P<year>[0-9]{4})/(?:m=(?P<month>[0-9]{2})/(?:d=(?P<day>[0-9]{2})/"
-    r"(?:h=(?P<hour>[0-9]{2})/.*)?)?)?$",
+    r"/y=([0-9]{4})/(?:m=([0-9]{2})/(?:d=([0-9]{2})/(?:h=([0-9]{2})/.*)?)?)?$",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -125,31 +124,28 @@ def flow_logs_since(
     """
 
     def pages(folder: str, *, by_folder: bool) -> Iterator[Page]:
-        marker, is_first = "", True
-        while marker or is_first:
+        marker = ""
+        while True:
             page = lister.page(
                 account, container, folder, marker=marker, by_folder=by_folder, since=since
             )
             yield page
-            marker, is_first = page.marker, False
+            marker = page.marker
+            if not marker:
+                return
 
-    waiting: list[Listed | _Folder] = [_Folder(prefix, may_fit=True)]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Listed):
-            yield Step([part], part.blob.name)
-            continue
-        folder = part.prefix
+    def steps_under(folder: str, *, may_fit: bool) -> Iterator[Step]:
+        """`may_fit` says whether all of the folder might fit into one page."""
         if _is_before(folder, since) or _is_after(folder, until):
-            continue
+            return
         if folder and is_done(folder, done):
-            continue
+            return
         listed: list[Listed] = []
         others = Others()
         folders: set[str] = set()
         is_whole = False
-        is_of_one_hour = _is_of_one_hour(folder)
-        if part.may_fit or is_of_one_hour:
+        is_of_one_hour = len(_date_in(folder)) == len(_hour_of(since))
+        if may_fit or is_of_one_hour:
             for page in pages(folder, by_folder=False):
                 listed += page.listed
                 others = others.plus(page.others)
@@ -170,59 +166,43 @@ def flow_logs_since(
             for one in listed
             if (until is None or one.blob.log.hour <= until) and not is_done(one.blob.name, done)
         ]
-        if folders:
-            if others.blobs:
-                yield Step(others=others)
-            # A folder that is alone holds all that its parent held, which was too much for a page.
-            waiting += listed
-            waiting += (_Folder(name, may_fit=len(folders) > 1) for name in folders)
-            waiting.sort(key=_name_of, reverse=True)
-        else:
+        if not folders:
             yield Step(sorted(listed, key=_name_of), folder, others)
+            return
+        if others.blobs:
+            yield Step(others=others)
+        parts: list[Listed | str] = [*listed, *folders]
+        for part in sorted(parts, key=_name_of):
+            if isinstance(part, Listed):
+                yield Step([part], part.blob.name)
+            else:
+                # A folder that is alone holds all that its parent held: too much for a page.
+                yield from steps_under(part, may_fit=len(folders) > 1)
+
+    return steps_under(prefix, may_fit=True)
 
 
-class _Folder(NamedTuple):
-    """A folder that is still to be listed."""
-
-    prefix: str
-    may_fit: bool
-    """Whether all of it might fit into one page."""
-
-
-def _name_of(part: Listed | _Folder) -> str:
-    return part.prefix if isinstance(part, _Folder) else part.blob.name
-
-
-def _is_of_one_hour(prefix: str) -> bool:
-    return "hour" in _date_in(prefix)
-
-
-def _date_in(prefix: str) -> dict[str, int]:
-    """The parts of the date that a folder's name ends in; empty if it ends in none."""
-    match = _DATE.search(prefix)
-    parts = match.groupdict() if match else {}
-    return {unit: int(value) for unit, value in parts.items() if value is not None}
+def _name_of(part: Listed | str) -> str:
+    return part if isinstance(part, str) else part.blob.name
 
 
 def _is_before(prefix: str, since: datetime) -> bool:
     """Whether all hours under a folder are certainly before `since`."""
-    given = _date_in(prefix)  # what the name leaves open is taken from `since`
-    if not given:
-        return False
-    start = datetime(since.year, since.month, since.day, since.hour, tzinfo=UTC)
-    try:
-        return start.replace(**given) < start  # type: ignore[arg-type]  # year, month, day, hour
-    except ValueError:
-        # No such date, or one that the day of `since` makes impossible: look inside.
-        return False
+    date = _date_in(prefix)
+    return date < _hour_of(since)[: len(date)]
 
 
 def _is_after(prefix: str, until: datetime | None) -> bool:
     """Whether all hours under a folder are certainly after `until`."""
-    given = _date_in(prefix)
-    if not given or until is None:
-        return False
-    try:
-        return datetime(1, 1, 1, tzinfo=UTC).replace(**given) > until  # type: ignore[arg-type]
-    except ValueError:
-        return False  # no such date: look inside
+    date = _date_in(prefix)
+    return until is not None and date > _hour_of(until)[: len(date)]
+
+
+def _date_in(prefix: str) -> tuple[int, ...]:
+    """Year, month, day and hour, as far as a folder's name ends in them."""
+    match = _DATE.search(prefix)
+    return tuple(int(part) for part in match.groups() if part) if match else ()
+
+
+def _hour_of(moment: datetime) -> tuple[int, ...]:
+    return moment.year, moment.month, moment.day, moment.hour

@@ -30,7 +30,7 @@ def server_time(headers: Mapping[str, str]) -> datetime | None:
     return None if date is None else http_date(date)
 
 
-@lru_cache(maxsize=256)  # answers of one second have one date, and those of one blob two of three
+@lru_cache(maxsize=4096)  # answers of one second have one date, and many blobs of a listing too
 def http_date(text: str) -> datetime:
     """A date as HTTP writes it, aware UTC. Raises `ValueError` if it is none."""
     return parsedate_to_datetime(text).astimezone(UTC)

@@ -604,7 +604,7 @@ def _growth_taken_for_the_end() -> list[Replacement]:
 
 def _listing_in_another_order() -> list[Replacement]:
     def name_of(part: Any) -> str:
-        name: str = part.prefix if hasattr(part, "prefix") else part.blob.name
+        name: str = part if isinstance(part, str) else part.blob.name
         return name.replace("/", "\0")
 
     return [(listing, "_name_of", name_of)]
