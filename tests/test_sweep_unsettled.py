@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ import pytest
 from flowlog_core.checkpoints.checkpoint import Checkpoint, CheckpointKey, Failure
 from flowlog_core.errors import Conflict, Refused, Unavailable
 from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
-from flowlog_core.sweep.unsettled import SEARCH, search_unsettled
+from flowlog_core.sweep.unsettled import SEARCH, unsettled_pages
 from flowlog_core.testing.memory import EPOCH, MemoryCheckpoints, MemoryCursors
 
 NOW = EPOCH + timedelta(days=1)
@@ -34,16 +34,14 @@ class World:
         self.found = []
         calls = 0
 
-        def forward(page: Sequence[Checkpoint]) -> bool:
-            nonlocal calls
-            calls += 1
-            begun_here = [one.blob for one in page][: begun - len(self.found)]
-            self.found += begun_here
-            return len(begun_here) == len(page)
-
-        search_unsettled(
-            self.checkpoints, self.cursors, NOW, forward, must_end=lambda: calls >= pages
-        )
+        search = unsettled_pages(self.checkpoints, self.cursors, NOW, lambda: calls >= pages)
+        with closing(search):
+            for page in search:
+                calls += 1
+                begun_here = [one.blob for one in page][: begun - len(self.found)]
+                self.found += begun_here
+                if len(begun_here) < len(page):
+                    break
         return "".join(self.found)
 
 

@@ -49,7 +49,7 @@ from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import Sink
 from flowlog_core.source.listing import BlobLister
 from flowlog_core.source.reading import LogReader, Slice, read_appended
-from flowlog_core.sweep.behind import with_checkpoints
+from flowlog_core.sweep.behind import with_stored
 from flowlog_core.sweep.cursor import Container
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def plan_replay(replay: Replay) -> ReplayPlan:
     for container in replay.selection.containers(replay.containers):
         for page in selected_logs(replay.lister, container, replay.selection):
             found.logs += len(page)
-            for _, checkpoint in with_checkpoints(replay.checkpoints, page):
+            for _, checkpoint in with_stored(replay.checkpoints.between, page):
                 if checkpoint is not None and _is_forwarded(checkpoint):
                     found.blobs += 1
                     found.forwarded_bytes += checkpoint.progress.offset
@@ -177,7 +177,7 @@ class _Run:
                 continue
             done = at.done if container == at.container else ""
             for page in selected_logs(replay.lister, container, replay.selection, done):
-                for one, checkpoint in with_checkpoints(replay.checkpoints, page):
+                for one, checkpoint in with_stored(replay.checkpoints.between, page):
                     if _is_forwarded(checkpoint):
                         yield one.blob
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, checkpoint_key
+from flowlog_core.checkpoints.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    Failure,
+    checkpoint_key,
+)
 from flowlog_core.source.listing import Listed
 
 T = TypeVar("T")
@@ -21,47 +26,27 @@ MAX_BACKOFF_S = 600
 MAX_BACKOFF_OF_REFUSED_S = 6 * 3600
 
 
-class CheckpointsBetween(Protocol):
-    """The part of a `CheckpointStore` that reads many at once."""
-
-    def between(self, partition: str, first: str, last: str) -> dict[str, Checkpoint]:
-        """See `CheckpointStore.between`."""
-        ...
-
-
-class ForwardedBetween(CheckpointsBetween, Protocol):
-    """The same, with a cheaper way to what is forwarded."""
-
-    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
-        """See `CheckpointStore.forwarded`."""
-        ...
-
-
-def with_checkpoints(
-    checkpoints: CheckpointsBetween, listed: Sequence[Listed]
-) -> list[tuple[Listed, Checkpoint | None]]:
-    """Each blob of a listing with its checkpoint, read by few calls. Raises a `StorageError`."""
-    return list(_with_rows(checkpoints.between, listed))
-
-
 def behind_with_checkpoints(
-    checkpoints: ForwardedBetween, listed: Sequence[Listed], now: datetime
+    checkpoints: CheckpointStore, listed: Sequence[Listed], now: datetime
 ) -> Iterator[tuple[Listed, Checkpoint | None]]:
     """The blobs of a listing that are behind, with their checkpoints. Raises a `StorageError`.
 
     Nearly all are forwarded, and their checkpoints are not read for more than that.
     """
-    forwarded = _with_rows(checkpoints.forwarded, [one for one in listed if one.blob_bytes])
+    forwarded = with_stored(checkpoints.forwarded, [one for one in listed if one.blob_bytes])
     others = [one for one, etag in forwarded if etag != one.etag]
-    for one, checkpoint in with_checkpoints(checkpoints, others):
+    for one, checkpoint in with_stored(checkpoints.between, others):
         if is_behind(one, checkpoint, now):
             yield one, checkpoint
 
 
-def _with_rows(
+def with_stored(
     read: Callable[[str, str, str], Mapping[str, T]], listed: Sequence[Listed]
 ) -> Iterator[tuple[Listed, T | None]]:
-    """Each blob with what `read` finds in its row."""
+    """Each blob with what is stored of it: `read` is a method of `CheckpointStore`.
+
+    It is called once for each resource. Raises a `StorageError`.
+    """
     rows: dict[str, list[str]] = defaultdict(list)
     keys = [checkpoint_key(one.blob) for one in listed]
     for key in keys:

@@ -13,33 +13,24 @@ oldest hour that is unfinished. So no hour is ever left out.
 
 Nobody appends to closed hours any more, and they are most of the window. So they are looked at once
 an hour, as long as nothing in them is unfinished.
-
-One sweep at a time goes through a container: it holds the cursor by a lease in the same entity.
-Nothing depends on that but cost, since every blob has a claim of its own. A sweep by the timer that
-finds the lease taken rings, as at a blob's claim, and returns: the holder looks once more at the
-youngest hours before its run ends. So nothing waits for a minute because two runs met.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
-from flowlog_core.clock import Clock
-from flowlog_core.errors import ClaimLost, Conflict, Contention, NotFound
-from flowlog_core.pipeline import Pipeline
+from flowlog_core.errors import Conflict, NotFound
 from flowlog_core.sweep.behind import SETTLED_AFTER
 
 CLOSED_HOURS_EVERY = timedelta(hours=1)
 """How often hours are looked at that are closed: they began `SETTLED_AFTER` ago, or longer."""
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 """Before any flow log."""
-_MAX_TRIES = 16
-"""A conflict means that another sweep wrote; there are few of them."""
 
 
 class Container(NamedTuple):
@@ -192,7 +183,7 @@ class CursorStore(Protocol):
 
 def longest_waiting_first(
     store: CursorStore, containers: Iterable[Container]
-) -> list[tuple[Container, StoredCursor]]:
+) -> dict[Container, StoredCursor]:
     """The cursors of containers; those that no sweep came to for longest come first.
 
     Raises a `StorageError`.
@@ -210,106 +201,4 @@ def longest_waiting_first(
         container, (cursor, *_) = one
         return (cursor and cursor.saved) or BEGINNING, container
 
-    return sorted(stored.items(), key=last_saved)
-
-
-class HeldCursor:
-    """A cursor that one sweep holds. Use `hold`; all methods may raise a `StorageError`."""
-
-    def __init__(
-        self,
-        store: CursorStore,
-        container: Container,
-        stored: StoredCursor,
-        owner: str,
-        owned_for_s: float,
-        clock: Clock,
-    ) -> None:
-        self._store, self._container, self._clock = store, container, clock
-        self._owner, self._owned_for_s = owner, owned_for_s
-        self._stored, self._answered = stored, clock.monotonic()
-        self._rings_at_hold = self._rings
-
-    @property
-    def _rings(self) -> int:
-        return self._stored.cursor.rings if self._stored.cursor else 0
-
-    def now(self) -> datetime:
-        """The service's time."""
-        passed_s = self._clock.monotonic() - self._answered
-        return self._stored.server_time + timedelta(seconds=passed_s)
-
-    def save(self, cursor: Cursor) -> None:
-        """Store `cursor` and renew the lease. Raises `ClaimLost` if another sweep took it."""
-        until = self.now() + timedelta(seconds=self._owned_for_s)
-        self._put(replace(cursor, owner=self._owner, owned_until=until))
-
-    def save_now_and_then(self, cursor: Cursor) -> None:
-        """`save` if the last time is so long ago that the lease should be renewed."""
-        if self._clock.monotonic() - self._answered >= self._owned_for_s / 6:
-            self.save(cursor)
-
-    def release(self, cursor: Cursor | None = None) -> bool:
-        """Store `cursor`, or leave it as it was saved last, and end the lease.
-
-        Returns whether another sweep rang meanwhile.
-        """
-        cursor = cursor or self._stored.cursor
-        assert cursor is not None  # noqa: S101 - for the type checker: `hold` has saved one
-        self._put(replace(cursor, owner="", owned_until=None))
-        return self._rings != self._rings_at_hold
-
-    def _put(self, cursor: Cursor) -> None:
-        for _ in range(_MAX_TRIES):
-            wanted = replace(cursor, saved=self.now(), rings=self._rings)
-            try:
-                stored = self._store.put(self._container, wanted, self._stored.etag)
-            except Conflict:
-                # Perhaps with a write of this sweep's own, whose answer was lost; or with a ring.
-                stored = self._store.get(self._container)
-            is_written = stored.cursor == wanted
-            if not is_written and (stored.cursor is None or stored.cursor.owner != self._owner):
-                raise ClaimLost(f"another sweep took over {'/'.join(self._container)}")
-            self._stored, self._answered = stored, self._clock.monotonic()
-            if is_written:
-                return
-        raise _contention(self._container)
-
-
-def hold(
-    store: CursorStore,
-    container: Container,
-    stored: StoredCursor,
-    begin: Callable[[Cursor | None, datetime], Cursor],
-    pipeline: Pipeline,
-    *,
-    rings: bool,
-) -> tuple[HeldCursor, Cursor] | None:
-    """Take the lease on a cursor that was just read; None if another sweep has it.
-
-    `begin` makes the cursor to go on with, from the stored one and the service's time. Where
-    `rings`, the holder learns that this sweep came, when it releases the cursor or before.
-    Raises a `StorageError` or `Contention`.
-    """
-    owner = pipeline.new_owner()
-    for _ in range(_MAX_TRIES):
-        cursor = stored.cursor
-        is_held = cursor and cursor.owned_until and stored.server_time < cursor.owned_until
-        if cursor and is_held and not pipeline.is_gone(cursor.owner):
-            if not rings:
-                return None
-            with suppress(Conflict):
-                store.put(container, replace(cursor, rings=cursor.rings + 1), stored.etag)
-                return None
-        else:
-            held = HeldCursor(store, container, stored, owner, pipeline.owned_for_s, pipeline.clock)
-            with suppress(ClaimLost):
-                begun = begin(cursor, held.now())
-                held.save(begun)
-                return held, begun
-        stored = store.get(container)
-    raise _contention(container)
-
-
-def _contention(container: Container) -> Contention:
-    return Contention(f"{'/'.join(container)}: {_MAX_TRIES} writes met a newer cursor")
+    return dict(sorted(stored.items(), key=last_saved))

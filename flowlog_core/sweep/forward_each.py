@@ -27,8 +27,8 @@ class ForwardEach:
         self._report, self._ingest_one = report, ingest_one
         self._lock = threading.Lock()
 
-    def __call__(self, blobs: Iterable[BlobRef], now: datetime) -> list[BlobRef]:
-        """Returns those that are unfinished: they failed, or another worker has their claims."""
+    def __call__(self, blobs: Iterable[BlobRef], now: datetime) -> tuple[int, list[BlobRef]]:
+        """Returns how many there were, and those that failed or that another worker has."""
         unfinished: list[BlobRef] = []
 
         def forward(blob: BlobRef) -> None:
@@ -51,5 +51,4 @@ class ForwardEach:
                     if outcome.is_left_to_others:
                         unfinished.append(blob)
 
-        self._parallel(blobs, forward)
-        return unfinished
+        return self._parallel(blobs, forward), unfinished

@@ -1,4 +1,4 @@
-"""Where a sweep's search for claims that ran out, and for old failures, stopped.
+"""The search for claims that ran out and for old failures, from where the last search stopped.
 
 The service reads through the whole table for it. That holds a checkpoint of each blob that still
 exists: 20 million for 10,000 interfaces and 90 days. So a sweep that has no time left for the rest
@@ -7,7 +7,7 @@ leaves it to the next one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -19,24 +19,22 @@ SEARCH = Container("", "unsettled")
 """The search's place among the cursors of containers."""
 
 
-def search_unsettled(
+def unsettled_pages(
     checkpoints: CheckpointStore,
     cursors: CursorStore,
     now: datetime,
-    forward: Callable[[Sequence[Checkpoint]], bool],
     must_end: Callable[[], bool],
-) -> None:
-    """Give `forward` what is unsettled, from where the last search ended to the table's end.
+) -> Generator[Sequence[Checkpoint], None, None]:
+    """What is unsettled, by pages, from where the last search ended to the table's end.
 
-    `forward` says whether it came to all of them; if not, the next search repeats the page.
-    Raises a `StorageError`.
+    Close it to end within a page: then the next search repeats that page. Between two pages it asks
+    `must_end`. Raises a `StorageError`.
     """
     stored = cursors.get(SEARCH)
     begun_at = after = stored.cursor.done if stored.cursor is not None else ""
     try:
         for page, after_page in checkpoints.unsettled(now, begun_at):
-            if not forward(page):
-                break
+            yield page
             after = after_page
             if must_end():
                 break

@@ -50,7 +50,8 @@ from flowlog_core.source import reading as appended
 from flowlog_core.source.events import CommittedBlob
 from flowlog_core.source.listing import BlobLister, Page
 from flowlog_core.source.reading import Chunk, LogReader, Slice
-from flowlog_core.sweep import behind, cursor, options, sweep
+from flowlog_core.sweep import behind, cursor, lease, sweep
+from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.testing.memory import MemoryBlobs
 from simulation import worker
 from simulation.judge import true_time
@@ -641,15 +642,14 @@ def _one_cursor_for_all() -> list[Replacement]:
         shared["cursor"] = shared["cursor"].over()
         return replace(shared["cursor"], is_over=False)
 
-    return [(sweep, "next_cursor", next_cursor)]
+    return [(lease, "next_cursor", next_cursor), (sweep, "next_cursor", next_cursor)]
 
 
 def _time_up_before_any_progress() -> list[Replacement]:
     def must_end(one: Any) -> bool:
-        took_s = one._pipeline.clock.monotonic() - one._started
-        if took_s >= one._options.max_s:
-            one._ended_early, one._report.is_whole = True, False
-        return bool(one._ended_early)
+        if one._is_past(1):
+            one._report.is_whole = False
+        return bool(one._is_past(1))
 
     return [(sweep.Sweep, "_must_end", must_end)]
 
@@ -666,7 +666,7 @@ def _window_from_now() -> list[Replacement]:
             last = replace(last, began=now, closed_looked_at=None)
         return real(last, now, *rest)
 
-    return [(sweep, "next_cursor", next_cursor)]
+    return [(lease, "next_cursor", next_cursor), (sweep, "next_cursor", next_cursor)]
 
 
 def _closed_hours_never_again() -> list[Replacement]:
@@ -687,7 +687,7 @@ def _closed_hours_left_out_though_unfinished() -> list[Replacement]:
             return real(replace(last, oldest_unfinished=None), *rest)
         return found
 
-    return [(sweep, "next_cursor", next_cursor)]
+    return [(lease, "next_cursor", next_cursor), (sweep, "next_cursor", next_cursor)]
 
 
 def _closed_hours_of_one_container_for_all() -> list[Replacement]:
@@ -704,7 +704,11 @@ def _closed_hours_of_one_container_for_all() -> list[Replacement]:
             last = replace(last, closed_looked_at=looked_at[0])
         return real(last, now, *rest)
 
-    return [(cursor.Cursor, "over", over), (sweep, "next_cursor", next_cursor)]
+    return [
+        (cursor.Cursor, "over", over),
+        (lease, "next_cursor", next_cursor),
+        (sweep, "next_cursor", next_cursor),
+    ]
 
 
 def _closed_when_the_next_hour_begins() -> list[Replacement]:
@@ -719,27 +723,26 @@ def _young_is_the_open_hour() -> list[Replacement]:
     def young_since(_: Any, now: Any) -> Any:
         return now.replace(minute=0, second=0, microsecond=0)
 
-    return [(options.SweepOptions, "young_since", young_since)]
+    return [(SweepOptions, "young_since", young_since)]
 
 
 def _sweep_turned_away_in_silence() -> list[Replacement]:
-    real = cursor.hold
+    real = lease.hold
 
-    def hold(*arguments: Any, rings: bool) -> Any:
-        del rings
-        return real(*arguments, rings=False)
+    def hold(store: Any, container: Any, options: SweepOptions, pipeline: Any) -> Any:
+        return real(store, container, replace(options, young_hours=0), pipeline)
 
     return [(sweep, "hold", hold)]
 
 
 def _sweep_deaf_to_others() -> list[Replacement]:
-    real = cursor.HeldCursor.release
+    real = lease.HeldCursor.release
 
     def release(mine: Any, *arguments: Any) -> bool:
         real(mine, *arguments)
         return False
 
-    return [(cursor.HeldCursor, "release", release)]
+    return [(lease.HeldCursor, "release", release)]
 
 
 def _table(
