@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -10,7 +9,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, Refusal
-from flowlog_core.checkpoints.claim import Claim
 from flowlog_core.checkpoints.failures import MAX_REFUSALS
 from flowlog_core.clock import Stopwatch
 from flowlog_core.dead_letters import DeadLetter, dead_letters_of
@@ -19,11 +17,8 @@ from flowlog_core.held_letters import HeldLetters
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
-from flowlog_core.parsing.unparsed import first_element
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.reading import Chunk
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -226,25 +221,3 @@ def _progress(
         dropped=before.dropped + outcome.dropped,
         dead_letters=before.dead_letters + outcome.dead_letters,
     )
-
-
-def set_aside_unparsed(
-    blob: BlobRef, chunk: Chunk, following: Iterator[Chunk], claim: Claim, pipeline: Pipeline
-) -> Progress:
-    """Make a dead letter of the entry at the offset without parsing it. Returns what to commit.
-
-    `chunk` begins at the offset, and `following` yields the chunks after it.
-    """
-    start, passed = first_element(chunk.data, (more.data for more in following))
-    before = claim.progress
-    letter = DeadLetter(
-        Position(blob, before.generation, before.offset + start),
-        f"the worker process ended {claim.deaths} times while it forwarded this entry, which was "
-        "therefore not parsed again",
-        passed[start:],
-    )
-    claim.keep()
-    pipeline.dead_letters.put([letter])
-    log.error("dead letter %s of %s: %s", letter.name, blob, letter.reason)
-    progress = before.moved_to(before.offset + len(passed), chunk.before + passed, chunk.created)
-    return replace(progress, dead_letters=before.dead_letters + 1)

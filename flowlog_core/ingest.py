@@ -17,7 +17,7 @@ from flowlog_core.errors import (
     ClaimLost,
     FlowlogError,
 )
-from flowlog_core.forward_chunk import forward_chunk, set_aside_unparsed
+from flowlog_core.forward_chunk import forward_chunk
 from flowlog_core.outcome import Failed, Outcome, Step
 from flowlog_core.parsing import Framer
 from flowlog_core.pipeline import Pipeline
@@ -130,11 +130,9 @@ def _forward_what_is_new(
     try:
         for chunk in stopwatch.each("read", appended):
             outcome.backlog_bytes = outcome.backlog_bytes or len(chunk.data) + chunk.left_bytes
-            if claim.deaths >= pipeline.max_deaths and chunk.data:
-                claim.commit(set_aside_unparsed(blob, chunk, appended, claim, pipeline))
-                outcome.dead_letters += 1
-                return False
-            framer = framer or Framer(claim.progress.offset, chunk.before)
+            framer = framer or Framer(
+                claim.progress.offset, chunk.before, unparsed=_why_unparsed(claim, pipeline)
+            )
             for part in forward_chunk(blob, chunk, framer, claim, pipeline, stopwatch, final=final):
                 if chunk.is_last and part.is_last:
                     released = claim.finish(part.progress)
@@ -153,6 +151,16 @@ def _forward_what_is_new(
         log.info("%s: there is nothing left to forward", found)
         outcome.how = "deleted"
     return claim.finish(claim.progress)
+
+
+def _why_unparsed(claim: Claim, pipeline: Pipeline) -> str:
+    """Why the next entry must become a dead letter without being parsed; empty if it need not."""
+    if claim.deaths < pipeline.max_deaths:
+        return ""
+    return (
+        f"the worker process ended {claim.deaths} times while it forwarded this entry, which was "
+        "therefore not parsed again"
+    )
 
 
 def begin_anew(progress: Progress) -> Progress:

@@ -651,6 +651,32 @@ def test_an_entry_that_ends_every_process_is_set_aside_after_the_third_death_at_
     assert stored.progress.etag == world.blobs.versions()[BLOB]
 
 
+def test_deaths_at_the_end_of_a_blob_set_nothing_aside() -> None:
+    """The brackets at the end are no entry: with them the next append would be a rewritten blob."""
+    mortal = Mortal()
+    mortal.append(*entries_of(1, ["nsg2"]))
+    assert mortal.ingest().entries == 1
+    pipeline, key = mortal.pipeline(), checkpoint_key(BLOB)
+    for number in range(4):
+        mortal.dead.add(f"dead-{number}")
+        take_or_ring(
+            pipeline.checkpoints,
+            key,
+            str(BLOB),
+            f"dead-{number}",
+            180,
+            pipeline.clock,
+            is_gone=mortal.dead.__contains__,
+            always_take_over=True,
+        )
+    assert mortal.checkpoint().deaths == 3
+    outcome = mortal.ingest(always_take_over=True)
+    assert (outcome.how, outcome.dead_letters) == ("forwarded", 0)
+    mortal.append(*entries_of(2, ["nsg2"]))
+    outcome = mortal.ingest()
+    assert (outcome.entries, outcome.rewrites, mortal.letters.letters) == (1, 0, {})
+
+
 def test_after_one_death_everything_is_forwarded_entry_by_entry() -> None:
     """So that a second death tells which entry it was; the next chunk is as usual."""
     mortal = Mortal()

@@ -29,6 +29,7 @@ def frame(
     *,
     offset: int = 0,
     final: bool = True,
+    unparsed: str = "",
     max_entry_bytes: int = 1 << 20,
 ) -> list[Item]:
     """What a Framer finds in `blob` from `offset` on, cut into chunks at `cuts`.
@@ -36,7 +37,7 @@ def frame(
     Holds every item, and the Framer as the item is yielded, against the blob.
     """
     before = blob[max(0, offset - 256) : offset]
-    framer = Framer(offset, before, max_entry_bytes=max_entry_bytes)
+    framer = Framer(offset, before, unparsed=unparsed, max_entry_bytes=max_entry_bytes)
     items: list[Item] = []
 
     def take(found: Iterable[Item]) -> None:
@@ -432,6 +433,62 @@ def test_an_entry_of_just_the_largest_size_is_an_entry() -> None:
     raw = b'{"a":"' + b"x" * 92 + b'"}'
     assert entries_in(frame(raw, range(100), max_entry_bytes=100)) == [raw]
     assert entries_in(frame(raw, range(100), max_entry_bytes=99)) == []
+
+
+@given(documents(), cuts, st.booleans())
+def test_the_first_entry_is_set_aside_without_a_look_into_it(
+    document: tuple[bytes, list[bytes]], at: list[int], final: bool
+) -> None:
+    blob, raws = document
+    expected = frame(blob)
+    if raws:
+        start, end, raw, _ = expected[0]
+        expected[0] = Damaged(start, end, raw, "why")
+    assert frame(blob, at, final=final, unparsed="why") == expected
+
+
+def test_what_is_set_aside_is_never_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(raw: bytes) -> Any:
+        raise AssertionError(raw)
+
+    monkeypatch.setattr(orjson, "loads", die)
+    raw = b'{"time":{"records":[{"flows":[{}]}]}}'
+    assert damage_in(frame(HEAD + raw + TAIL, unparsed="why")) == [raw]
+
+
+@pytest.mark.parametrize(
+    ("blob", "raws"),
+    [
+        (b',{"a":[[1 ]}', [b'{"a":[[1']),
+        (b'x,{"time":1}]}', [b"x", b'{"time":1}']),
+        (b'{"time":[{"a":"]}', [b'{"time":[{"a":"']),
+        (b'{"time":"\n', [b'{"time":"']),
+        (b" ]}", []),
+        (HEAD, []),
+        (b"", []),
+    ],
+    ids=repr,
+)
+def test_what_is_set_aside_ends_before_an_entry_or_the_final_brackets(
+    blob: bytes, raws: list[bytes]
+) -> None:
+    for cut in range(len(blob)):
+        items = frame(blob, [cut], final=False, unparsed="why")
+        assert [item.raw for item in items] == raws
+        assert [isinstance(item, Damaged) for item in items] == [at == 0 for at in range(len(raws))]
+
+
+@pytest.mark.parametrize("end", [b"", b"]}", b',{"time":1}]}'], ids=["no-end", "tail", "entry"])
+def test_of_what_is_too_large_only_a_piece_is_set_aside_at_once(end: bytes) -> None:
+    large = b'{"time":[' + b"12," * 200
+    blob = HEAD + large + end
+    for cut in range(1, len(blob), 7):
+        items = frame(blob, [cut], max_entry_bytes=100, unparsed="why")
+        assert items[0] == Damaged(12, 110, blob[12:110], "why")
+        assert {item.reason for item in items[1:] if isinstance(item, Damaged)} <= {
+            "larger than 100 bytes",
+            "not an entry",
+        }
 
 
 def test_a_limit_of_nothing_is_refused() -> None:

@@ -75,6 +75,9 @@ class Framer:
     - Memory stays near `max_entry_bytes` and one chunk, and time is linear in the input. What is
       larger than `max_entry_bytes` is Damaged in consecutive pieces, up to the next entry.
 
+    `unparsed`, if not empty, says why the first element must not be parsed. It is Damaged for that
+    reason, whatever it holds, up to what may be the next entry or the end of the blob so far.
+
     Raises ValueError where `max_entry_bytes` is not positive.
     """
 
@@ -89,7 +92,12 @@ class Framer:
     only separators, or very many."""
 
     def __init__(
-        self, offset: int = 0, before: bytes = b"", *, max_entry_bytes: int = MAX_ENTRY_BYTES
+        self,
+        offset: int = 0,
+        before: bytes = b"",
+        *,
+        unparsed: str = "",
+        max_entry_bytes: int = MAX_ENTRY_BYTES,
     ) -> None:
         if max_entry_bytes < 1:
             raise ValueError(f"max_entry_bytes must be positive, not {max_entry_bytes}")
@@ -97,7 +105,7 @@ class Framer:
         self.offset = offset
         self.before = self._pending.before
         self.skipped = self._skipped = b""
-        self._max_entry_bytes = max_entry_bytes
+        self._unparsed, self._max_entry_bytes = unparsed, max_entry_bytes
         # No end is guessed before this position: the last guess was wrong.
         self._guessed_to = 0
         self._scan: DamageScan | None = None  # of the current element
@@ -108,7 +116,7 @@ class Framer:
         `data` is taken by the call itself. Items left in the iterator come out of the next one.
         """
         self._pending.add(data)
-        return self._items(final=False)
+        return self._items(is_end=False, final=False)
 
     def end(self, *, final: bool = False) -> Iterator[Entry | Damaged]:
         """Say that the blob, as committed now, ends here; feed nothing to this Framer afterwards.
@@ -117,7 +125,7 @@ class Framer:
         Framer at `offset` will see it again. With `final` (nothing will ever follow) it is
         Damaged, up to the blob's tail.
         """
-        return self._items(final=final)
+        return self._items(is_end=True, final=final)
 
     @property
     def pending_bytes(self) -> int:
@@ -127,12 +135,12 @@ class Framer:
         """
         return len(self._pending)
 
-    def _items(self, *, final: bool) -> Iterator[Entry | Damaged]:
+    def _items(self, *, is_end: bool, final: bool) -> Iterator[Entry | Damaged]:
         while self._skip_separators():
-            if entry := self._quick():
+            if not self._unparsed and (entry := self._quick()):
                 yield entry
             elif not self._skip_head():
-                item = self._careful(final=final)
+                item = self._by_its_start(is_end) if self._unparsed else self._careful(final)
                 if item is None:
                     return
                 yield item
@@ -181,7 +189,21 @@ class Framer:
         self._guessed_to = pending.position + stop
         return None
 
-    def _careful(self, *, final: bool) -> Entry | Damaged | None:
+    def _by_its_start(self, is_end: bool) -> Damaged | None:
+        """What is before the next entry. None if neither that nor the end has arrived yet."""
+        data, reason = self._pending.data, self._unparsed
+        max_bytes = self._max_entry_bytes + ENTRY_START_BYTES
+        following = ENTRY_START.search(data, 1, max_bytes)
+        if following is None and len(data) < max_bytes and not is_end:
+            return None
+        self._unparsed = ""
+        if following:
+            return self._damaged(following.start(), reason)
+        if len(data) > self._max_entry_bytes:
+            return self._damaged(_cut(self._pending.first(self._max_entry_bytes)), reason)
+        return self._damaged_to_tail(reason)
+
+    def _careful(self, final: bool) -> Entry | Damaged | None:
         """The next entry or damage. None if the bytes that decide have not arrived yet."""
         pending, data = self._pending, self._pending.data
         is_object = data.startswith(b"{")
@@ -204,8 +226,7 @@ class Framer:
             return self._damaged_to_open_entry(scan, cut, reason)
         if final:
             reason = "the blob ends before the entry does" if is_object else "not an entry"
-            tail = pending.tail()
-            return self._damaged(tail[0] if tail else len(data), reason)
+            return self._damaged_to_tail(reason)
         return None
 
     def _entry(self, raw: bytes, value: dict[str, Any] | None) -> Entry:
@@ -218,6 +239,10 @@ class Framer:
         raw = self._pending.first(end).rstrip(_SPACE + b",")
         self._yielded(len(raw))
         return Damaged(start, self.offset, raw, reason)
+
+    def _damaged_to_tail(self, reason: str) -> Damaged:
+        tail = self._pending.tail()
+        return self._damaged(tail[0] if tail else len(self._pending), reason)
 
     def _damaged_to_open_entry(self, scan: DamageScan, end: int, reason: str) -> Damaged:
         """Damaged up to `end`, or up to what may be the next entry, which is tried by itself."""
