@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
 BEFORE_BYTES = 256
 """How many bytes before a position are kept, so that a reader can recognize it."""
-_SPACE = b" \t\r\n"
+_TAIL = re.compile(rb"\][ \t\r\n]*+\}[ \t\r\n]*+\Z")
 
 
 class PendingBytes:
@@ -25,9 +25,6 @@ class PendingBytes:
         self.data = bytearray()
         self.position = position
         self.before = before[-BEFORE_BYTES:]
-        self._last: list[
-            tuple[int, int]
-        ] = []  # the last two bytes that are not white space: position, byte
         self._proven = position  # before this, no brace can be the final tail's
 
     def __len__(self) -> int:
@@ -35,8 +32,6 @@ class PendingBytes:
 
     def add(self, data: bytes) -> None:
         """Take the next bytes of the blob."""
-        end = self.position + len(self.data)
-        self._last = ([(end + at, data[at]) for at in _last_two(data)] + self._last)[:2]
         self.data += data
         tail = self.tail()
         self._proven = self.position + (tail[1] if tail else len(self.data))
@@ -57,10 +52,9 @@ class PendingBytes:
 
     def tail(self) -> tuple[int, int] | None:
         """The indices of the `]` and the `}` with which the bytes end, white space aside."""
-        match self._last:
-            case [(brace, 0x7D), (bracket, 0x5D)] if bracket >= self.position:  # } and ]
-                return bracket - self.position, brace - self.position
-        return None
+        data = self.data
+        found = _TAIL.match(data, max(0, data.rfind(b"]")))
+        return (found.start(), data.rfind(b"}")) if found else None
 
     def decidable(self, max_bytes: int, *, final: bool = False) -> int:
         """The index before which an element of at most `max_bytes` must end.
@@ -73,24 +67,3 @@ class PendingBytes:
     def may_be_tail(self, end: int) -> bool:
         """Whether the brace before `end` may be the tail's: then it closes nothing yet."""
         return self.position + end > self._proven
-
-
-def _last_two(data: bytes) -> Iterator[int]:
-    """The indices of the last two bytes that are no white space, the last first."""
-    end = len(data)
-    for _ in range(2):
-        end = _without_space(data, end)
-        if end == 0:
-            return
-        end -= 1
-        yield end
-
-
-def _without_space(data: bytes, end: int) -> int:
-    """`end`, moved in front of the white space before it; found without a copy of all."""
-    while end > 0:
-        start = max(0, end - 64)
-        if text := data[start:end].rstrip(_SPACE):
-            return start + len(text)
-        end = start
-    return 0
