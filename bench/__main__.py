@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from bench import (
-    bench_append,
-    bench_event,
-    bench_import,
-    bench_ingest,
-    bench_latency,
-    bench_normalize,
-    bench_parsing,
-    bench_peers,
-    bench_rules,
-    bench_sweep,
-)
+from bench import append, event, ingest, latency, parsing, peers, rules, starting, sweep
 
-# The small appends that most events bring, then parsing, then the rest. Left out is what takes more
-# than some minutes or much disk: bench_analyze, bench_scale, bench_status, chaos, fuzz, memory.
-MEASUREMENTS = (
-    *(bench_append, bench_event, bench_peers, bench_parsing, bench_normalize, bench_rules),
-    bench_ingest,
-    *(bench_latency, bench_sweep, bench_import),
-)
+# In the order of docs/performance.md. Left out is what takes more than some minutes or much disk,
+# and what a decision measured once.
+MEASUREMENTS = (append, event, peers, parsing, rules, ingest, latency, sweep, starting)
 
 if __name__ == "__main__":
     for measurement in MEASUREMENTS:

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 HERE = Path(__file__).resolve().parent
 PRICES: dict[str, Any] = json.loads((HERE / "prices.json").read_text(encoding="utf-8"))
 MEASURED: dict[str, Any] = json.loads(
-    (HERE.parent / "bench" / "measured.json").read_text(encoding="utf-8")
+    (HERE.parent / "bench" / "scale" / "measured.json").read_text(encoding="utf-8")
 )
-"""By `python -m bench.bench_scale`, with the machine and the day."""
+"""By `python -m bench.scale`, with the machine and the day."""
 
 
 def price(name: str) -> float:
@@ -61,7 +61,7 @@ COMMIT = {
 }
 # How often the host asks its queue for messages, for each event, by the events a second of an
 # instance. A busy one gets several with one receive; a quiet one often gets none, which is billed
-# too. By `python -m bench.scale_polling`.
+# too. By `python -m bench.scale.polling`.
 RATES = (0.2, 1, 5, 10, 20, 40, 60, 80, 100)
 RECEIVES: dict[str, Sequence[float]] = {
     "EventGrid": (7.1, 4.6, 2.8, 2.3, 1.9, 1.7, 1.4, 1.1, 0.7),

@@ -1,4 +1,4 @@
-"""The ways that bench_peers compares come to the rows that a reader of the log would write down."""
+"""The ways that `bench.peers` compares come to the rows that a reader of the log would write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import bench_peers
+from bench import peers
 
 # Tuples of the captures in ../shared/samples, with and without counters; the rows are by hand.
 NSG = (
@@ -34,40 +34,38 @@ ROWS = [
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> bench_peers.Log:
+def log(tmp_path: Path) -> peers.Log:
     """A blob of an entry of each format."""
     path = tmp_path / "PT1H.json"
     path.write_bytes(b'{"records":[' + NSG + b"," + VNET + b"]}")
-    return bench_peers.Log(path, path.read_bytes())
+    return peers.Log(path, path.read_bytes())
 
 
-@pytest.mark.parametrize("name", bench_peers.ways())
-def test_every_way_comes_to_the_rows_of_the_log(name: str, log: bench_peers.Log) -> None:
-    work, shown = bench_peers.ways()[name]
+@pytest.mark.parametrize("name", peers.ways())
+def test_every_way_comes_to_the_rows_of_the_log(name: str, log: peers.Log) -> None:
+    work, shown = peers.ways()[name]
     assert sorted(shown(work(log)).rows()) == ROWS
 
 
-def test_a_way_that_loses_a_row_ends_the_run(log: bench_peers.Log) -> None:
-    loses = bench_peers.Way(lambda log: bench_peers.by_split(log)[1:], bench_peers.rows_in)
+def test_a_way_that_loses_a_row_ends_the_run(log: peers.Log) -> None:
+    loses = peers.Way(lambda log: peers.by_split(log)[1:], peers.rows_in)
     with pytest.raises(SystemExit, match="a log: loses comes to other rows"):
-        bench_peers.check("a log", log, {"loses": loses})
+        peers.check("a log", log, {"loses": loses})
 
 
-def test_a_way_that_changes_a_counter_ends_the_run(log: bench_peers.Log) -> None:
-    changed = bench_peers.Way(
-        lambda log: [(*row[:-1], 1) for row in bench_peers.by_split(log)], bench_peers.rows_in
-    )
+def test_a_way_that_changes_a_counter_ends_the_run(log: peers.Log) -> None:
+    changed = peers.Way(lambda log: [(*row[:-1], 1) for row in peers.by_split(log)], peers.rows_in)
     with pytest.raises(SystemExit, match="changes comes to other rows"):
-        bench_peers.check("a log", log, {"changes": changed})
+        peers.check("a log", log, {"changes": changed})
 
 
 def test_the_processor_time_of_child_processes_counts() -> None:
     child = "import time; sum(range(2_000_000)); print(time.process_time())"
     at_least_s: list[float] = []
 
-    def work(_: bench_peers.Log) -> None:
+    def work(_: peers.Log) -> None:
         before_s = time.process_time()
         ran = subprocess.run([sys.executable, "-c", child], capture_output=True, check=True)
         at_least_s.extend((time.process_time() - before_s, 0.9 * float(ran.stdout)))
 
-    assert bench_peers.taken_s(work, bench_peers.Log(Path(), b""), 1) >= sum(at_least_s)
+    assert peers.taken_s(work, peers.Log(Path(), b""), 1) >= sum(at_least_s)

@@ -20,7 +20,7 @@ from support import ROOT
 from test_host_limits import blobs, connections
 from worker_process import PYTHONS
 
-from bench.scale_polling import BLOB, QUEUE, Polling
+from bench.scale.polling import BLOB, QUEUE, Polling
 from flowlog_core.demo.azurite import ACCOUNT, Azurite
 from infra.cost import COMMIT
 

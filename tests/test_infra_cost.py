@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from infra_snapshot import ONE, QUEUED, TIMED, main
 
-from bench import scale_polling
-from bench.scale_docs import BLOCK, QUICK, ways_in_row
+from bench.scale import polling
+from bench.scale.docs import BLOCK, QUICK, ways_in_row
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.observe.log_analytics import SEND_EVERY_S
@@ -178,8 +178,8 @@ def test_a_timer_lists_and_queries_as_often_as_its_sweep_does() -> None:
 
 
 def test_receives_are_those_of_the_simulated_listener() -> None:
-    for name, trigger in (("EventGrid", scale_polling.BLOB), ("EventQueue", scale_polling.QUEUE)):
-        assert list(cost.RECEIVES[name]) == scale_polling.receives(trigger, cost.RATES)
+    for name, trigger in (("EventGrid", polling.BLOB), ("EventQueue", polling.QUEUE)):
+        assert list(cost.RECEIVES[name]) == polling.receives(trigger, cost.RATES)
 
 
 def test_between_two_rates_receives_lie_between_theirs() -> None:

@@ -1,4 +1,4 @@
-"""The simulation of `bench.bench_scale`: exact where little happens, conserving where much does."""
+"""The simulation of `bench.scale`: exact where little happens, conserving where much does."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.scale_cost import EventCost
-from bench.scale_docs import BLOCK
-from bench.scale_keys import HOST_QUEUE, QUEUES, TABLES, MetAt, fleet, met_at, places
-from bench.scale_model import Append, Job, Simulation, Step, appends
-from bench.scale_storage import Call, Place, Storage
-from bench.scale_tables import money_table
+from bench.scale.docs import BLOCK
+from bench.scale.event_cost import EventCost
+from bench.scale.keys import HOST_QUEUE, QUEUES, TABLES, MetAt, fleet, met_at, places
+from bench.scale.model import Append, Job, Simulation, Step, appends
+from bench.scale.storage import Call, Place, Storage
+from bench.scale.tables import money_table
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.sinks.shards import shard_of
 

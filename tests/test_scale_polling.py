@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.scale_polling import BLOB, QUEUE, Polling
+from bench.scale.polling import BLOB, QUEUE, Polling
 
 
 def receives(**changed: float) -> float:

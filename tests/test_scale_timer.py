@@ -1,4 +1,4 @@
-"""The simulation of `bench.scale_timer`, and the figures that docs/scaling.md takes from it."""
+"""The simulation of `bench.scale.timer`, and the figures that docs/scaling.md takes from it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.scale_model import Append
-from bench.scale_timer import (
+from bench.scale.model import Append
+from bench.scale.timer import (
     BOUND_S,
     RUN_EVERY_S,
     STEP,

@@ -1,6 +1,6 @@
 """`flowlog top` on a gigabyte of logs, beside DuckDB's own JSON reader on the same files.
 
-    python -m bench.bench_analyze [--mb 1000]
+    python -m bench.analyze [--mb 1000]
 
 Both run in processes of their own, one after the other, and must come to the same sums. What counts
 are the ratios: seconds depend on the machine and on what else it does. Then one of the logs is
@@ -20,7 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.measuring import HOUR, machine
+from bench.harness.measuring import HOUR, machine
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 
 FILES = 16

@@ -6,15 +6,15 @@
 
 A timer runs on one instance, so nothing but its one core limits how much a run can do.
 
-    python -m bench.scale_timer                 # p99 by the number of interfaces
+    python -m bench.scale.timer                 # p99 by the number of interfaces
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.bench_latency import percentiles
-from bench.scale_model import Append, appends
+from bench.latency import percentiles
+from bench.scale.model import Append, appends
 from infra.cost import LISTED_S, PROCESSOR_S, TIMER_MAX_INTERFACES
 
 RUN_EVERY_S = 60.0

@@ -1,6 +1,6 @@
 """Storage calls of an event at the checkpoint, by how many processes share the events.
 
-    python -m bench.bench_claims
+    python -m bench.claims
 
 Each event goes to a process at random, as the host hands them out; 200 blobs, on fakes. "Always"
 claims from memory however rarely that holds; the app stops where it does not pay.

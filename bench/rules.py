@@ -1,6 +1,6 @@
 """What a rule costs, compared with normalizing.
 
-    python -m bench.bench_rules
+    python -m bench.rules
 
 Entries are normalized with a drop rule and without one, in turns. Each round has tuples of its own,
 and addresses are forgotten before each turn, so that no answer is remembered that a real log would
@@ -14,7 +14,7 @@ from time import thread_time
 
 import orjson
 
-from bench.measuring import entries_of, machine
+from bench.harness.measuring import entries_of, machine
 from flowlog_core.parsing import tuples
 from flowlog_core.parsing.entry import DropsByVersion, normalize
 from flowlog_core.shape.keep_drop import KeepDrop

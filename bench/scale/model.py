@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
-from bench.scale_storage import Call, Storage
+from bench.scale.storage import Call, Storage
 
 
 class Append(NamedTuple):

@@ -1,6 +1,6 @@
 """How soon a consumer can read what was appended, and how fast the sinks send, on Azurite.
 
-    python -m bench.bench_latency [appends]
+    python -m bench.latency [appends]
 
 Latency: from the moment when the commit of an append has returned, its event handed over at once,
 until `ingest` returns, which is after every message is in the queue. Beside it the bare storage
@@ -25,8 +25,8 @@ import orjson
 from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
 
-from bench.growing import GrowingBlob, service_of
-from bench.measuring import best_of, entries_of, machine
+from bench.harness.growing import GrowingBlob, service_of
+from bench.harness.measuring import best_of, entries_of, machine
 from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.parallel import Parallel

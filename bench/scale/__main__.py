@@ -1,10 +1,10 @@
 """What thousands of interfaces need: measures an event and a listed blob, then simulates the rest.
 
-    python -m bench.bench_scale [appends]       # some minutes; on a machine at rest
+    python -m bench.scale [appends]       # some minutes; on a machine at rest
 
 Measured, on Azurite: processor time, calls and bytes of an event, and the processor time of a blob
-that a sweep looks at. They go into bench/measured.json, from which infra/cost.py reckons and
-`bench.scale_docs` writes every table of docs/scaling.md, docs/ways-in.md and infra/README.md.
+that a sweep looks at. They go into bench/scale/measured.json, from which infra/cost.py reckons and
+`bench.scale.docs` writes every table of docs/scaling.md, docs/ways-in.md and infra/README.md.
 Assumed: a storage call takes 5 ms in Azure; instances have one core each and are there from the
 beginning. Limits and prices are Microsoft's. Not in it: Event Grid, the processor time of the host
 and its worker, failing calls.
@@ -21,10 +21,10 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.measuring import machine
-from bench.scale_cost import Kind, measure
-from bench.scale_listed import listed_s
-from bench.scale_timer import most_interfaces
+from bench.harness.measuring import machine
+from bench.scale.event_cost import Kind, measure
+from bench.scale.listed_blob import listed_s
+from bench.scale.timer import most_interfaces
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.testing.generate import Format
 
@@ -59,7 +59,7 @@ def main() -> None:
     }
     MEASURED_JSON.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     # In a process of its own, since what reckons with the figures reads them when it is imported.
-    subprocess.run([sys.executable, "-m", "bench.scale_docs"], check=True)
+    subprocess.run([sys.executable, "-m", "bench.scale.docs"], check=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a look of `flowlog status` costs: calls and processor time, beside the bare listing.
 
-    python -m bench.bench_status [--blobs 10000]
+    python -m bench.status [--blobs 10000]
 
 The blobs and their checkpoints are in Azurite, and everything is forwarded. The bare listing and
 the look take turns in one run, so what is judged is their ratio.

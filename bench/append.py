@@ -1,6 +1,6 @@
 """What a small append costs, beside the same requests made by hand.
 
-    python -m bench.bench_append [appends]
+    python -m bench.append [appends]
 
 An event of 1, 30 and 100 tuples on Azurite, and in the same loop what such an event was before
 messages were compressed: seven requests (for fewer tuples five) by `http.client` over kept
@@ -18,10 +18,10 @@ from statistics import quantiles
 
 import orjson
 
-from bench.bench_latency import processor_s
-from bench.by_hand import ByHand
-from bench.growing import GrowingBlob, service_of
-from bench.measuring import entries_of, machine
+from bench.harness.by_hand import ByHand
+from bench.harness.growing import GrowingBlob, service_of
+from bench.harness.measuring import entries_of, machine
+from bench.latency import processor_s
 from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.parsing.entry import normalize

@@ -1,6 +1,6 @@
 """What `ingest` costs besides normalizing, and its storage calls.
 
-    python -m bench.bench_ingest
+    python -m bench.ingest
 
 1. The whole of `ingest` on fakes against framing, normalizing and packing alone.
 2. A blob of 60 appends, taken append by append from Azurite: bytes and calls, counted where they
@@ -21,8 +21,16 @@ from typing import Any
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest
 
-from bench.growing import GrowingBlob, service_of
-from bench.measuring import HOUR, SHAPES, best_of, blob_of, entries_of, interface_of, machine
+from bench.harness.growing import GrowingBlob, service_of
+from bench.harness.measuring import (
+    HOUR,
+    SHAPES,
+    best_of,
+    blob_of,
+    entries_of,
+    interface_of,
+    machine,
+)
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.ingest import Pipeline, ingest

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 
-from bench.growing import service_of
-from bench.measuring import blob_of, entries_of
+from bench.harness.growing import service_of
+from bench.harness.measuring import blob_of, entries_of
 from flowlog_core.testing.generate import Interface
 
 ROUNDS = 3

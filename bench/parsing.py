@@ -2,7 +2,7 @@
 
     git archive --prefix=last-compiled/ d30d81b | tar x -C build
     (cd build/last-compiled && python -c "import setuptools as s; s.setup()" build_ext --inplace)
-    python -m bench.bench_parsing --yardstick build/last-compiled
+    python -m bench.parsing --yardstick build/last-compiled
 
 The yardstick is that version twice: as it was without its compiled code, and with it. Without
 `--yardstick` only this version is measured. Processor time, the least of several rounds that take
@@ -24,7 +24,7 @@ from typing import Any
 
 import orjson
 
-from bench.measuring import best_of, blob_of, entries_of, machine
+from bench.harness.measuring import best_of, blob_of, entries_of, machine
 from flowlog_core.parsing import ParsedEntry, read
 from flowlog_core.testing.generate import Format
 
@@ -79,7 +79,7 @@ def yardsticks(folder: Path) -> dict[str, Parse]:
         return parse
 
     if not is_compiled:
-        raise SystemExit(f"{folder}: nothing is compiled there; see bench/bench_parsing.py")
+        raise SystemExit(f"{folder}: nothing is compiled there; see bench/parsing.py")
     return {"old Python": way(compiled=False), "compiled": way(compiled=True)}
 
 

@@ -1,11 +1,11 @@
 """What a sweep costs if nothing is behind: storage calls, and processor time.
 
-    python -m bench.bench_sweep [--interfaces 1000]
+    python -m bench.sweep [--interfaces 1000]
 
 For the calls, storage is in memory and counts requests as an account would: a page of a listing
 holds 5,000 blobs, a page of a query 1,000 checkpoints. For the processor time, a stand-in for the
-account answers from another process (`bench.sweep_account`). The yardstick, in the same run, is the
-SDK's own listing and query of the same blobs, which is what a sweep did until decision 0024.
+account answers from another process (harness/sweep_account.py). The yardstick, in the same run, is
+the SDK's own listing and query of the same blobs, which is what a sweep did until decision 0024.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from bench.sweep_account import ACCOUNT, CONTAINER
+from bench.harness.sweep_account import ACCOUNT, CONTAINER
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint_key
 from flowlog_core.config.settings import Settings
@@ -100,7 +100,7 @@ def measure(kind: str, interfaces: int, hours: int, swept_hours: int) -> None:
 def account_of(resources: int, interfaces: int, hours: int) -> Iterator[Service]:
     """A service whose account and table are a stand-in's, with so many blobs."""
     sizes = map(str, (resources, interfaces, hours))
-    command = [sys.executable, "-m", "bench.sweep_account", *sizes]
+    command = [sys.executable, "-m", "bench.harness.sweep_account", *sizes]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             port = server.stdout.readline().strip() if server.stdout else ""

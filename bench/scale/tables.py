@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from functools import cache
 from statistics import median
 
-from bench.scale_cost import CHECKPOINT_CALLS, HOST_QUEUE_UNITS, TUPLES, EventCost
-from bench.scale_keys import (
+from bench.scale.event_cost import CHECKPOINT_CALLS, HOST_QUEUE_UNITS, TUPLES, EventCost
+from bench.scale.keys import (
     ACCOUNT_REQUESTS_A_SECOND,
     PARTITION_ENTITIES_A_SECOND,
     QUEUE_MESSAGES_A_SECOND,
@@ -18,7 +18,7 @@ from bench.scale_keys import (
     fleet,
     met_at,
 )
-from bench.scale_model import Append, Simulation, appends
+from bench.scale.model import Append, Simulation, appends
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.sinks.shards import shard_of

@@ -10,7 +10,7 @@ queue listener (Azure/azure-sdk-for-net, sdk/storage, QueueListener.cs, QueuePol
 RandomizedExponentialBackoffStrategy.cs). The blob trigger reads its queue by the same listener, and
 wakes it whenever the webhook of the same instance has put an event (BlobTriggerQueueWriter.cs).
 
-    python -m bench.scale_polling               # the table RECEIVES of infra/cost.py
+    python -m bench.scale.polling               # the table RECEIVES of infra/cost.py
 """
 
 from __future__ import annotations

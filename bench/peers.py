@@ -1,6 +1,6 @@
 """Parsing beside what people use today, against `orjson.loads` of the same bytes.
 
-    python -m bench.bench_peers [--tuples 60000] [--rounds 5]
+    python -m bench.peers [--tuples 60000] [--rounds 5]
 
 Logs are the captures in ../shared/samples, again and again, and generated ones. Every way reads the
 same file and must come to the same rows: time, addresses, ports and the four counters of a tuple.
@@ -35,8 +35,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from bench.bench_parsing import ID, SAMPLES, TUPLES, captures, renewed_captures
-from bench.measuring import blob_of, entries_of, machine
+from bench.harness.measuring import blob_of, entries_of, machine
+from bench.parsing import ID, SAMPLES, TUPLES, captures, renewed_captures
 from flowlog_core import analyze
 from flowlog_core.parsing import Lines, ParsedEntry, read
 from flowlog_core.testing.generate import Format

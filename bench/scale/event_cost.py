@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from azure.core.rest import HttpRequest
 
-from bench.bench_ingest import Counting
-from bench.growing import GrowingBlob, service_of
-from bench.scale_model import Job, Step
-from bench.scale_storage import Call
+from bench.harness.growing import GrowingBlob, service_of
+from bench.ingest import Counting
+from bench.scale.model import Job, Step
+from bench.scale.storage import Call
 from flowlog_core.testing.generate import Format
 
 Kind = Literal["queue", "gzip", "table"]

@@ -1,6 +1,6 @@
 """A stand-in for a log account of any size, and for its checkpoints: nothing is stored.
 
-    python -m bench.sweep_account RESOURCES INTERFACES HOURS
+    python -m bench.harness.sweep_account RESOURCES INTERFACES HOURS
 
 Names and rows follow from their numbers, so an account of millions of blobs costs nothing. Each
 blob is forwarded: its checkpoint has the ETag of the listing. Answers look as Azure writes them

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from bench.measuring import HOUR
-from bench.scale_model import Append
-from bench.scale_storage import Place
+from bench.harness.measuring import HOUR
+from bench.scale.model import Append
+from bench.scale.storage import Place
 from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.sinks.shards import shard_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.measuring import HOUR, interface_of
+from bench.harness.measuring import HOUR, interface_of
 from flowlog_core.config.settings import Settings
 from flowlog_core.outcome import Outcome
 from flowlog_core.service import Service

@@ -1,6 +1,6 @@
 """Simulates thousands of interfaces by the measured costs, and writes the tables into the docs.
 
-    python -m bench.scale_docs                  # from bench/measured.json; minutes
+    python -m bench.scale.docs                  # from bench/scale/measured.json; minutes
 
 Tables stand between `<!-- scale: NAME -->` and `<!-- scale end -->` in docs/scaling.md and
 infra/README.md; the row of costs in docs/ways-in.md and the example in docs/operations.md are
@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from bench.bench_latency import percentiles
-from bench.scale_cost import PROPERTIES, EventCost
-from bench.scale_keys import fleet, places
-from bench.scale_model import Simulation, appends
-from bench.scale_storage import Storage
-from bench.scale_tables import (
+from bench.latency import percentiles
+from bench.scale.event_cost import PROPERTIES, EventCost
+from bench.scale.keys import fleet, places
+from bench.scale.model import Simulation, appends
+from bench.scale.storage import Storage
+from bench.scale.tables import (
     calls_table,
     event_table,
     limits_table,
@@ -30,11 +30,11 @@ from bench.scale_tables import (
     money_table,
     shards_table,
 )
-from bench.scale_timer import timer_table
+from bench.scale.timer import timer_table
 from flowlog_core.blob import BlobRef
 from infra import cost
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 HOST = json.loads((ROOT / "host.json").read_text(encoding="utf-8"))
 AT_A_TIME: int = HOST["extensions"]["blobs"]["maxDegreeOfParallelism"]
 CALL_S = 0.005

@@ -1,6 +1,6 @@
 """How much processor time each package takes in one event.
 
-    python -m bench.bench_event [events]
+    python -m bench.event [events]
 
 Appends to a blob on Azurite, one event each, under Python's profiler, with the threads that send.
 Time spent waiting for an answer does not count, and what compiled functions take counts for the
@@ -19,8 +19,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.growing import GrowingBlob, service_of
-from bench.measuring import HOUR, blob_of, entries_of, interface_of, machine
+from bench.harness.growing import GrowingBlob, service_of
+from bench.harness.measuring import HOUR, blob_of, entries_of, interface_of, machine
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.parsing import Damaged, read

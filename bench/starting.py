@@ -1,6 +1,6 @@
 """How long the worker takes to import the app: the cost of a cold start before its first event.
 
-Run from the repository's root: python -m bench.bench_import [--python PATH]
+Run from the repository's root: python -m bench.starting [--python PATH]
 
 Imports function_app in fresh processes, with .venv-worker's newest Python unless another is named,
 and prints the shortest and the median time, then the packages that take most of it, each without
