@@ -51,7 +51,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.events.ignored",
         "counter",
         "{event}",
-        "events, of a blob trigger or in the event queue, that named no flow log of this app; the "
+        "events of a blob trigger or of the event queue that named no flow log of this app; the "
         "log says which",
         ("flowlog.reason",),
     ),
@@ -91,7 +91,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.lag",
         "histogram",
         "s",
-        "time from the newest forwarded tuple, as it says, to the end of sending it",
+        "time from the newest forwarded tuple (its own time) to the end of sending it",
         PLACE,
         _LAG_S,
     ),
@@ -107,7 +107,7 @@ METRICS: tuple[Metric, ...] = (
         "flowlog.ingest.duration",
         "histogram",
         "s",
-        "time that each step took, of an attempt that ended without an error",
+        "time of each step of an attempt that ended without an error",
         (*PLACE, "flowlog.step"),
         _STEP_S,
     ),
