@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import functools
+import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from flowlog_core.parsing.protocols import KEYWORDS
@@ -17,6 +18,8 @@ _NUMBERS = {
     *("packets_src_to_dst", "packets_dst_to_src", "bytes_src_to_dst", "bytes_dst_to_src"),
 }
 _ADDRESSES = {"src_ip", "dst_ip", "ip"}
+ip_address = functools.cache(ipaddress.ip_address)
+ip_network = functools.cache(ipaddress.ip_network)
 
 
 def matches(text: str, record: dict[str, Any]) -> bool:

@@ -16,25 +16,50 @@ from simulation.mutants import MUTANTS, Mutant
 from simulation.run import SWEEPS_EACH, Report, simulate
 
 TESTS = Path(__file__).parent
-SCHEDULES = 1000  # `make simulate` tries more
 SCHEDULES_A_MUTANT = 2000  # most are found within a hundred
 NOTICED_AT = {
+    "any-refusal-sets-aside": 40,
+    "back-off-for-hours": 300,
+    "closed-hours-of-one-container-for-all": 400,
+    "creation-time-unchecked": 17,
+    "dead-left-alone": 10,
+    "dropped-left-behind": 26,
     "etag-kept-while-rung": 1094,
+    "etag-of-a-later-read": 35,
+    "frozen-machine-believed": 40,
+    "gaps-unnamed": 46,
+    "generation-kept": 17,
     "growth-taken-for-the-end": 102,
     "judged-before-the-read": 303,
+    "late-renewal-believed": 10,
     "length-compared": 273,
+    "listing-in-another-order": 500,
+    "merged-across-an-entry": 60,
+    "old-before-young": 300,
+    "part-commits-the-blobs-version": 41,
+    "part-commits-what-it-did-not-send": 17,
+    "refusals-at-once": 29,
+    "refusals-forgotten": 29,
+    "refused-for-ever": 29,
     "refused-with-its-part": 111,
+    "ring-unheard": 38,
     "seam-unchecked": 155,
+    "short-answer-taken-for-a-rewriting": 17,
     "sweep-deaf-to-others": 300,
     "sweep-turned-away-in-silence": 300,
+    "time-up-before-any-progress": 500,
     "version-unpinned": 94,
+    "window-from-now": 400,
+    "young-is-the-open-hour": 300,
 }
-"""Seeds at which rare faults were noticed once: to try them first saves a minute."""
+"""Seeds at which faults were noticed once: to try them first saves a minute."""
+# Three times as many as nearly every mutant needs, and the rest by name; `make simulate` tries more.
+SEEDS = sorted({*range(400), *range(0, 1650, SWEEPS_EACH), *NOTICED_AT.values()})
 
 
 def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
     report = Report()
-    for seed in range(SCHEDULES):
+    for seed in SEEDS:
         report.add(simulate(seed))
     assert report.first_violation is None
     rare = {name: number for name, number in report.counts.items() if number < 2}
@@ -91,7 +116,7 @@ def test_every_promise_is_kept_and_every_trouble_was_met() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_promises_are_kept_by_any_number_of_workers(workers: int) -> None:
-    broken = [seed for seed in range(100) if simulate(seed, workers).violated]
+    broken = [seed for seed in range(60) if simulate(seed, workers).violated]
     assert broken == []
 
 
@@ -121,7 +146,7 @@ def test_a_seeded_fault_leaves_nothing_behind() -> None:
     before = simulate(0, traced=True)
     for mutant in MUTANTS.values():
         with mutant.built_in():
-            simulate(0)
+            simulate(0 if mutant.is_of_sweeps else 1)
     assert simulate(0, traced=True).trace == before.trace
 
 
@@ -132,15 +157,14 @@ def test_a_seed_gives_the_same_trace_again_in_any_process() -> None:
         "    print(*simulate(seed, traced=True).trace, sep='\\n')"
     )
     here = [line for seed in range(20) for line in simulate(seed, traced=True).trace]
-    for hash_seed in ("1", "2"):
-        there = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": hash_seed},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        assert there.stdout.splitlines() == here
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONHASHSEED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.splitlines() == here
 
 
 def test_the_command_tells_what_it_tried(capsys: pytest.CaptureFixture[str]) -> None:
