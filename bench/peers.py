@@ -24,7 +24,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ import pyarrow as pa
 from bench.harness.measuring import blob_of, entries_of, machine
 from bench.parsing import ID, SAMPLES, TUPLES, captures, renewed_captures
 from flowlog_core import analyze
-from flowlog_core.parsing import Lines, ParsedEntry, read
+from flowlog_core.parsing import ParsedEntry, read
 from flowlog_core.testing.generate import Format
 
 ROUNDS = 5
@@ -101,15 +101,15 @@ def by_split(log: Log) -> list[tuple[Any, ...]]:
     return rows
 
 
-def by_flowlog(log: Log) -> list[Lines]:
+def by_flowlog(log: Log) -> list[Sequence[str]]:
     """The records that Flowlog sends."""
     items = read((log.blob,), ID.format)
     return [item.lines for item in items if isinstance(item, ParsedEntry)]
 
 
-def rows_of_records(records: list[Lines]) -> pl.DataFrame:
+def rows_of_records(records: list[Sequence[str]]) -> pl.DataFrame:
     """The nine fields of records."""
-    rows = [orjson.loads(line) for lines in records for line in lines.records]
+    rows = [orjson.loads(line) for lines in records for line in lines]
     return (
         pl.DataFrame({name: [row[name] for row in rows] for name in FIELDS}, strict=False)
         .with_columns(pl.col("time").str.to_datetime(time_zone="UTC").dt.epoch("ms"))

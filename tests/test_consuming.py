@@ -17,7 +17,6 @@ from jsonschema import Draft202012Validator
 from support import ROOT
 
 from flowlog_core.blob import Position
-from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.message import Encoding, messages_of
 from flowlog_core.testing.memory import some_blob
@@ -27,7 +26,7 @@ RECORDS = [{"id": "x.0", "rule": "größer"}, {"id": "x.1", "rule": "b"}]
 
 def message_text(encoding: Encoding) -> str:
     """As the queue holds it."""
-    lines = Lines.of(orjson.dumps(record).decode() for record in RECORDS)
+    lines = [orjson.dumps(record).decode() for record in RECORDS]
     ((_, text),), _ = messages_of(EntryRecords(Position(some_blob()), lines), encoding)
     return text
 

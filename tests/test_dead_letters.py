@@ -25,7 +25,6 @@ from flowlog_core.dead_letters import (
 from flowlog_core.errors import Refused
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
-from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.testing.memory import some_blob
 
@@ -44,7 +43,7 @@ def letters_of(
     lines: Sequence[str] = (),
     too_large: Sequence[TooLarge] = (),
 ) -> list[DeadLetter]:
-    entry = EntryRecords(POSITION, Lines.of(lines), [one.index for one in bad])
+    entry = EntryRecords(POSITION, lines, [one.index for one in bad])
     return dead_letters_of(entry, raw, bad, too_large)
 
 
@@ -117,7 +116,7 @@ def test_a_record_too_large_need_not_stand_in_the_entry() -> None:
 def test_very_many_records_too_large_take_little_more_than_their_entry() -> None:
     """Each repeats a name, and is more than a hundred times as long as its tuple."""
     lines = [record(index, rule="😀" + "r" * 70_000) for index in range(1, 201)]
-    entry = EntryRecords(POSITION, Lines.of(lines), [0])
+    entry = EntryRecords(POSITION, lines, [0])
     too_large = [TooLarge(index, "long") for index in range(200)]
     tracemalloc.start()
     (letter,) = dead_letters_of(entry, b"tuple 0", bad(1), too_large)

@@ -28,7 +28,6 @@ from test_sinks import entry_records, generated
 from worker_process import PYTHONS
 
 from flowlog_core.demo.azurite import Azurite
-from flowlog_core.parsing.record import Lines
 from flowlog_core.schemas import asim, ecs
 from flowlog_core.sinks import EntryRecords, Form
 from flowlog_core.sinks.message import messages_of
@@ -244,7 +243,7 @@ def test_records_that_have_the_schema_of_the_target_are_passed_on(run: Run) -> N
         ("log-analytics", "asim/0.2.7", asim),
         ("elasticsearch", "ecs/9.4.0", ecs),
     ):
-        lines = Lines.of([orjson.dumps(mapped(record)).decode() for record in records])
+        lines = [orjson.dumps(mapped(record)).decode() for record in records]
         run.put_entry(EntryRecords(entry.position, lines, form=Form(schema=schema)), name)
     run.wait_until(lambda: all(run.waiting(name) == 0 for name in NAMES))
     expected = [ecs(record) for record in records]

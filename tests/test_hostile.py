@@ -26,7 +26,6 @@ from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
 from flowlog_core.ingest import Outcome, ingest
 from flowlog_core.parallel import Parallel
-from flowlog_core.parsing import Lines
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sinks import EntryRecords
 from flowlog_core.sinks.table import TableSink
@@ -559,7 +558,7 @@ def test_a_name_that_no_key_or_path_can_hold(mac: str, world: World) -> None:
     assert {".", ".."}.isdisjoint(segments)
     assert len(name) <= 1024
     records = records_in(world.sink.messages)
-    entry = EntryRecords(Position(blob, 0, 12), Lines.of(orjson.dumps(r).decode() for r in records))
+    entry = EntryRecords(Position(blob, 0, 12), [orjson.dumps(r).decode() for r in records])
     table = TableClient("https://a.table.core.windows.net?sig=x", "records")
     for batch in TableSink(table, Parallel(1), "|07").pack(entry).messages:
         for row in batch.rows:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flowlog_core.observe.traffic import MAX_ROWS_HELD, MEASURES, Key, Row, Traffic
 from flowlog_core.parsing.entry import normalize
-from flowlog_core.parsing.record import COUNTERS, FIELDS, Lines
+from flowlog_core.parsing.record import COUNTERS, FIELDS
 from flowlog_core.testing.generate import FlowLogGenerator, Format, Interface
 
 HOUR = datetime(2026, 1, 31, 9, tzinfo=UTC)
@@ -61,7 +61,7 @@ def line(**changed: Any) -> str:
 
 def traffic_of(*lines: str) -> Traffic:
     traffic = Traffic()
-    traffic.add(Lines.of(lines))
+    traffic.add(lines)
     return traffic
 
 
@@ -252,7 +252,7 @@ def test_what_was_made_rows_can_be_taken_back(lines: list[str], max_rows: int) -
 @given(MANY, MANY)
 def test_memory_is_bounded_and_totals_stay(a: list[str], b: list[str]) -> None:
     both = Traffic(max_rows=8)
-    both.add(Lines.of(a))
+    both.add(a)
     both.merge(traffic_of(*b))
     assert len(both.rows()) <= 8
     assert totals(both.rows(), by_decision) == totals(traffic_of(*a, *b).rows(), by_decision)
@@ -293,7 +293,7 @@ def test_a_flood_of_addresses_stays_within_the_bound() -> None:
     """As a scan of a network is, in one entry of a log."""
     traffic = Traffic()
     ends = (f"10.0.{n >> 8}.{n & 255}" for n in range(MAX_ROWS_HELD + 1))
-    traffic.add(Lines.of(line(dst_ip=end, state="deny") for end in ends))
+    traffic.add([line(dst_ip=end, state="deny") for end in ends])
     rows = traffic.rows()
     assert len(rows) <= MAX_ROWS_HELD
     assert total(rows, "flows") == MAX_ROWS_HELD + 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from flowlog_core.parsing import BadTuple
 from flowlog_core.parsing.entry import Normalized, UnreadableEntry, normalize
-from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.parsing.tuples import BadField, Memo, json_of
 from flowlog_core.testing.reference import Bad, Unreadable, reference
 
@@ -133,18 +133,16 @@ def test_the_version_1_example_of_the_tutorial() -> None:
 def test_the_version_2_example_of_the_tutorial() -> None:
     entry = nsg(2, "1542110402,94.102.49.190,10.5.16.4,28746,443,U,I,D,B,,,,")
     assert normalize(entry, PREFIX) == Normalized(
-        Lines.of(
-            [
-                f'{{"id":"{PREFIX}0","time":"2018-11-13T12:00:02.000Z",'
-                '"log_time":"2018-11-13T12:00:35.3899262Z",'
-                f'"category":"NetworkSecurityGroupFlowEvent","version":2,"resource_id":"{NSG_ID}",'
-                '"target_resource_id":null,"mac":"000D3AF87856","rule":"UserRule_a","acl_id":null,'
-                '"src_ip":"94.102.49.190","src_port":28746,"dst_ip":"10.5.16.4","dst_port":443,'
-                '"protocol":"udp","protocol_number":17,"direction":"inbound","action":"deny",'
-                '"state":"begin","encryption":null,"packets_src_to_dst":null,"bytes_src_to_dst":null,'
-                '"packets_dst_to_src":null,"bytes_dst_to_src":null}'
-            ]
-        ),
+        [
+            f'{{"id":"{PREFIX}0","time":"2018-11-13T12:00:02.000Z",'
+            '"log_time":"2018-11-13T12:00:35.3899262Z",'
+            f'"category":"NetworkSecurityGroupFlowEvent","version":2,"resource_id":"{NSG_ID}",'
+            '"target_resource_id":null,"mac":"000D3AF87856","rule":"UserRule_a","acl_id":null,'
+            '"src_ip":"94.102.49.190","src_port":28746,"dst_ip":"10.5.16.4","dst_port":443,'
+            '"protocol":"udp","protocol_number":17,"direction":"inbound","action":"deny",'
+            '"state":"begin","encryption":null,"packets_src_to_dst":null,"bytes_src_to_dst":null,'
+            '"packets_dst_to_src":null,"bytes_dst_to_src":null}'
+        ],
         [],
         [],
     )
@@ -152,19 +150,17 @@ def test_the_version_2_example_of_the_tutorial() -> None:
 
 def test_a_vnet_tuple() -> None:
     assert normalize(vnet(GOOD[4]), PREFIX) == Normalized(
-        Lines.of(
-            [
-                f'{{"id":"{PREFIX}0","time":"2024-12-31T09:10:59.204Z",'
-                '"log_time":"2024-12-31T09:11:37.7568150Z",'
-                f'"category":"FlowLogFlowEvent","version":4,"resource_id":"{LOG_ID}",'
-                '"target_resource_id":"/subscriptions/s/subnets/default","mac":"000D3A359573",'
-                '"rule":"PlatformRule","acl_id":"unspecified",'
-                '"src_ip":"10.1.0.4","src_port":56347,"dst_ip":"104.208.16.91","dst_port":443,'
-                '"protocol":"tcp","protocol_number":6,"direction":"outbound","action":"allow",'
-                '"state":"end","encryption":"NX","packets_src_to_dst":12,"bytes_src_to_dst":5045,'
-                '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
-            ]
-        ),
+        [
+            f'{{"id":"{PREFIX}0","time":"2024-12-31T09:10:59.204Z",'
+            '"log_time":"2024-12-31T09:11:37.7568150Z",'
+            f'"category":"FlowLogFlowEvent","version":4,"resource_id":"{LOG_ID}",'
+            '"target_resource_id":"/subscriptions/s/subnets/default","mac":"000D3A359573",'
+            '"rule":"PlatformRule","acl_id":"unspecified",'
+            '"src_ip":"10.1.0.4","src_port":56347,"dst_ip":"104.208.16.91","dst_port":443,'
+            '"protocol":"tcp","protocol_number":6,"direction":"outbound","action":"allow",'
+            '"state":"end","encryption":"NX","packets_src_to_dst":12,"bytes_src_to_dst":5045,'
+            '"packets_dst_to_src":12,"bytes_dst_to_src":5902}'
+        ],
         [],
         [],
     )
@@ -190,7 +186,7 @@ def one_record(entry: Json) -> Json:
 NUMBERS = [f"{number:0{width}}" for width in range(1, 5) for number in range(10**width)]
 
 
-def records_of(entry: Json) -> Lines:
+def records_of(entry: Json) -> Sequence[str]:
     result = assert_is_reference(entry)
     assert result is not None
     return result.lines
@@ -421,7 +417,7 @@ def test_known_keys_may_be_in_any_letter_case(azures: Json, written: Callable[[s
 def test_no_flows_are_no_records() -> None:
     entry = nsg(2)
     entry["properties"]["flows"] = []
-    assert normalize(entry, PREFIX) == Normalized(Lines.of([]), [], [])
+    assert normalize(entry, PREFIX) == Normalized([], [], [])
 
 
 KNOWN = (

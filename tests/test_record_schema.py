@@ -29,7 +29,7 @@ from support import ROOT
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.parsing import ParsedEntry
 from flowlog_core.parsing.entry import normalize
-from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.schemas import SCHEMAS as EVENTS
 from flowlog_core.schemas import VERSIONS
 from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
@@ -225,7 +225,7 @@ FIELDS_OF_FORM = {
 @pytest.mark.parametrize("bad_indexes", [(), (1,)])
 def test_a_message_with_a_gap_is_valid(bad_indexes: tuple[int, ...]) -> None:
     records = records_of(DENIED, f"{POSITION.entry_id}.") * 2
-    lines = Lines.of(orjson.dumps(record).decode() for record in records)
+    lines = [orjson.dumps(record).decode() for record in records]
     (made,), _ = messages_of(EntryRecords(POSITION, lines, bad_indexes))
     message = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(made.text))))
     MESSAGE.validate(message)

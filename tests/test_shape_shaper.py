@@ -24,7 +24,7 @@ from test_shape_tuple_filter import GOOD, entry_of, is_kept
 from flowlog_core.blob import Position
 from flowlog_core.config.settings import Settings
 from flowlog_core.consume import decode
-from flowlog_core.parsing import Lines, ParsedEntry
+from flowlog_core.parsing import ParsedEntry
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.parsing.packed_text import PackedText
 from flowlog_core.parsing.record import FIELDS
@@ -115,7 +115,7 @@ def test_what_is_sent_of_a_large_entry_is_packed_as_its_records_are(
     shaped = shaper(POSITION, ParsedEntry(12, 99, b"", *made))
     plain = shaped_by(shaper, entry)
     for packed, whole in ((shaped.sent, plain.sent), (shaped.kept, plain.kept)):
-        assert isinstance(packed.lines.records, PackedText)
+        assert isinstance(packed.lines, PackedText)
         assert list(packed.lines) == list(whole.lines) != []
         assert packed._replace(lines=whole.lines) == whole
 
@@ -226,7 +226,7 @@ def test_a_table_gets_what_its_rows_do_not_tell_otherwise() -> None:
             "resource_id": POSITION.blob.log.resource_id,
             "mac": POSITION.blob.log.mac,
         }
-        parsed = ParsedEntry(12, 99, b"", Lines.of([orjson.dumps(record).decode()]), [], [])
+        parsed = ParsedEntry(12, 99, b"", [orjson.dumps(record).decode()], [], [])
         (line,) = shaper(POSITION, parsed).sent.lines
         assert set(orjson.loads(line)) == {
             "id",

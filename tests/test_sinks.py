@@ -21,7 +21,7 @@ from flowlog_core.demo.azurite import Azurite
 from flowlog_core.errors import ItemRefused, NotFound, Unavailable
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing.entry import normalize
-from flowlog_core.parsing.record import FIELDS, Lines
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.sinks import EntryRecords, Sink, TooLarge
 from flowlog_core.sinks.message import Encoding, Message
 from flowlog_core.sinks.queue import QueueSink
@@ -188,9 +188,7 @@ def test_no_key_is_too_long_and_those_that_fit_are_as_they_were(
 def test_a_field_too_long_for_a_table_is_given_back(table: Any, parallel: Parallel) -> None:
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 33_000)
-    packed = TableSink(table, parallel).pack(
-        EntryRecords(entry.position, Lines.of([line, entry.lines[1]]))
-    )
+    packed = TableSink(table, parallel).pack(EntryRecords(entry.position, [line, entry.lines[1]]))
     assert packed.too_large == [TooLarge(0, "a field is longer than a table property may be")]
     assert [len(batch.rows) for batch in packed.messages] == [1]
 
@@ -200,9 +198,7 @@ def test_long_fields_that_fit_a_table_are_not_given_back(table: Any, parallel: P
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "é" * 20_000)
     line = line.replace('"resource_id":"', '"resource_id":"' + "😀" * 16_000)
-    packed = TableSink(table, parallel).pack(
-        EntryRecords(entry.position, Lines.of([line, entry.lines[1]]))
-    )
+    packed = TableSink(table, parallel).pack(EntryRecords(entry.position, [line, entry.lines[1]]))
     assert packed.too_large == []
     assert [len(batch.rows) for batch in packed.messages] == [2]
 
@@ -213,7 +209,7 @@ def test_batches_stay_below_the_size_that_a_transaction_may_have(
     entry = entry_records(generated("nsg2", 100))
     long = [line.replace('"rule":"', '"rule":"' + "x" * 30_000) for line in entry.lines]
     sink = TableSink(table, parallel)
-    packed = sink.pack(EntryRecords(entry.position, Lines.of(long)))
+    packed = sink.pack(EntryRecords(entry.position, list(long)))
     assert packed.too_large == []
     assert sink.send(packed.messages) > 1
     assert rows_of(table) == [orjson.loads(line) for line in long]

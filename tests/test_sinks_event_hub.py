@@ -52,7 +52,6 @@ from flowlog_core.errors import (
     Unavailable,
 )
 from flowlog_core.parallel import Parallel
-from flowlog_core.parsing.record import Lines
 from flowlog_core.schemas import SCHEMAS, row_of
 from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.shaper import Shaper
@@ -259,7 +258,7 @@ def test_a_record_too_large_for_an_event_is_given_back(hub: EventHub, parallel: 
     entry = entry_records(generated("nsg2", 2))
     line = entry.lines[0].replace('"rule":"', '"rule":"' + "x" * MAX_EVENT_BYTES)
     packed = EventHubSink(hub, "json", parallel).pack(
-        EntryRecords(entry.position, Lines.of([line, entry.lines[1]]))
+        EntryRecords(entry.position, [line, entry.lines[1]])
     )
     assert packed.too_large == [TooLarge(0, "the record fits no event of 65536 bytes")]
     assert [decode(m.event.body).records for m in packed.messages] == [

@@ -14,7 +14,7 @@ from made_records import generated_entries, hostile_entries, records_of, sums_of
 
 from flowlog_core.blob import Position
 from flowlog_core.parallel import Parallel
-from flowlog_core.parsing import Lines, ParsedEntry
+from flowlog_core.parsing import ParsedEntry
 from flowlog_core.parsing.entry import normalize
 from flowlog_core.schemas import SCHEMAS, row_of
 from flowlog_core.shape.fields import Fields
@@ -122,7 +122,7 @@ def test_the_longest_texts_fit_a_row_and_many_rows_their_transactions(schema: st
     (record, *_) = records_of(list(generated_entries())[-1], PREFIX)
     assert record["category"] == "FlowLogFlowEvent"
     line = orjson.dumps(record | dict.fromkeys(TEXTS, LONG)).decode()
-    parsed = ParsedEntry(12, 99, b"", Lines.of([line] * 12), [], [])
+    parsed = ParsedEntry(12, 99, b"", [line] * 12, [], [])
     made = batches(Shaper(schema=schema)(POSITION, parsed).sent)
     assert sum(len(batch.rows) for batch in made) == 12
     for batch in made:
@@ -137,7 +137,7 @@ def test_the_longest_texts_fit_a_row_and_many_rows_their_transactions(schema: st
 def test_a_text_that_no_property_holds_is_given_back(schema: str) -> None:
     (record, *_) = records_of(next(generated_entries()), PREFIX)
     lines = [orjson.dumps(record | {"rule": rule}).decode() for rule in ("x" * 33_000, "r")]
-    parsed = ParsedEntry(12, 99, b"", Lines.of(lines), [], [])
+    parsed = ParsedEntry(12, 99, b"", list(lines), [], [])
     made = batches(Shaper(schema=schema)(POSITION, parsed).sent, left_out=1)
     assert [len(batch.rows) for batch in made] == [1]
 

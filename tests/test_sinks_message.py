@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from flowlog_core.blob import Position
 from flowlog_core.consume import Batch, decode
 from flowlog_core.parsing.entry import normalize
-from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks import message as module
 from flowlog_core.sinks.message import MAX_MESSAGE_BYTES, Encoding, Message
@@ -45,7 +44,7 @@ def entry_of(texts: list[str], bad_indexes: frozenset[int] = frozenset()) -> Ent
         orjson.dumps({"id": f"x.{index}", "rule": text}).decode()
         for index, text in zip(indexes, texts, strict=False)
     ]
-    return EntryRecords(POSITION, Lines.of(lines), bad_indexes)
+    return EntryRecords(POSITION, list(lines), bad_indexes)
 
 
 def incompressible(texts: int, characters: int, seed: int = 1) -> list[str]:

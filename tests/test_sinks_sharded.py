@@ -9,7 +9,6 @@ import pytest
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.errors import Unavailable
-from flowlog_core.parsing.record import Lines
 from flowlog_core.sinks import EntryRecords, TooLarge
 from flowlog_core.sinks.message import Message, messages_of
 from flowlog_core.sinks.sharded import ShardedSink
@@ -20,7 +19,7 @@ BLOBS = [some_blob(mac=f"000D3A{number:06X}") for number in range(20)]
 
 
 def entry(blob: BlobRef, records: Sequence[str] = ('{"id":"a"}', '{"id":"b"}')) -> EntryRecords:
-    return EntryRecords(Position(blob, offset=12), Lines.of(records))
+    return EntryRecords(Position(blob, offset=12), list(records))
 
 
 def shards_met() -> set[int]:

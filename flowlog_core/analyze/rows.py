@@ -26,7 +26,7 @@ def rows(
             if isinstance(item, Damaged):
                 problems.add(source.name, Problem.of_part(item))
                 continue
-            lines = list(item.lines.records)
+            lines = list(item.lines)
             if rules:
                 lines = [line for line in lines if _matches(orjson.loads(line), rules)]
             if lines:

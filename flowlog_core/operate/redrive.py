@@ -20,7 +20,7 @@ from flowlog_core.dead_letters import DeadLetter, letter_with_entry
 from flowlog_core.errors import Conflict, ItemRefused, NotFound
 from flowlog_core.operate.entry_again import CannotRedrive, entry_again
 from flowlog_core.operate.letters import BadLetter, LetterStore, StoredLetter, read_letter
-from flowlog_core.parsing import Damaged, Framer, Lines, ParsedEntry, read
+from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
 from flowlog_core.pipeline import Pipeline
 
 _SEPARATORS = b" \t\r\n,"
@@ -90,7 +90,7 @@ def _readable(letter: DeadLetter, pipeline: Pipeline) -> tuple[list[ParsedEntry]
         if not letter.raw.startswith(head):
             return [_only([letter.tuple_index], entry_again(letter, pipeline))], []
         # A record that was too large for the sink.
-        line, others = Lines.of([letter.raw.decode()]), list(range(letter.tuple_index))
+        line, others = [letter.raw.decode()], list(range(letter.tuple_index))
         return [ParsedEntry(offset, offset, letter.raw, line, [], others)], []
     items = list(
         read(
@@ -120,7 +120,7 @@ def _only(indexes: Sequence[int], entry: ParsedEntry) -> ParsedEntry:
     if not sent and not wanted.intersection(entry.dropped):
         raise CannotRedrive(bad[0].reason if bad else "its entry has no such tuple")
     others = [index for index in all_indexes if index not in {*sent, *(one.index for one in bad)}]
-    return entry._replace(lines=Lines.of(map(good.__getitem__, sent)), bad=bad, dropped=others)
+    return entry._replace(lines=[good[index] for index in sent], bad=bad, dropped=others)
 
 
 def _stretches(letter: DeadLetter, items: Sequence[ParsedEntry | Damaged]) -> Iterator[DeadLetter]:

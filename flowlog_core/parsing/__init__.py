@@ -7,18 +7,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 from flowlog_core.parsing.entry import DropsByVersion, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
-from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
 from flowlog_core.parsing.tuples import BadTuple
 
-__all__ = ["BadTuple", "Damaged", "Framer", "Lines", "ParsedEntry", "read"]
+__all__ = ["BadTuple", "Damaged", "Framer", "ParsedEntry", "read"]
 
 
 class ParsedEntry(NamedTuple):
@@ -27,8 +26,8 @@ class ParsedEntry(NamedTuple):
     start: int
     end: int
     raw: bytes
-    lines: Lines
-    """Its records."""
+    lines: Sequence[str]
+    """Its records, a JSON object each, in the order of its tuples."""
     bad: list[BadTuple]
     """What could not become a record."""
     dropped: list[int]

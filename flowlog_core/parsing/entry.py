@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from sys import getsizeof
 from typing import Any, NamedTuple
 
 from flowlog_core.parsing.packed_text import PackedText
-from flowlog_core.parsing.record import Lines
 from flowlog_core.parsing.tuples import (
     NSG_VERSIONS,
     VNET_VERSIONS,
@@ -53,7 +52,7 @@ class UnreadableEntry(ValueError):
 class Normalized(NamedTuple):
     """An entry's records, and what could not become one."""
 
-    lines: Lines
+    lines: Sequence[str]
     bad: list[BadTuple]
     dropped: list[int]
     """The indexes of the tuples that were left out on purpose."""
@@ -129,7 +128,7 @@ def normalize(
                 dropped += gone
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
-    return Normalized(Lines(records), bad, dropped)
+    return Normalized(records, bad, dropped)
 
 
 def walk(

@@ -1,4 +1,4 @@
-"""Very many texts, kept compressed."""
+"""Very many texts, such as the records of a large entry, kept compressed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from typing import overload
 
 _BLOCK_CHARACTERS = 256 * 1024
 _LEVEL = 1
+
+
+def packed_like(texts: Sequence[str], others: Iterable[str]) -> Sequence[str]:
+    """Other texts, kept as these are."""
+    if not isinstance(texts, PackedText):
+        return list(others)
+    packed = PackedText()
+    packed.extend(others)
+    return packed
 
 
 class PackedText(Sequence[str]):

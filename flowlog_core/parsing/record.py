@@ -1,15 +1,8 @@
-"""The flow record: the names of its fields, and finished records side by side."""
+"""The flow record: the names of its fields. A finished record is one line of JSON."""
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from itertools import accumulate, count
-from operator import add
-
-from flowlog_core.parsing.packed_text import PackedText
 
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `Position.record_id`
@@ -49,49 +42,7 @@ SUM_SUFFIX = ".agg"
 """Ends the id of the sum of a flow, `shape.aggregate`, which is that of its first tuple."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Finished records, a JSON object each, in file order."""
-
-    records: Sequence[str]
-
-    @classmethod
-    def of(cls, records: Iterable[str]) -> Lines:
-        """From records one by one."""
-        return cls(list(records))
-
-    def alike(self, records: Iterable[str]) -> Lines:
-        """Lines of other records, packed if these are."""
-        if not isinstance(self.records, PackedText):
-            return Lines.of(records)
-        packed = PackedText()
-        packed.extend(records)
-        return Lines(packed)
-
-    @property
-    def ends(self) -> array[int]:
-        """Where each record ends, in bytes of UTF-8, if they are joined by commas."""
-        sizes = map(len, map(str.encode, self.records))
-        return array("q", map(add, accumulate(sizes), count()))
-
-    def joined(self, run: range) -> bytes:
-        """The records of a run of indexes in UTF-8, with commas between them."""
-        return ",".join(self.records[run.start : run.stop]).encode()
-
-    @property
-    def last_time(self) -> datetime | None:
-        """The time of the last record, aware UTC; None without one."""
-        if not self.records:
-            return None
-        line = self.records[-1]  # the time follows the id, which holds no quotation mark
-        start = line.index('"time":"') + len('"time":"')
-        return datetime.fromisoformat(line[start : line.index('"', start)])
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.records)
-
-    def __getitem__(self, index: int) -> str:
-        return self.records[index]
+def time_of(record: str) -> datetime:
+    """The time of a finished record, aware UTC."""
+    start = record.index('"time":"') + len('"time":"')  # it follows the id, which holds no quote
+    return datetime.fromisoformat(record[start : record.index('"', start)])

@@ -19,6 +19,7 @@ import orjson
 
 from flowlog_core.blob import Position, digest
 from flowlog_core.parsing import ParsedEntry
+from flowlog_core.parsing.packed_text import packed_like
 from flowlog_core.parsing.record import SUM_SUFFIX
 from flowlog_core.shape.aggregate import aggregate, written
 from flowlog_core.shape.fields import LEAN, Fields
@@ -99,7 +100,7 @@ class Shaper:
             form, write = self._form
             blob = position.blob.name if self.names_blob else ""
             lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
-            sent = whole._replace(lines=whole.lines.alike(lines), form=form)
+            sent = whole._replace(lines=packed_like(whole.lines, lines), form=form)
         return Shaped(sent, kept, len(entry.dropped))
 
     @staticmethod
@@ -108,7 +109,7 @@ class Shaper:
         records = written(sums, map(orjson.loads, entry.lines))
         indexes = entry.tuple_indexes
         return entry._replace(
-            lines=entry.lines.alike(orjson.dumps(record).decode() for record in records),
+            lines=packed_like(entry.lines, (orjson.dumps(one).decode() for one in records)),
             sums=[[indexes[at] for at in one.members] for one in sums],
             form=Form(mark=SUM_SUFFIX),
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import Position
-from flowlog_core.parsing.record import SUM_SUFFIX, Lines
+from flowlog_core.parsing.record import SUM_SUFFIX
 
 SCHEMA = "flowlog/1"
 """What a message says of records as docs/schema/flow-record.schema.json describes them."""
@@ -41,7 +41,8 @@ class EntryRecords(NamedTuple):
     """The flow records of one entry."""
 
     position: Position
-    lines: Lines
+    lines: Sequence[str]
+    """Finished records, a JSON object each, in the order of their tuples."""
     left_out: Collection[int] = ()
     """The indexes of the tuples without a record: bad ones, and those that a rule dropped."""
     form: Form = WHOLE

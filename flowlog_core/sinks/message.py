@@ -17,9 +17,11 @@ same content, whatever the settings were (decision 0017).
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, chain, count
+from operator import add
 from typing import Literal, NamedTuple
 
 import orjson
@@ -87,7 +89,7 @@ def bodies_of(
     names. Each is made when the iterator reaches it.
     """
     lines = entry.lines
-    if not len(lines):
+    if not lines:
         return iter(()), []
     tuples_of = _tuples_of(entry)
     envelope = _envelope(entry)
@@ -98,7 +100,7 @@ def bodies_of(
         carried = tuples_of(run)
         name = entry.position.message_id(carried) + entry.form.mark
         start = envelope % (name.encode(), carried[0], len(run))
-        return name, encode(b"".join((start, lines.joined(run), _END)))
+        return name, encode(b"".join((start, ",".join(lines[run.start : run.stop]).encode(), _END)))
 
     def packed(run: range) -> Iterator[Body]:
         name, content = encoded(run)
@@ -120,11 +122,17 @@ def bodies_of(
         if _MAX_UTF8_BYTES * len(record) > surely_fits
         and len(encoded(range(index, index + 1))[1]) > max_body_bytes
     ]
-    runs = _runs(lines.ends, too_large, max_input_bytes - max_around_bytes)
+    runs = _runs(_ends(lines), too_large, max_input_bytes - max_around_bytes)
     return (
         (body for run in runs for body in packed(run)),
         [TooLarge(index, f"the record fits no {limit}") for index in too_large],
     )
+
+
+def _ends(lines: Iterable[str]) -> array[int]:
+    """Where each record ends, in bytes of UTF-8, if they are joined by commas."""
+    sizes = map(len, map(str.encode, lines))
+    return array("q", map(add, accumulate(sizes), count()))
 
 
 def _runs(ends: Sequence[int], left_out: Sequence[int], max_bytes: int) -> Iterator[range]:
