@@ -39,10 +39,9 @@ MAX_MESSAGE_BYTES = 64 * 1024
 
 Encoding = Literal["json", "gzip"]
 
-_END = b"]}"
 _MAX_GZIP_INPUT_BYTES = 256 * 1024
 """A message's JSON before compression. What does not fit a message compressed is halved."""
-_NUMBERS_BYTES = 64  # room for the numbers of a beginning and of the id in it, ten digits each
+_NUMBERS_BYTES = 64  # room for the numbers before the records, and those in the id
 _MAX_UTF8_BYTES = 4  # a character
 _GZIP_LEVEL = 1
 _GZIP_FORMAT = 31  # of zlib's `wbits`: a gzip file, with no time in it
@@ -70,20 +69,13 @@ def messages_of(
     return (Message(name, b64encode_as_string(body)) for name, body in bodies), too_large
 
 
-class Body(NamedTuple):
-    """A message before what the sink puts around it."""
-
-    id: str
-    content: bytes
-
-
 def bodies_of(
     entry: EntryRecords,
     compressed: Callable[[bytes], bytes] | None,
     max_body_bytes: int,
     limit: str,
-) -> tuple[Iterator[Body], list[TooLarge]]:
-    """Return the bodies that carry an entry's records, and the records too large for any.
+) -> tuple[Iterator[tuple[str, bytes]], list[TooLarge]]:
+    """Return ids and bodies of messages for an entry's records, and the records too large for any.
 
     A body is the JSON, or what `compressed` makes of it; at most `max_body_bytes`, which `limit`
     names. Each is made when the iterator reaches it.
@@ -92,27 +84,25 @@ def bodies_of(
     if not lines:
         return iter(()), []
     tuples_of = _tuples_of(entry)
-    envelope = _envelope(entry)
     encode: Callable[[bytes], bytes] = compressed or bytes
 
     def encoded(run: range) -> tuple[str, bytes]:
         """The id and the body of a message with these records."""
         carried = tuples_of(run)
         name = entry.position.message_id(carried) + entry.form.mark
-        start = envelope % (name.encode(), carried[0], len(run))
-        return name, encode(b"".join((start, ",".join(lines[run.start : run.stop]).encode(), _END)))
+        return name, encode(_json(entry, name, carried[0], lines[run.start : run.stop]))
 
-    def packed(run: range) -> Iterator[Body]:
+    def packed(run: range) -> Iterator[tuple[str, bytes]]:
         name, content = encoded(run)
         if len(run) > 1 and len(content) > max_body_bytes:
             middle = len(run) // 2
             yield from packed(run[:middle])
             yield from packed(run[middle:])
         else:
-            yield Body(name, content)
+            yield name, content
 
-    id_bytes = len(entry.position.entry_id) + len(entry.form.mark)  # without its numbers
-    max_around_bytes = len(envelope) + id_bytes + _NUMBERS_BYTES + len(_END)
+    id_start = entry.position.entry_id + entry.form.mark
+    max_around_bytes = len(_json(entry, id_start, 0, [])) + _NUMBERS_BYTES
     max_input_bytes = _MAX_GZIP_INPUT_BYTES if compressed else max_body_bytes
     # Nothing is twice as long when compressed and in base64, so most records need no second look.
     surely_fits = max_body_bytes // 2 - max_around_bytes
@@ -124,7 +114,7 @@ def bodies_of(
     ]
     runs = _runs(_ends(lines), too_large, max_input_bytes - max_around_bytes)
     return (
-        (body for run in runs for body in packed(run)),
+        chain.from_iterable(map(packed, runs)),
         [TooLarge(index, f"the record fits no {limit}") for index in too_large],
     )
 
@@ -159,21 +149,27 @@ def _tuples_of(entry: EntryRecords) -> Callable[[range], Sequence[int]]:
     return lambda run: sorted(chain.from_iterable(sums[run.start : run.stop]))
 
 
-def _envelope(entry: EntryRecords) -> bytes:
-    """What comes before the records; `%` places are filled in for each message."""
+def _json(entry: EntryRecords, name: str, first_tuple: int, records: Sequence[str]) -> bytes:
+    """A message with some of an entry's records."""
     position, form = entry.position, entry.form
-    where = {
+    fields = {"fields": form.fields} if form.fields else {}
+    source = {
         "account": position.blob.account,
         "container": position.blob.container,
         "blob": position.blob.name,
         "generation": position.generation,
         "offset": position.offset,
+        "first_tuple": first_tuple,
     }
-    source = orjson.dumps(where)[:-1].replace(b"%", b"%%")
-    numbers = b',"first_tuple":%d},"count":%d,"records":['
-    fields = b',"fields":' + orjson.dumps(form.fields) if form.fields else b""
-    start = b'{"schema":"%b","id":"%%b"%b,"source":' % (form.schema.encode(), fields)
-    return start + source + numbers
+    message = {
+        "schema": form.schema,
+        "id": name,
+        **fields,
+        "source": source,
+        "count": len(records),
+        "records": orjson.Fragment(f"[{','.join(records)}]"),
+    }
+    return orjson.dumps(message)
 
 
 def gzipped(content: bytes) -> bytes:
