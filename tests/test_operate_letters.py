@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -67,6 +70,35 @@ def test_what_is_stored_is_listed_and_read_back_whole(stores: Stores) -> None:
     assert {one[1:4] for one in listed} == {("2026-01-01T07Z", "000D3AF87856", digest)}
     for letter in (TUPLE, ENTRY, MANY):
         assert read_letter(letters.read(letter.name)[0]) == letter
+
+
+def test_many_are_read_in_the_order_given_and_what_is_gone_is_left_out(stores: Stores) -> None:
+    dead_letters, letters = stores
+    many = [replace(TUPLE, tuple_index=index) for index in range(40)]
+    dead_letters.put(many)
+    backwards = list(letters.all())[::-1]
+    gone = backwards.pop(5)
+    letters.remove(gone.name, letters.read(gone.name)[1])
+    read = list(letters.read_each([*backwards[:5], gone, *backwards[5:]]))
+    assert [letter for letter, _ in read] == backwards
+    by_name = {one.name: one for one in many}
+    assert [read_letter(content) for _, content in read] == [by_name[one.name] for one in backwards]
+
+
+def test_several_are_read_at_the_same_time() -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    class SlowContainer:
+        def download_blob(self, name: str) -> Any:
+            together.wait()
+            return SimpleNamespace(
+                readall=name.encode, properties=SimpleNamespace(etag=f'"{name}"')
+            )
+
+    container: Any = SlowContainer()
+    letters = [StoredLetter(f"{number}", "", "", "", EPOCH) for number in range(4)]
+    read = BlobLetters(container).read_each(letters)
+    assert [content for _, content in read] == [b"0", b"1", b"2", b"3"]
 
 
 def test_one_is_removed_only_as_it_was_read(stores: Stores) -> None:

@@ -12,12 +12,13 @@ import orjson
 import pytest
 from support import records_in
 
-from flowlog_core.blob import Position
+from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.consume import decode
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import ItemRefused, StorageError, Unavailable
+from flowlog_core.errors import ItemRefused, NotAllowed, StorageError, Unavailable
 from flowlog_core.ingest import Pipeline, ingest
+from flowlog_core.operate.entry_again import AsksOnce
 from flowlog_core.operate.letters import read_letter
 from flowlog_core.operate.redrive import Redriven, redrive
 from flowlog_core.parsing import entry as parsing_entry
@@ -26,6 +27,7 @@ from flowlog_core.shape.fields import Fields
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.shaper import Shaper
 from flowlog_core.sinks import EntryRecords, Packed, TooLarge
+from flowlog_core.source.reading import Slice
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 from flowlog_core.testing.letters import MemoryLetters
 from flowlog_core.testing.memory import (
@@ -310,6 +312,28 @@ def test_what_the_service_refuses_stays_and_keeps_no_other_from_its_turn(
     (stays,) = world.redrive()
     assert (stays.is_gone, stays.why) == (False, "413 RequestBodyTooLarge")
     assert len(world.letters.stored) == 1
+
+
+@pytest.mark.parametrize("error", [NotAllowed("403"), Unavailable("connection refused")])
+def test_an_account_that_cannot_be_read_is_asked_once_and_keeps_no_other_letter_from_its_turn(
+    world: World, new_protocol: Callable[[], None], error: StorageError
+) -> None:
+    world.forward(entry_of(tuple_of(1, "X"), tuple_of(2, "X")), entry_of(version=7))
+    world.letters.put([DeadLetter(Position(BLOB, 0, 9_000), "unknown", entry_of(tuple_of(5)))])
+    new_protocol()
+    asked: list[object] = []
+
+    def refuse(blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        asked.append((blob, start, max_bytes, etag))
+        raise error
+
+    world.blobs.read = refuse  # type: ignore[method-assign]
+    pipeline = replace(world.pipeline, reader=AsksOnce(world.blobs))
+    done = [redrive(one, world.letters, pipeline) for one in world.letters.all()]
+    stay = [(one.why, one.error) for one in done if not one.is_gone]
+    assert stay == [(f"the tuple needs its entry: {error}", error)] * 2
+    assert list(world.sent().values()) == ["10.0.0.5"]
+    assert len(asked) == 1
 
 
 def test_a_dry_run_changes_nothing(world: World, new_protocol: Callable[[], None]) -> None:

@@ -23,6 +23,7 @@ import csv
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import orjson
 
@@ -45,7 +46,8 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.doctor.endpoints import Endpoint, Endpoints
 from flowlog_core.doctor.explain_error import explained
-from flowlog_core.errors import FlowlogError, NotFound
+from flowlog_core.errors import FlowlogError
+from flowlog_core.operate.entry_again import AsksOnce
 from flowlog_core.operate.letters import (
     BadLetter,
     BlobLetters,
@@ -54,7 +56,7 @@ from flowlog_core.operate.letters import (
     kind_of,
     read_letter,
 )
-from flowlog_core.operate.redrive import redrive
+from flowlog_core.operate.redrive import Redriven, redrive
 from flowlog_core.service import Service
 
 _ACTIONS = ("list", "show", "redrive")
@@ -151,13 +153,11 @@ class _Chosen:
         listed.sort(key=lambda one: (one.stored_at, one.name), reverse=True)
         limit = self._options.max or (_SHOWN if self._options.action == "show" else None)
         found = 0
-        for count, one in enumerate(listed, start=1):
+        for count, (one, content) in enumerate(self.store.read_each(listed), start=1):
             if self._progress.is_due():
                 self._progress.show(f"{count:,} of {len(listed):,} dead letters read")
             try:
-                letter = read_letter(self.store.read(one.name)[0])
-            except NotFound:
-                continue  # removed since it was listed
+                letter = read_letter(content)
             except BadLetter as error:
                 self.say(f"{one.name}: {error}")
                 self.unreadable += 1
@@ -287,14 +287,15 @@ def _redrive(
     letters: _Chosen, service: Service, options: argparse.Namespace, endpoints: list[Endpoint]
 ) -> int:
     chosen = [stored for stored, _ in letters]
+    pipeline = replace(service.pipeline, reader=AsksOnce(service.pipeline.reader))
     records = gone = 0
     try:
         for stored in chosen:
-            done = redrive(stored, letters.store, service.pipeline, is_dry=options.dry_run)
+            done = redrive(stored, letters.store, pipeline, is_dry=options.dry_run)
             records += done.records
             gone += done.is_gone
             if done.why:
-                letters.say(f"{stored.id} stays: {done.why}")
+                letters.say(f"{stored.id} stays: {_why(done, endpoints)}")
     except FlowlogError as error:
         letters.say(explained(error, endpoints))
     if not chosen and not letters.has_failed:
@@ -307,3 +308,9 @@ def _redrive(
             f"{would}removed" + (f", {stay:,} stay" if stay else "")
         )
     return 1 if gone < len(chosen) or letters.has_failed else 0
+
+
+def _why(stays: Redriven, endpoints: list[Endpoint]) -> str:
+    if stays.error is None:
+        return stays.why
+    return f"its flow log cannot be read: {explained(stays.error, endpoints)}"

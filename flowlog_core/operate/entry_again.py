@@ -6,26 +6,61 @@ from typing import Any
 
 import orjson
 
+from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.dead_letters import DeadLetter
-from flowlog_core.errors import Archived, NotFound, OutOfRange, UnknownAccount
+from flowlog_core.errors import (
+    NotAllowed,
+    NotFound,
+    OutOfRange,
+    StorageError,
+    Unavailable,
+    UnknownAccount,
+)
 from flowlog_core.parsing import BadTuple, Damaged, Framer, ParsedEntry, read
 from flowlog_core.parsing.entry import UnreadableEntry, format_of, walk
 from flowlog_core.parsing.tuples import BadField, raw_of
 from flowlog_core.pipeline import Pipeline
+from flowlog_core.source.reading import LogReader, Slice
 
 _ENTRY_BYTES = 256 * 1024  # Azure writes entries of 32 KB
 _MAX_ENTRY_BYTES = 8 * 1024 * 1024
 
 
 class CannotRedrive(Exception):
-    """The dead letter stays; the text says why."""
+    """The dead letter stays; the text says why, and the cause if the flow log cannot be read."""
+
+
+class AsksOnce:
+    """A `LogReader` that asks an account no more after it denied access or gave no answer.
+
+    What that raised is raised again, so that many letters of one account do not wait one by one.
+    """
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self._failed: dict[str, StorageError] = {}
+
+    def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
+        """See `LogReader.read`."""
+        if blob.account in self._failed:
+            raise self._failed[blob.account]
+        try:
+            return self._reader.read(blob, start, max_bytes, etag)
+        except (NotAllowed, Unavailable) as error:
+            self._failed[blob.account] = error
+            raise
+
+    def blob_bytes(self, blob: BlobRef) -> int:
+        """See `LogReader.blob_bytes`."""
+        return self._reader.blob_bytes(blob)
 
 
 def entry_again(letter: DeadLetter, pipeline: Pipeline) -> ParsedEntry:
     """The entry at the letter's position, parsed by today's code.
 
-    Raises `CannotRedrive` unless the blob still has the letter's tuple there, or a `StorageError`.
+    Raises `CannotRedrive` unless the blob can be read and still has the letter's tuple there, or a
+    `StorageError` of the checkpoints.
     """
     position = letter.position
     checkpoint = pipeline.checkpoints.get(checkpoint_key(position.blob)).checkpoint
@@ -50,8 +85,8 @@ def _first_item(
         part = pipeline.reader.read(position.blob, position.offset, max_bytes, None)
     except (NotFound, OutOfRange):
         raise CannotRedrive("its flow log is gone, and the tuple needs its entry") from None
-    except (Archived, UnknownAccount) as error:
-        raise CannotRedrive(f"the tuple needs its entry: {error}") from None
+    except (StorageError, UnknownAccount) as error:  # of one account: others may be readable
+        raise CannotRedrive(f"the tuple needs its entry: {error}") from error
     items = read(
         [part.data],
         lambda offset: position.at(offset).entry_id,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -15,10 +17,11 @@ from pybase64 import b64decode
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.dead_letters import CONTENT_SETTINGS, SCHEMA, DeadLetter
-from flowlog_core.errors import Refused, storage_errors
+from flowlog_core.errors import NotFound, Refused, storage_errors
 from flowlog_core.parsing import BadTuple
 from flowlog_core.storage.create_on_demand import is_missing
 
+_AT_A_TIME = 16
 _NAME = re.compile(
     r"(?P<hour>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}Z)/(?:(?P<mac>[^/]+)/)?(?P<digest>[0-9a-f]{24})"
     r"\.[0-9]+\.[0-9]+(?:\.[0-9]+)?\.json",
@@ -62,6 +65,10 @@ class LetterStore(Protocol):
         """The content of one, and its ETag. Raises `NotFound`."""
         ...
 
+    def read_each(self, letters: Sequence[StoredLetter]) -> Iterator[tuple[StoredLetter, bytes]]:
+        """The content of each that is still there, in the order given."""
+        ...
+
     def create(self, letter: DeadLetter) -> None:
         """Store one. Raises `Conflict` if there is one of its name."""
         ...
@@ -98,6 +105,20 @@ class BlobLetters:
         with storage_errors(f"reading dead letter {name}"):
             stream = self._container.download_blob(name)
             return stream.readall(), str(stream.properties.etag)
+
+    def read_each(self, letters: Sequence[StoredLetter]) -> Iterator[tuple[StoredLetter, bytes]]:
+        """See `LetterStore.read_each`. Reads `_AT_A_TIME` at the same time."""
+        with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="flowlog-letters") as threads:
+            for first in range(0, len(letters), _AT_A_TIME):
+                page = letters[first : first + _AT_A_TIME]
+                for letter, content in zip(page, threads.map(self._content, page), strict=True):
+                    if content is not None:
+                        yield letter, content
+
+    def _content(self, letter: StoredLetter) -> bytes | None:
+        with suppress(NotFound):  # removed since it was listed
+            return self.read(letter.name)[0]
+        return None
 
     def create(self, letter: DeadLetter) -> None:
         """See `LetterStore.create`."""

@@ -243,13 +243,11 @@ def _with_reasons(
 ) -> list[tuple[StoredLetter, str]]:
     newest = sorted(letters, key=lambda one: (one.stored_at, one.name), reverse=True)
     read = []
-    for letter in newest[:MAX_REASONS_READ]:
+    for letter, content in store.read_each(newest[:MAX_REASONS_READ]):
         try:
-            read.append((letter, kind_of(read_letter(store.read(letter.name)[0]).reason)))
+            read.append((letter, kind_of(read_letter(content).reason)))
         except BadLetter as error:
             read.append((letter, str(error)))
-        except NotFound:
-            continue  # removed since it was listed
     return read
 
 

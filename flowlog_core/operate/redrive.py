@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any
 
 from flowlog_core.dead_letters import DeadLetter, letter_with_entry
-from flowlog_core.errors import Conflict, ItemRefused, NotFound
+from flowlog_core.errors import Conflict, FlowlogError, ItemRefused, NotFound
 from flowlog_core.operate.entry_again import CannotRedrive, entry_again
 from flowlog_core.operate.letters import BadLetter, LetterStore, StoredLetter, read_letter
 from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
@@ -39,6 +39,8 @@ class Redriven:
     """Whether nothing of it is left."""
     why: str = ""
     """Why it, or a part of it, stays."""
+    error: FlowlogError | None = None
+    """What was raised where its flow log cannot be read."""
 
 
 def redrive(
@@ -46,8 +48,9 @@ def redrive(
 ) -> Redriven:
     """Send what today's code can read of a dead letter, and remove that from the store.
 
-    With `is_dry` nothing is sent and nothing changed. Raises a `StorageError`; then the letter is
-    still there, or everything of it is in the sink or in other letters.
+    With `is_dry` nothing is sent and nothing changed. A letter whose flow log cannot be read stays.
+    Raises a `StorageError` of the letters, the checkpoints or the sink; then the letter is still
+    there, or everything of it is in the sink or in other letters.
     """
     try:
         content, etag = store.read(stored.name)
@@ -56,7 +59,8 @@ def redrive(
     except NotFound:
         return Redriven(stored, is_gone=True)
     except (BadLetter, CannotRedrive) as error:
-        return Redriven(stored, why=str(error))
+        cause = error.__cause__ if isinstance(error.__cause__, FlowlogError) else None
+        return Redriven(stored, why=str(error), error=cause)
     messages: list[Iterable[Any]] = []
     records = 0
     for entry in entries:

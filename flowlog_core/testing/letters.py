@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import RLock
 
@@ -49,6 +50,12 @@ class MemoryLetters:
                 raise NotFound(name)
             content, etag, _ = self.stored[name]
             return content, etag
+
+    def read_each(self, letters: Sequence[StoredLetter]) -> Iterator[tuple[StoredLetter, bytes]]:
+        """See `LetterStore.read_each`."""
+        for letter in letters:
+            with suppress(NotFound):
+                yield letter, self.read(letter.name)[0]
 
     def create(self, letter: DeadLetter) -> None:
         """See `LetterStore.create`."""
