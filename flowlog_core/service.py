@@ -184,17 +184,20 @@ class Service:
         stop: threading.Event,
         forward_since: datetime | None = None,
         *,
+        look_since: datetime | None = None,
         waits_after_failures: bool = True,
         is_noted: bool = False,
     ) -> SweepReport:
         """Forward everything that is behind, whatever its age; `stop` ends it early.
 
-        With `forward_since`, what is behind in older hours is only counted. A blob that failed
-        waits, as in a sweep, if `waits_after_failures`. If `is_noted`, `flowlog status` tells it.
+        With `forward_since`, what is behind in older hours is only counted; with `look_since`, they
+        are not looked at. A blob that failed waits, as in a sweep, if `waits_after_failures`. If
+        `is_noted`, `flowlog status` tells it.
         """
         options = SweepOptions(
             self.containers,
             0,
+            since=look_since,
             untouched_for_s=0,
             waits_after_failures=waits_after_failures,
             max_s=math.inf,

@@ -263,7 +263,10 @@ def test_run_once_says_what_it_leaves_out_because_it_is_older(local: Local) -> N
     assert (code, err.splitlines()[1:]) == (0, ["1 blob looked at, nothing to forward"])
 
 
-def test_run_says_once_that_nothing_is_behind(local: Local) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_run_says_once_that_nothing_is_behind_and_ends_in_good_order(
+    local: Local, number: signal.Signals
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "flowlog_core", "run", "--interval", "50ms"],
         env={**os.environ, **local.environment},
@@ -272,7 +275,7 @@ def test_run_says_once_that_nothing_is_behind(local: Local) -> None:
         assert process.stderr is not None
         told = [process.stderr.readline().decode() for _ in range(2)]
         time.sleep(0.5)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         rest = process.stderr.read().decode()
         assert process.wait(50) == 0
     assert told[0].endswith("Logs of all hours are forwarded.\n")

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from test_cli import COMMANDS, three_formats
 
 from flowlog_core import cli
+from flowlog_core.__main__ import main as whole_main
 from flowlog_core.cli import completion, main, whole_parser
 from flowlog_core.cli.options import add_common_arguments, add_output_argument, time_argument
 from flowlog_core.cli.output import writer_for
+from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.cli.table import Column, fit, row_of, write_table
 from flowlog_core.cli.terminal import ProgressLine, can_draw, is_coloured, screenful
 from flowlog_core.cli.words import how_many, in_bytes, in_words, joined_counts
@@ -328,6 +331,19 @@ def test_ctrl_c_is_exit_130_also_while_a_command_is_imported(
     assert main(["completion", "bash"]) == 130
 
 
+def test_ctrl_c_is_exit_130_also_while_the_command_line_itself_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "flowlog_core.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "flowlog_core.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    assert whole_main() == 130
+
+
 def test_completion_without_shtab_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,6 +352,24 @@ def test_completion_without_shtab_names_the_extra(
     assert capsys.readouterr().err == (
         "flowlog completion needs shtab. Run: pip install 'flowlog-azure[cli]'\n"
     )
+
+
+def test_the_first_signal_sets_the_event_and_the_second_interrupts() -> None:
+    with stopped_by_signals() as stop:
+        signal.raise_signal(signal.SIGHUP)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_is_ignored_as_by_nohup_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 NOT_UNDERSTOOD = {

@@ -19,16 +19,14 @@ import argparse
 import logging
 import math
 import os
-import signal
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
+from typing import Protocol
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
@@ -39,7 +37,9 @@ from flowlog_core.cli.environment import (
     settings_of,
 )
 from flowlog_core.cli.options import add_interval_argument, add_range_arguments
+from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.cli.summary import left_out, summary, watched
+from flowlog_core.clock import Clock, SystemClock
 from flowlog_core.config.checks import Facts, extras_are_installed
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.behind import (
@@ -54,12 +54,31 @@ from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
+from flowlog_core.sweep.behind import SETTLED_AFTER
 from flowlog_core.sweep.report import MAX_NAMED, SweepReport
 
 log = logging.getLogger(__name__)
 
-_NOTED_EVERY_S = 60
-"""How often is kept, for `flowlog status`, when everything was looked at."""
+_WHOLE_EVERY_S = 60
+"""How often all hours are looked at if that takes longer than `_QUICK_S`, and how often it is kept,
+for `flowlog status`, that they were."""
+_QUICK_S = 2
+
+
+class CatchUp(Protocol):
+    """`Service.catch_up`."""
+
+    def __call__(
+        self,
+        stop: threading.Event,
+        forward_since: datetime | None = None,
+        *,
+        look_since: datetime | None = None,
+        waits_after_failures: bool = True,
+        is_noted: bool = False,
+    ) -> SweepReport:
+        """See `Service.catch_up`."""
+        ...
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,13 +126,12 @@ def run(options: argparse.Namespace) -> int:
             "FLOWLOG_TRIGGER_SOURCE to Timer",
             settings.event_queue,
         )
-    stop = threading.Event()
+    with stopped_by_signals() as stop:
+        return _forward(options, settings, stop)
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+def _forward(options: argparse.Namespace, settings: Settings, stop: threading.Event) -> int:
+    """Look and forward until `stop` is set, or once. Returns the exit code."""
     service = Service(settings, metrics=MetricsObserver.from_environment(os.environ))
     explain = ExplainOnce(Endpoints.of(settings, service.clients).all())
     logging.getLogger().addHandler(explain)  # behind the one that prints: the error comes first
@@ -122,8 +140,9 @@ def run(options: argparse.Namespace) -> int:
     service.pipeline = replace(service.pipeline, observer=observers)
     total = SweepReport()
     found: SweepReport | None = SweepReport()
-    is_first, has_looked, noted_at = True, False, -math.inf
+    whole: SweepReport | None = None
     since = _since(options, settings)
+    looks = Looks(service.catch_up, stop, since)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
     threading.Thread(
@@ -131,31 +150,27 @@ def run(options: argparse.Namespace) -> int:
     ).start()
     try:
         while not stop.is_set():
-            # Whoever started this may just have repaired what failed.
-            is_noted = time.monotonic() - noted_at >= _NOTED_EVERY_S or options.once
-            if is_noted:
-                noted_at = time.monotonic()
-            found = _look(
-                service, stop, since, waits_after_failures=not is_first, is_noted=is_noted
-            )
-            is_first = False
+            found = looks.next(is_whole=options.once)
             heartbeat.beat()
-            if found is not None:
-                has_looked = True
+            if found is not None and looks.was_whole:
+                whole = found
                 _log_found(found, total)
                 total += found
+            elif found is not None:
+                log.log(logging.INFO if found.behind else logging.DEBUG, "%s", found)
+                total.add_work(found)
             if options.once and (found is None or not found.forwarded + found.left_to_others):
                 break
             teller.looked(found)
             if not options.once or (found and not found.forwarded):
                 stop.wait(options.interval_s)  # what others have may take a while
-        if found is not None:
-            _name_still_behind(service, found)
+        if found is not None and whole is not None:
+            _name_still_behind(service, whole)
     finally:
         stop.set()
         logging.getLogger().removeHandler(explain)
         service.close()
-    teller.end(total, has_looked=has_looked)
+    teller.end(total, has_looked=whole is not None)
     return 1 if options.once and (found is None or found.failed + found.backing_off) else 0
 
 
@@ -171,6 +186,53 @@ def clean_up_daily(clean_up: Callable[[threading.Event], int], stop: threading.E
         except FlowlogError as error:
             log.warning("cannot remove old checkpoints, tomorrow again: %s", error)
         wait_s = 24 * 3600
+
+
+class Looks:
+    """Looks at all hours, or only at the youngest if looking at all of them takes long.
+
+    Azure writes only to the youngest hours. An account with the logs of weeks takes many calls.
+    """
+
+    def __init__(
+        self,
+        catch_up: CatchUp,
+        stop: threading.Event,
+        forward_since: datetime | None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._catch_up, self._stop, self._since = catch_up, stop, forward_since
+        self._clock = clock or SystemClock()
+        self._took_s = 0.0
+        self._began = self._noted = -math.inf
+        self.was_whole = True
+        """Whether the latest look was at all hours."""
+
+    def next(self, *, is_whole: bool = False) -> SweepReport | None:
+        """Look again, at all hours if `is_whole`; None, and why in the log, if that failed."""
+        now = self._clock.monotonic()
+        is_first = self._began == -math.inf
+        long_ago = now - self._began >= _WHOLE_EVERY_S
+        self.was_whole = is_whole or long_ago or self._took_s <= _QUICK_S
+        is_noted = self.was_whole and (is_whole or now - self._noted >= _WHOLE_EVERY_S)
+        if self.was_whole:
+            self._began = now
+        if is_noted:
+            self._noted = now
+        try:
+            return self._catch_up(
+                self._stop,
+                self._since,
+                look_since=None if self.was_whole else datetime.now(UTC) - SETTLED_AFTER,
+                waits_after_failures=not is_first,  # the reader may just have repaired what failed
+                is_noted=is_noted,
+            )
+        except FlowlogError as error:
+            log.warning("cannot look for what is behind: %s", error)
+            return None
+        finally:
+            if self.was_whole:
+                self._took_s = self._clock.monotonic() - now
 
 
 class Heartbeat:
@@ -271,21 +333,3 @@ def _looks_back(since: datetime | None) -> str:
     if since is None:
         return "Logs of all hours are forwarded."
     return f"Logs of the hours from {since:%Y-%m-%dT%H} (UTC) on are forwarded."
-
-
-def _look(
-    service: Service,
-    stop: threading.Event,
-    since: datetime | None,
-    *,
-    waits_after_failures: bool,
-    is_noted: bool,
-) -> SweepReport | None:
-    """One look at everything; None, and why in the log, where not even that could be had."""
-    try:
-        return service.catch_up(
-            stop, since, waits_after_failures=waits_after_failures, is_noted=is_noted
-        )
-    except FlowlogError as error:
-        log.warning("cannot look for what is behind: %s", error)
-        return None

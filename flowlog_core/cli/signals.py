@@ -6,13 +6,20 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+_STOP = [signal.SIGINT, signal.SIGTERM]
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    _STOP.append(signal.SIGHUP)
 
 
 @contextmanager
 def stopped_by_signals(say: str = "") -> Iterator[threading.Event]:
-    """The first Ctrl-C or SIGTERM sets the event; the second raises KeyboardInterrupt."""
+    """The first Ctrl-C, SIGTERM or SIGHUP sets the event; the second raises KeyboardInterrupt.
+
+    A signal that is ignored, as `nohup` has it of SIGHUP, stays ignored.
+    """
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -20,10 +27,13 @@ def stopped_by_signals(say: str = "") -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
         if say:
-            print(f"\n{say}", file=sys.stderr, flush=True)
+            with suppress(OSError):  # of a terminal that was closed
+                print(f"\n{say}", file=sys.stderr, flush=True)
 
     before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.signal(number, on_signal)
+        for number in _STOP
+        if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
         yield stop

@@ -116,11 +116,15 @@ class SweepReport:
         """Add what a later sweep did; what it left undone replaces what this one left."""
         # What others hold is behind in each sweep again, and counts once.
         self.behind += later.behind - self.left_to_others
-        for name in _ADDED_UP:
-            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self.add_work(later)
         for name in _AS_FOUND_LAST:
             setattr(self, name, getattr(later, name))
         return self
+
+    def add_work(self, later: SweepReport) -> None:
+        """Add what a later look at some of the hours did, and not what it left undone."""
+        for name in _ADDED_UP:
+            setattr(self, name, getattr(self, name) + getattr(later, name))
 
     def __str__(self) -> str:
         return (
