@@ -356,6 +356,21 @@ def test_a_choice_that_was_made_is_not_commented_on(azure: Azure, trigger: str) 
             "subscriptions and roles of another trigger. Take it out, then 'azd env set "
             "FLOWLOG_TRIGGER' to one of EventGrid, EventQueue, Timer.",
         ),
+        (
+            {"FLOWLOG_TRIGGER": "EventQueue", "FLOWLOG_EXTRA_SETTINGS": "FLOWLOG_EVENT_QUEUE=mine"},
+            "FLOWLOG_EXTRA_SETTINGS sets FLOWLOG_EVENT_QUEUE, but Event Grid delivers events to "
+            "the queue flowlog-events, where nobody would read them. Take it out.",
+        ),
+        (
+            {"FLOWLOG_EXTRA_SETTINGS": "FLOWLOG_VNET_CONTAINER=copies"},
+            "FLOWLOG_EXTRA_SETTINGS sets FLOWLOG_VNET_CONTAINER, but the event subscriptions are "
+            "of the container insights-logs-flowlogflowevent. Take it out.",
+        ),
+        (
+            {"FLOWLOG_TRIGGER": "Timer", "FLOWLOG_EXTRA_SETTINGS": "FLOWLOG_SOURCES=east"},
+            "FLOWLOG_EXTRA_SETTINGS sets FLOWLOG_SOURCES, which would leave accounts without roles "
+            "and event subscriptions. Take it out, and name the accounts in FLOWLOG_LOG_ACCOUNTS.",
+        ),
     ],
 )
 def test_a_trigger_that_something_contradicts_is_refused_before_azure_is_asked(
@@ -370,7 +385,9 @@ def test_a_timer_needs_no_event_grid(azure: Azure) -> None:
     """Neither its provider nor a topic of the account, whatever state those are in."""
     register(azure, SUB, "EventGrid", "NotRegistered")
     azure.answers(TOPICS.format(SUB), listed(topic(THEIRS, EAST, None)))
-    ran = run(azure, FLOWLOG_TRIGGER="Timer", FLOWLOG_PUBLIC_ACCESS="false")
+    other = "FLOWLOG_NSG_CONTAINER=copies"  # no subscription watches another
+    settings = {"FLOWLOG_PUBLIC_ACCESS": "false", "FLOWLOG_EXTRA_SETTINGS": other}
+    ran = run(azure, FLOWLOG_TRIGGER="Timer", **settings)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert azure.changes() == [f"{CHECKED}east={EAST}"]
 

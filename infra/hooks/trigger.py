@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import json
+
 from infra.hooks.accounts import Refused
-from infra.hooks.hook import Hook
+from infra.hooks.hook import INFRA, Hook
 
 SETTING = "FLOWLOG_TRIGGER"
 BLOB_TRIGGER, EVENT_QUEUE, TIMER = TRIGGERS = ("EventGrid", "EventQueue", "Timer")
+_NAMES = json.loads((INFRA / "names.json").read_text())
+_WATCHED = {
+    name: one["container"]
+    for name, one in zip(
+        ("FLOWLOG_NSG_CONTAINER", "FLOWLOG_VNET_CONTAINER"), _NAMES["watched"], strict=True
+    )
+}
+_FIXED = {
+    "FLOWLOG_TRIGGER_SOURCE": "which would leave the event subscriptions and roles of another "
+    f"trigger. Take it out, then 'azd env set {SETTING}' to one of {', '.join(TRIGGERS)}",
+    "FLOWLOG_SOURCES": "which would leave accounts without roles and event subscriptions. Take it "
+    "out, and name the accounts in FLOWLOG_LOG_ACCOUNTS",
+    "FLOWLOG_EVENT_QUEUE": "but Event Grid delivers events to the queue "
+    f"{_NAMES['eventQueue']}, where nobody would read them. Take it out",
+} | {
+    name: f"but the event subscriptions are of the container {container}. Take it out"
+    for name, container in _WATCHED.items()
+}
+"""What the templates make other resources for by its name, and what would come of another name."""
 
 
 def trigger_of(hook: Hook) -> str:
@@ -29,13 +50,12 @@ def checked_trigger(hook: Hook) -> str:
             f"the app from the public network. Set one of them: 'azd env set {SETTING} "
             f"{EVENT_QUEUE}' or 'azd env set FLOWLOG_PUBLIC_ACCESS true'."
         )
-    extras = hook.value("FLOWLOG_EXTRA_SETTINGS").split(";")
-    if any(one.partition("=")[0].strip() == "FLOWLOG_TRIGGER_SOURCE" for one in extras):
-        raise Refused(
-            "FLOWLOG_EXTRA_SETTINGS sets FLOWLOG_TRIGGER_SOURCE, which would leave the event "
-            f"subscriptions and roles of another trigger. Take it out, then 'azd env set {SETTING}'"
-            f" to one of {', '.join(TRIGGERS)}."
-        )
+    extras = {
+        one.partition("=")[0].strip() for one in hook.value("FLOWLOG_EXTRA_SETTINGS").split(";")
+    }
+    for name, why in _FIXED.items():
+        if name in extras and not (trigger == TIMER and name in _WATCHED):
+            raise Refused(f"FLOWLOG_EXTRA_SETTINGS sets {name}, {why}.")
     return trigger
 
 
