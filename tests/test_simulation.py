@@ -53,7 +53,7 @@ NOTICED_AT = {
     "young-is-the-open-hour": 300,
 }
 """Seeds at which faults were noticed once: to try them first saves a minute."""
-# Three times as many as nearly every mutant needs, and the rest by name; `make simulate` tries more.
+# Three times as many as nearly every mutant needs; the rest by name. `make simulate` tries more.
 SEEDS = sorted({*range(400), *range(0, 1650, SWEEPS_EACH), *NOTICED_AT.values()})
 
 
