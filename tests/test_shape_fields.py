@@ -12,6 +12,7 @@ from made_records import (
     sums_of,
 )
 
+from flowlog_core.parsing.record import FIELDS
 from flowlog_core.shape.fields import Fields, from_name, lean, restored
 from flowlog_core.shape.rule_text import Fault, FaultsError
 
@@ -51,6 +52,12 @@ def test_what_a_sum_has_more_is_chosen_by_name() -> None:
         "tuples": 1,
         "last_time": record["time"],
     }
+
+
+@pytest.mark.parametrize("text", ["all", "lean", "id,time", "time,src_ip,tuples", *FIELDS])
+def test_fields_are_written_as_they_are_read(text: str) -> None:
+    fields = Fields.parse(text)
+    assert Fields.parse(str(fields)) == fields
 
 
 @pytest.mark.parametrize(

@@ -284,6 +284,7 @@ def test_any_text_is_read_or_refused_within_itself(text: str) -> None:
         places = [fault.position for fault in error.faults]
     else:
         places = [1]
+        assert parse(str(rules)) == rules
         rules.matches(RECORD)
     assert places
     assert all(1 <= place <= len(text) + 1 for place in places)
@@ -302,6 +303,7 @@ def test_quick_rules_are_the_reference(text: str, record: Record, known: set[str
     given_some = rules.given({name: record[name] for name in known})
     assert given_some.matches(record) is expected
     assert given_some.given(record).matches({}) is expected
+    assert parse(str(rules)) == rules
 
 
 # --- keep and drop ---

@@ -34,6 +34,12 @@ class Fields:
     """None with a preset."""
     is_lean: bool = False
 
+    def __str__(self) -> str:
+        """As it is written in the setting: `Fields.parse(str(fields)) == fields`."""
+        if self.names is not None:
+            return ",".join(self.names)
+        return LEAN if self.is_lean else ALL
+
     @classmethod
     def parse(cls, text: str) -> Fields:
         """`all` (as is the empty text), `lean`, or names of fields with commas between them.

@@ -48,13 +48,17 @@ def pieces(text: str, separator: str, position: int = 1) -> Iterator[tuple[str, 
         position += len(part) + len(separator)
 
 
-def read_rules(text: str) -> tuple[tuple[Term, ...], ...]:
-    """The terms of each rule; rules of white space alone are ignored. Raises `FaultsError`."""
+def read_rules(text: str) -> tuple[tuple[tuple[Term, ...], ...], str]:
+    """The terms of each rule, and all rules in their plainest form. Raises `FaultsError`.
+
+    Rules of white space alone are ignored.
+    """
     faults: list[Fault] = []
     rules = [_read_rule(rule, position, faults) for rule, position in pieces(text, ";") if rule]
     if faults:
         raise FaultsError(faults)
-    return tuple(rules)
+    terms = (tuple(draft.term for draft in rule) for rule in rules)
+    return tuple(terms), "; ".join(",".join(map(str, rule)) for rule in rules)
 
 
 @dataclass
@@ -63,7 +67,16 @@ class _Draft:
 
     field: str
     operator: str
+    values: list[str] = dataclasses.field(default_factory=list)
     accepts: list[Accept] = dataclasses.field(default_factory=list)
+
+    def __str__(self) -> str:
+        return f"{self.field}{self.operator}{','.join(self.values)}"
+
+    @property
+    def term(self) -> Term:
+        """The term with all values so far."""
+        return Term(self.field, tuple(self.accepts), self.operator == "!=")
 
     def add(self, value: str) -> None:
         """Add a value. Raises ValueError with what was expected."""
@@ -75,9 +88,10 @@ class _Draft:
             raise ValueError(f"{self.operator!r} takes one value")
         else:
             self.accepts.append(compared(self.field, self.operator, value))
+        self.values.append(value)
 
 
-def _read_rule(text: str, position: int, faults: list[Fault]) -> tuple[Term, ...]:
+def _read_rule(text: str, position: int, faults: list[Fault]) -> list[_Draft]:
     drafts: list[_Draft] = []
     skipping = False  # the values of a field that does not exist are no further faults
     for piece, at in pieces(text, ",", position):
@@ -99,7 +113,7 @@ def _read_rule(text: str, position: int, faults: list[Fault]) -> tuple[Term, ...
                 drafts[-1].add(piece[start:])
             except ValueError as error:
                 faults.append(Fault(at + start, str(error)))
-    return tuple(Term(one.field, tuple(one.accepts), one.operator == "!=") for one in drafts)
+    return drafts
 
 
 def _fault_of_start(match: re.Match[str], at: int) -> Fault | None:

@@ -11,7 +11,7 @@ each tuple's fields as they stand in the log. `tuple_filter` does both for a who
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -26,6 +26,11 @@ class Rules:
 
     rules: tuple[tuple[Term, ...], ...]
     """The terms of each, which must all hold."""
+    text: str = field(default="", compare=False)
+    """As parsed, in the plainest form: `parse(str(rules)) == rules`."""
+
+    def __str__(self) -> str:
+        return self.text
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -74,4 +79,4 @@ def _total(counters: list[Any]) -> int | None:
 
 def parse(text: str) -> Rules:
     """Read rules. Raises `rule_text.FaultsError`, a ValueError, with every fault at its place."""
-    return Rules(read_rules(text))
+    return Rules(*read_rules(text))
