@@ -9,7 +9,6 @@ from flowlog_core.config.connection_names import (
     is_connection_name,
     read_instead,
     same_but_for_case,
-    taken_by_host,
 )
 from flowlog_core.config.settings import Settings
 from flowlog_core.errors import SettingsError
@@ -33,31 +32,6 @@ def test_other_names_are_none(name: str) -> None:
 def test_two_underscores_separate_the_parts_of_a_setting(name: str, breaks: bool) -> None:
     """As .NET reads environment variables: `ab___blobServiceUri` is `ab:_blobServiceUri`."""
     assert breaks_sections(name) is breaks
-
-
-# https://learn.microsoft.com/azure/azure-functions/functions-app-settings
-@pytest.mark.parametrize(
-    "setting",
-    [
-        "AzureWebJobsStorage",
-        "AzureWebJobsDashboard",
-        "AzureWebJobsFeatureFlags",
-        "AzureWebJobsSecretStorageType",
-        "AzureWebJobsSecretStorageSas",
-        "AzureWebJobsSecretStorageKeyVaultUri",
-        "AzureWebJobsSecretStorageKeyVaultClientId",
-        "AzureWebJobsSecretStorageKeyVaultClientSecret",
-        "AzureWebJobsSecretStorageKeyVaultTenantId",
-        "AzureWebJobsDisableHomepage",
-        "AzureWebJobsDotNetReleaseCompilation",
-        "AzureWebJobsKubernetesSecretName",
-    ],
-)
-def test_the_documented_settings_of_the_host_take_a_name(setting: str) -> None:
-    name = setting.removeprefix("AzureWebJobs")
-    assert taken_by_host(name) == setting
-    assert taken_by_host(name.upper()) == f"AzureWebJobs{name.upper()}"
-    assert taken_by_host(f"{name}2") is None
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ from azure.storage.blob import BlobServiceClient
 from azurefunctions.extensions.bindings.blob.utils import service_client_factory
 
 from flowlog_core.config.connections import Connection
-from flowlog_core.config.settings import Schema, Settings
-from flowlog_core.config.table import TABLE
+from flowlog_core.config.settings import TABLE, Schema, Settings
 from flowlog_core.errors import SettingsError
 from flowlog_core.schemas import SCHEMAS
 from flowlog_core.shape.fields import Fields

@@ -39,8 +39,7 @@ from infra_snapshot import (
 
 from flowlog_core.config.checks import cheap_findings
 from flowlog_core.config.connections import Connection
-from flowlog_core.config.settings import Settings
-from flowlog_core.config.table import TABLE
+from flowlog_core.config.settings import TABLE, Settings
 from flowlog_core.schemas import SCHEMAS
 from flowlog_core.shape.rules import parse
 from flowlog_core.sinks.shards import MAX_SHARDS

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from infra_snapshot import OURS, main, settings_of
 
 from infra.hooks.accounts import LogAccount, Refused, parse_accounts, read_event_sources
+from infra.hooks.host_names import taken_by_host
 
 SUBSCRIPTION = "5b4b650e-28b9-4790-b3ab-ddbd88d727c4"
 STORAGE = (
@@ -161,3 +162,28 @@ def test_the_template_makes_of_each_entry_what_was_read() -> None:
     ]
     alerts = template.of("Microsoft.Insights/metricAlerts")
     assert [accounts[1].topic_id] in [alert.body["properties"]["scopes"] for alert in alerts]
+
+
+# https://learn.microsoft.com/azure/azure-functions/functions-app-settings
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "AzureWebJobsStorage",
+        "AzureWebJobsDashboard",
+        "AzureWebJobsFeatureFlags",
+        "AzureWebJobsSecretStorageType",
+        "AzureWebJobsSecretStorageSas",
+        "AzureWebJobsSecretStorageKeyVaultUri",
+        "AzureWebJobsSecretStorageKeyVaultClientId",
+        "AzureWebJobsSecretStorageKeyVaultClientSecret",
+        "AzureWebJobsSecretStorageKeyVaultTenantId",
+        "AzureWebJobsDisableHomepage",
+        "AzureWebJobsDotNetReleaseCompilation",
+        "AzureWebJobsKubernetesSecretName",
+    ],
+)
+def test_the_documented_settings_of_the_host_take_a_name(setting: str) -> None:
+    name = setting.removeprefix("AzureWebJobs")
+    assert taken_by_host(name) == setting
+    assert taken_by_host(name.upper()) == f"AzureWebJobs{name.upper()}"
+    assert taken_by_host(f"{name}2") is None

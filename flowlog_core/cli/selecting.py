@@ -6,8 +6,7 @@ import argparse
 from datetime import UTC, datetime
 
 from flowlog_core.cli.options import add_interface_arguments, add_range_arguments, check_range
-from flowlog_core.config.settings import Settings
-from flowlog_core.config.table import TABLE
+from flowlog_core.config.settings import TABLE, Settings
 from flowlog_core.operate.live import Live
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service

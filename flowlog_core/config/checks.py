@@ -75,25 +75,23 @@ def trigger_fits_account(facts: Facts) -> Iterator[Finding]:
 
     An event queue is read from anywhere.
     """
-    if facts.settings.trigger_source not in ("EventGrid", "EventQueue"):
-        return
-    emulators = [source.name for source in facts.settings.sources if source.is_emulator]
-    if facts.settings.trigger_source == "EventQueue":
-        if emulators:
-            yield Finding(
-                "warning",
-                f"FLOWLOG_TRIGGER_SOURCE is EventQueue, but {', '.join(emulators)} is a storage "
-                "emulator, which sends no events: its logs wait for the sweep",
-                "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan or Timer",
-            )
-    elif emulators:
+    source = facts.settings.trigger_source
+    emulators = ", ".join(one.name for one in facts.settings.sources if one.is_emulator)
+    if source == "EventQueue" and emulators:
+        yield Finding(
+            "warning",
+            f"FLOWLOG_TRIGGER_SOURCE is EventQueue, but {emulators} is a storage "
+            "emulator, which sends no events: its logs wait for the sweep",
+            "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan or Timer",
+        )
+    elif source == "EventGrid" and emulators:
         yield Finding(
             "fault",
-            f"FLOWLOG_TRIGGER_SOURCE is EventGrid, but {', '.join(emulators)} is a storage "
+            f"FLOWLOG_TRIGGER_SOURCE is EventGrid, but {emulators} is a storage "
             "emulator, which sends no events",
             "Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
         )
-    elif not facts.is_in_azure:
+    elif source == "EventGrid" and not facts.is_in_azure:
         yield Finding(
             "warning",
             "FLOWLOG_TRIGGER_SOURCE is EventGrid, but this machine is not in Azure: Event Grid "

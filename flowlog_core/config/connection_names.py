@@ -14,33 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-RULE = "letters, digits and _, a letter first"
-
-HOST_NAMES = frozenset(
-    {
-        "storage",
-        "dashboard",
-        "env",
-        "scriptroot",
-        "featureflags",
-        "disablehomepage",
-        "dotnetreleasecompilation",
-        "configurationsection",
-        "kubernetessecretname",
-        "secretstoragetype",
-        "secretstoragesas",
-        "secretstoragekeyvaulturi",
-        "secretstoragekeyvaultclientid",
-        "secretstoragekeyvaultclientsecret",
-        "secretstoragekeyvaulttenantid",
-    }
-)
-"""Lower case: each `AzureWebJobs…` setting that the host reads for itself, without the prefix.
-
-From EnvironmentSettingNames.cs in src/WebJobs.Script/Environment of Azure/azure-functions-host
-(89dc438d); ConfigurationSection, Dashboard and Env are the WebJobs SDK's.
-"""
-
 _PREFIX = "AzureWebJobs"
 _STRINGS = "ConnectionStrings"
 # How App Service hands over what is set as a connection string, see
@@ -49,7 +22,7 @@ _APP_SERVICE = ("CUSTOMCONNSTR_", "SQLAZURECONNSTR_", "SQLCONNSTR_", "MYSQLCONNS
 
 
 def is_connection_name(name: str) -> bool:
-    """Whether `name` has the form of a connection name, see `RULE`."""
+    """Whether `name` is letters, digits and `_`, a letter first."""
     return re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) is not None
 
 
@@ -59,11 +32,6 @@ def breaks_sections(name: str) -> bool:
     Concerns the identity form alone, in which a name is followed by `__` and a property.
     """
     return "__" in name or name.endswith("_")
-
-
-def taken_by_host(name: str) -> str | None:
-    """The setting of the host's own that it would read instead of the connection `name`."""
-    return f"{_PREFIX}{name}" if name.lower() in HOST_NAMES else None
 
 
 def read_instead(name: str, settings: Collection[str]) -> str | None:

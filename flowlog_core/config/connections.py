@@ -144,50 +144,55 @@ def parse_identity(name: str, environment: Mapping[str, str], faults: list[str])
 def _parse_string(
     name: str, text: str, needed: Mapping[Service, str], faults: list[str]
 ) -> Connection:
-    """Read a connection string, cut up as the SDK does it."""
-    write = (
-        "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
-        "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or "
-        f"remove it and set {name}__blobServiceUri and so on to use an identity"
-    )
     try:
-        parts = parse_connection_string(text)  # keys in lower case
-    except ValueError:
-        faults.append(
-            f"{name}: not a connection string (its value is not shown here). Each part must be "
-            f"Key=value, with a value, and each key may occur only once. {write}"
-        )
+        parts = _parts(name, text)
+    except ValueError as error:
+        faults.append(f"{name}: {error}")
         return Connection(name)
-    if any(blank != blank.strip() for blank in (text, *parts, *parts.values())):
-        faults.append(
-            f"{name}: the connection string has white space before or after it, or around a ';' or "
-            "'=' (its value is not shown here). The Functions host cannot read that. Remove the "
-            "white space"
-        )
-        return Connection(name)
-    if text[0] in "\"'":
-        faults.append(
-            f"{name}: the connection string is in quotation marks (its value is not shown here). "
-            "Remove them"
-        )
-        return Connection(name)
-    if {key: value.lower() for key, value in parts.items()} == {"usedevelopmentstorage": "true"}:
+    if parts.keys() == {"usedevelopmentstorage"}:
         if parts["usedevelopmentstorage"] != "true":
             faults.append(
                 f"{name}: the blob binding and the host accept only the value 'true'. Write "
                 f"{_DEVELOPMENT}"
             )
         return Connection(name, connection_string=_DEVELOPMENT)
-    if not _STRING_KEYS & parts.keys():
-        faults.append(
-            f"{name}: not a storage connection string (its value is not shown here). {write}"
-        )
-        return Connection(name)
-    faults += _lacking(name, parts, needed)
     wrong = [f"{name}: {fault}" for fault in _wrong_parts(parts, needed)]
-    faults += wrong
+    faults += [*_lacking(name, parts, needed), *wrong]
     # Without the text where a part is wrong: an address that is none cannot be taken apart.
     return Connection(name, connection_string=None if wrong else text.rstrip(";"))
+
+
+def _parts(name: str, text: str) -> Mapping[str, str]:
+    """The parts of a connection string, keys in lower case, cut up as the SDK does it.
+
+    Raises ValueError if the host or the SDK cannot read it. The message never has its value.
+    """
+    write = (
+        "Write 'DefaultEndpointsProtocol=https;AccountName=...;AccountKey=...;"
+        "EndpointSuffix=core.windows.net', 'UseDevelopmentStorage=true' for Azurite, or "
+        f"remove it and set {name}__blobServiceUri and so on to use an identity"
+    )
+    try:
+        parts = parse_connection_string(text)
+    except ValueError:
+        raise ValueError(
+            "not a connection string (its value is not shown here). Each part must be "
+            f"Key=value, with a value, and each key may occur only once. {write}"
+        ) from None
+    if any(blank != blank.strip() for blank in (text, *parts, *parts.values())):
+        raise ValueError(
+            "the connection string has white space before or after it, or around a ';' or "
+            "'=' (its value is not shown here). The Functions host cannot read that. Remove the "
+            "white space"
+        )
+    if text[0] in "\"'":
+        raise ValueError(
+            "the connection string is in quotation marks (its value is not shown here). Remove them"
+        )
+    is_development = {k: v.lower() for k, v in parts.items()} == {"usedevelopmentstorage": "true"}
+    if not is_development and not _STRING_KEYS & parts.keys():
+        raise ValueError(f"not a storage connection string (its value is not shown here). {write}")
+    return parts
 
 
 def _wrong_parts(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Iterator[str]:

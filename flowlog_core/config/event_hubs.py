@@ -49,14 +49,6 @@ def parse_event_hubs(
     )
 
 
-def host_of(connection: Connection) -> str:
-    """The host name of the namespace, with the port if the connection string has one."""
-    if connection.connection_string is None:
-        return connection.namespace
-    parts = parse_connection_string(connection.connection_string)  # keys in lower case
-    return urlsplit(parts.get("endpoint", "")).netloc
-
-
 def _is_namespace(endpoint: str) -> bool:
     try:
         parts = urlsplit(endpoint)

@@ -1,35 +1,31 @@
 """The configuration: read once from the environment, all faults reported together.
 
-`table` lists every setting.
+A test compares the table of docs/settings.md with `TABLE`.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal, get_args
 
+from flowlog_core.config import values
 from flowlog_core.config.addresses import unresolved
-from flowlog_core.config.connection_names import breaks_sections, read_instead, same_but_for_case
+from flowlog_core.config.combined import faults_together
 from flowlog_core.config.connections import Connection, Service, parse_connection
 from flowlog_core.config.event_hubs import parse_event_hubs
-from flowlog_core.config.table import MAX_NAME_CHARACTERS, NOT_OURS, REPLACED, TABLE, Row
+from flowlog_core.config.values import setting
 from flowlog_core.errors import SettingsError
-from flowlog_core.shape.aggregate import AGGREGATE_FIELDS
 from flowlog_core.shape.fields import Fields
-from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.rule_text import FaultsError
+from flowlog_core.shape.rule_values import nearest
 from flowlog_core.shape.rules import Rules
+from flowlog_core.shape.rules import parse as parse_rules
 from flowlog_core.sinks.message import Encoding
-from flowlog_core.sinks.shards import suffixes
-from flowlog_core.source.events import (
-    MAX_CLAIM_S,
-    MAX_DELIVERIES,
-    POISON_SUFFIX,
-    REDELIVERED_AFTER_S,
-)
+from flowlog_core.sinks.shards import MAX_SHARDS, suffixes
+from flowlog_core.storage.timeouts import MIN_CLAIM_S
 
 TriggerSource = Literal["EventGrid", "EventQueue", "Timer", "LogsAndContainerScan"]
 SinkKind = Literal["queue", "table", "eventhub"]
@@ -43,35 +39,160 @@ _TIMER_MINUTES = 1
 class Settings:
     """A valid configuration. `Settings.from_environment` makes it."""
 
-    sources: tuple[Connection, ...]
-    nsg_container: str
-    vnet_container: str
-    trigger_source: TriggerSource
-    event_queue: str
-    state: Connection
-    checkpoint_table: str
-    dead_letter_container: str
-    sink: SinkKind
-    sink_connection: Connection
-    queue: str
-    table: str
-    event_hub: str
-    shards: int
-    queue_encoding: Encoding
-    keep: Rules
-    drop: Rules
-    fields: Fields
-    aggregate: bool
-    schema: Schema
-    sends_in_flight: int
-    claim_s: int
-    sweep_minutes: int
-    sweep_hours: int
-    catch_up_since: datetime | None
-    keep_checkpoints_days: int
-    traffic_endpoint: str
-    traffic_rule: str
-    """Both, or neither."""
+    sources: tuple[Connection, ...] = setting(
+        "FlowLogs",
+        "Connection names, separated by commas, of the accounts that hold flow logs.",
+        values.connection_names,
+    )
+    nsg_container: str = setting(
+        "insights-logs-networksecuritygroupflowevent",
+        "Container of NSG flow logs, watched in every source account.",
+        values.container,
+    )
+    vnet_container: str = setting(
+        "insights-logs-flowlogflowevent",
+        "Container of VNet flow logs, watched in every source account.",
+        values.container,
+    )
+    trigger_source: TriggerSource = setting(
+        "EventGrid",
+        "How the app learns of changed blobs: EventGrid (a blob trigger), EventQueue (events in a "
+        "queue), Timer (the sweep alone), or LogsAndContainerScan (a blob trigger that polls, for "
+        "Azurite). docs/host.md describes what the host does with each.",
+        values.one_of(*get_args(TriggerSource)),
+    )
+    event_queue: str = setting(
+        "flowlog-events",
+        "Queue of FLOWLOG_STATE's account to which Event Grid delivers events, with EventQueue.",
+        values.event_queue,
+    )
+    state: Connection = setting(
+        "AzureWebJobsStorage",
+        "Connection name of the account that holds checkpoints and dead letters.",
+        values.connection_name,
+    )
+    checkpoint_table: str = setting(
+        "flowlogcheckpoints",
+        "Table of the checkpoints and of the sweep's cursors.",
+        values.table,
+    )
+    dead_letter_container: str = setting(
+        "flowlog-dead-letters",
+        "Container of the dead letters: input that could not be read.",
+        values.container,
+    )
+    sink: SinkKind = setting(
+        "queue",
+        "Where records are sent: queue, table or eventhub.",
+        values.one_of(*get_args(SinkKind)),
+    )
+    sink_connection: Connection = setting(
+        "",
+        "Connection name of the sink's account, or of its Event Hubs namespace. Empty: the account "
+        "of FLOWLOG_STATE.",
+        values.or_empty(values.connection_name),
+    )
+    queue: str = setting(
+        "flowlog-records",
+        "Queue of the queue sink.",
+        values.container,
+    )
+    table: str = setting(
+        "flowrecords",
+        "Table of the table sink.",
+        values.table,
+    )
+    event_hub: str = setting(
+        "flowlog-records",
+        "Event hub of the eventhub sink. It must exist.",
+        values.event_hub,
+    )
+    shards: int = setting(
+        "1",
+        "Number of queues (or table partitions per hour) to spread interfaces over. With 2 or "
+        "more, queues are named FLOWLOG_QUEUE-00, -01, …",
+        values.whole_number(1, MAX_SHARDS, "shards"),
+    )
+    queue_encoding: Encoding = setting(
+        "gzip",
+        "Form of queue messages and events: gzip, or json, 13 times the size. docs/consuming.md "
+        "says how to read either.",
+        values.one_of(*get_args(Encoding)),
+    )
+    keep: Rules = setting(
+        "",
+        "Rules such as action=deny; dst_port=443,8000-8999: only records that match one are sent. "
+        "Empty: all. docs/rules.md describes the language.",
+        parse_rules,
+    )
+    drop: Rules = setting(
+        "",
+        "Rules of the same language: records that match one are not sent, though kept by "
+        "FLOWLOG_KEEP.",
+        parse_rules,
+    )
+    fields: Fields = setting(
+        "all",
+        "all, lean (without nulls and without what a message's source says), or the names of the "
+        "fields to send, separated by commas.",
+        Fields.parse,
+    )
+    aggregate: bool = setting(
+        "false",
+        "true: send one record for all tuples of one flow in an entry, with the sums of its "
+        "counters. docs/rules.md says what is lost by it.",
+        values.switch,
+    )
+    schema: Schema = setting(
+        "flowlog",
+        "Schema of the records: flowlog, ecs (Elastic), ocsf, or asim (Microsoft Sentinel). "
+        "docs/schemas.md describes each.",
+        values.one_of(*get_args(Schema)),
+    )
+    sends_in_flight: int = setting(
+        "16",
+        "Maximum number of calls that send at the same time, per process. For an event hub, each "
+        "has a connection.",
+        values.whole_number(1, 256, "calls"),
+    )
+    claim_s: int = setting(
+        "60",
+        "Seconds after which another worker may take over a blob whose worker died.",
+        values.whole_number(MIN_CLAIM_S, 3600, "seconds"),
+    )
+    sweep_minutes: int = setting(
+        "5",
+        "Minutes between two sweeps, which look for blobs that events missed. A divisor of "
+        "60, at most 30. With Timer the default is 1.",
+        values.sweep_minutes,
+    )
+    sweep_hours: int = setting(
+        "24",
+        "How many hours back the sweep looks, in addition to the current hour.",
+        values.whole_number(1, 24 * 366, "hours"),
+    )
+    catch_up_since: datetime | None = setting(
+        "",
+        "Forward, once, all logs since this UTC date or hour (2026-01-31 or 2026-01-31T09). "
+        "Empty: only what FLOWLOG_SWEEP_HOURS covers.",
+        values.since,
+    )
+    keep_checkpoints_days: int = setting(
+        "90",
+        "Days after which the checkpoint of a deleted blob is removed.",
+        values.whole_number(2, 3660, "days"),
+    )
+    traffic_endpoint: str = setting(
+        "",
+        "https address of a data collection endpoint. If set, sums of the traffic, IP "
+        "addresses included, are sent to a Log Analytics workspace.",
+        values.or_empty(values.https),
+    )
+    traffic_rule: str = setting(
+        "",
+        "Immutable id (dcr-…) of the data collection rule for these sums.",
+        values.or_empty(values.rule_id),
+    )
 
     @property
     def containers(self) -> tuple[str, str]:
@@ -91,90 +212,49 @@ class Settings:
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues of the queue sink: one for each shard."""
-        return _queues(self.queue, self.shards)
+        return tuple(self.queue + suffix for suffix in suffixes(self.shards, "-"))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings. Raises `SettingsError` with all faults."""
         faults = _unknown(environment)
-        values = {row.field: _read(row, environment, faults) for row in TABLE}
-        source_names = cast("tuple[str, ...]", values.pop("sources"))
-        state_name = cast("str", values.pop("state"))
-        sink_name = cast("str", values.pop("sink_connection")) or state_name
-        source = values["trigger_source"]
-        if source == "Timer" and not environment.get("FLOWLOG_SWEEP_MINUTES", "").strip():
-            values["sweep_minutes"] = _TIMER_MINUTES
-        # One account may have several uses: its connection must reach all services they need.
-        needed: dict[str, dict[Service, str]] = {}
-        for name in source_names:
-            needed[name] = {"blob": "reading flow logs"}
-            if source in _BLOB_TRIGGERS:
-                needed[name]["queue"] = "the host's blob trigger"
-        needed.setdefault(state_name, {}).update({"table": "checkpoints", "blob": "dead letters"})
-        if source == "EventQueue":
-            needed[state_name]["queue"] = "events"
-        is_hub = values["sink"] == "eventhub"
-        if not is_hub:
-            needed.setdefault(sink_name, {})[_service(values["sink"])] = "the records that are sent"
-        connections = {
-            name: parse_connection(name, environment, services, faults)
-            for name, services in needed.items()
-        }
-        faults += _one_account([connections[name] for name in source_names])
-        if is_hub:
-            hub = _hub(sink_name, state_name, values, environment, faults)
-        if source in _BLOB_TRIGGERS:
-            faults += _misread("FLOWLOG_SOURCES", source_names, environment)
-        if source == "EventQueue":
-            faults += _misread("FLOWLOG_STATE", (state_name,), environment)
-            faults += _outlived(values["claim_s"])
-            if sink_name == state_name and values["sink"] == "queue":
-                faults += _looped(values)
-        if source == "LogsAndContainerScan":
-            faults += _cannot_scan([connections[name] for name in source_names])
-        faults += _too_long(values["queue"], values["shards"])
-        if sink_name == state_name:
-            faults += _same(values)
-        faults += _no_such_fields(values["fields"], values["schema"], is_sum=values["aggregate"])
-        faults += _nothing_left(values["keep"], values["drop"])
-        faults += _incomplete(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
+        read = {row.field: _read(row, environment, faults) for row in TABLE}
+        has_minutes = environment.get("FLOWLOG_SWEEP_MINUTES", "").strip()
+        if read["trigger_source"] == "Timer" and not has_minutes:
+            read["sweep_minutes"] = _TIMER_MINUTES
+        settings = cls(**read | _connections(read, environment, faults))
+        faults += faults_together(settings, environment)
         if faults:
             raise SettingsError(faults)
-        return cls(
-            sources=tuple(connections[name] for name in source_names),
-            state=connections[state_name],
-            sink_connection=hub if is_hub else connections[sink_name],
-            **values,
-        )
+        return settings
 
 
-def _hub(
-    sink_name: str,
-    state_name: str,
-    values: Mapping[str, Any],
-    environment: Mapping[str, str],
-    faults: list[str],
-) -> Connection:
-    """The connection to the namespace of the event hub."""
-    if values["shards"] > 1:
-        faults.append(
-            "FLOWLOG_SHARDS: has no effect with FLOWLOG_SINK=eventhub, where the event hub spreads "
-            "interfaces over its partitions. Remove it"
-        )
-    if sink_name == state_name:
-        faults.append(
-            "FLOWLOG_SINK_CONNECTION: must name a connection to Event Hubs, as FLOWLOG_SINK is "
-            f"eventhub. {state_name} is the storage account of FLOWLOG_STATE"
-        )
-        return Connection(sink_name)
-    return parse_event_hubs(sink_name, values["event_hub"], environment, faults)
+TABLE = tuple(values.Row(one.name, **one.metadata) for one in fields(Settings))
+
+NOT_OURS = frozenset({"FLOWLOG_AZURITE"})
+"""Read by other code: `FLOWLOG_AZURITE` tells `demo` where Azurite is."""
+
+REPLACED = {
+    "FLOWLOG_SWEEP_SCHEDULE": (
+        "this setting was replaced by FLOWLOG_SWEEP_MINUTES, the minutes between two sweeps. "
+        "Remove it and set FLOWLOG_SWEEP_MINUTES instead"
+    )
+}
+"""Settings of earlier versions, each with a sentence that names its successor."""
 
 
-def _service(sink: object) -> Service:
-    return "table" if sink == "table" else "queue"
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    known = [row.name for row in TABLE]
+    faults = []
+    for name in sorted(environment):
+        if name in REPLACED:
+            faults.append(f"{name}: {REPLACED[name]}")
+        elif name.upper().startswith("FLOWLOG_") and name not in known and name not in NOT_OURS:
+            faults.append(f"{name}: there is no such setting.{nearest(name, known)}")
+    return faults
 
 
-def _read(row: Row, environment: Mapping[str, str], faults: list[str]) -> Any:
+def _read(row: values.Row, environment: Mapping[str, str], faults: list[str]) -> Any:
     written = environment.get(row.name, "")
     text = written.strip() or row.default
     if reference := unresolved(text):
@@ -194,147 +274,34 @@ def _read(row: Row, environment: Mapping[str, str], faults: list[str]) -> Any:
         return row.parse(row.default)
 
 
-def _unknown(environment: Mapping[str, str]) -> list[str]:
-    known = [row.name for row in TABLE]
-    faults = []
-    for name in sorted(environment):
-        if name in REPLACED:
-            faults.append(f"{name}: {REPLACED[name]}")
-        elif name.upper().startswith("FLOWLOG_") and name not in known and name not in NOT_OURS:
-            near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            faults.append(f"{name}: there is no such setting.{hint}")
-    return faults
+def _connections(
+    read: Mapping[str, Any], environment: Mapping[str, str], faults: list[str]
+) -> dict[str, Any]:
+    """The connections that settings name; whatever is wrong with them is added to `faults`.
 
-
-def _misread(
-    setting: str, connections: tuple[str, ...], environment: Mapping[str, str]
-) -> list[str]:
-    """The faults of connections that the Functions host reads differently than Flowlog.
-
-    `setting` names them. The host reads only those of its triggers.
+    One account may have several uses: its connection must reach all services that they need.
     """
-    faults = [
-        f"{setting}: '{first}' and '{second}' are one name to the Functions host, which "
-        "ignores case and refuses the functions of both. Give each a name of its own"
-        for first, second in same_but_for_case(connections)
-    ]
-    for name in connections:
-        instead = read_instead(name, environment)
-        if instead is not None:
-            faults.append(
-                f"{setting}: '{name}' cannot be used: the Functions host reads the setting "
-                f"{instead} first, and so the wrong account. Choose another name"
-            )
-        if breaks_sections(name) and not environment.get(name, "").strip():
-            faults.append(
-                f"{setting}: '{name}' contains __ or ends in _, so the Functions host cannot "
-                f"find {name}__blobServiceUri and so on. Choose another name"
-            )
-    return faults
-
-
-def _one_account(sources: Sequence[Connection]) -> list[str]:
-    """The faults that an account is named twice: checkpoints and ids contain only its name."""
-    seen: dict[str, str] = {}
-    return [
-        f"FLOWLOG_SOURCES: '{first}' and '{one.name}' are the same account, {one.account}, and "
-        "Flowlog tells accounts apart by their names. Remove one of them"
-        for one in sources
-        if one.account and (first := seen.setdefault(one.account, one.name)) != one.name
-    ]
-
-
-def _queues(queue: str, shards: int) -> tuple[str, ...]:
-    return tuple(queue + suffix for suffix in suffixes(shards, "-"))
-
-
-def _too_long(queue: str, shards: int) -> list[str]:
-    """The fault that a queue's name and the suffix of its shards exceed Azure's limit."""
-    longest = max(_queues(queue, shards), key=len)
-    if len(longest) <= MAX_NAME_CHARACTERS:
-        return []
-    max_characters = MAX_NAME_CHARACTERS - (len(longest) - len(queue))
-    return [
-        f"FLOWLOG_QUEUE: '{queue}' is too long for {shards} shards (FLOWLOG_SHARDS), which append "
-        f"-00, -01, … to it. Write at most {max_characters} characters"
-    ]
-
-
-def _outlived(claim_s: int) -> list[str]:
-    """The fault that an event may fail for the last time before a dead worker's claim runs out."""
-    if claim_s <= MAX_CLAIM_S:
-        return []
-    return [
-        f"FLOWLOG_CLAIM_S: {claim_s} is too long for EventQueue, as the host delivers an event "
-        f"{MAX_DELIVERIES} times, {REDELIVERED_AFTER_S} s apart. Write at most {MAX_CLAIM_S}"
-    ]
-
-
-def _looped(values: Mapping[str, Any]) -> list[str]:
-    """The fault that records are sent to a queue of the events."""
-    events = values["event_queue"]
-    taken = {events, events + POISON_SUFFIX}.intersection(
-        _queues(values["queue"], values["shards"])
-    )
-    return [
-        f"FLOWLOG_EVENT_QUEUE: '{events}' uses the queue {name}, to which records are sent "
-        "(FLOWLOG_QUEUE). Write another name"
-        for name in sorted(taken)
-    ]
-
-
-def _cannot_scan(sources: Sequence[Connection]) -> list[str]:
-    """The fault that the host would poll an account that it opens with an identity.
-
-    Source: Microsoft.Azure.WebJobs.Extensions.Storage.Blobs 5.3.10, whose polling sets the logging
-    properties of the blob service; learn.microsoft.com, "Set Blob Service Properties", which names
-    Microsoft.Storage/storageAccounts/blobServices/write, no data action.
-    """
-    names = [each.name for each in sources if each.uris and not each.is_emulator]
-    if not names:
-        return []
-    return [
-        "FLOWLOG_TRIGGER_SOURCE: LogsAndContainerScan does not work with an identity "
-        f"({', '.join(names)}): to poll, the host switches on the account's logging (Set Blob "
-        "Service Properties), which no role for data permits. Write EventGrid"
-    ]
-
-
-def _same(values: Mapping[str, Any]) -> list[str]:
-    """The fault that records would be written to the checkpoint table."""
-    table, checkpoints = values["table"], values["checkpoint_table"]
-    if values["sink"] != "table" or table.lower() != checkpoints.lower():
-        return []
-    return [f"FLOWLOG_TABLE: '{table}' is also the checkpoint table. Write another name"]
-
-
-def _nothing_left(keep: Rules, drop: Rules) -> list[str]:
-    """The fault that no record would be sent."""
-    if not KeepDrop(keep or None, drop).keeps_none:
-        return []
-    return ["FLOWLOG_DROP: drops every record that FLOWLOG_KEEP keeps, so none would be sent"]
-
-
-def _no_such_fields(fields: Fields, schema: str, *, is_sum: bool) -> list[str]:
-    """The faults that no record would have the chosen fields."""
-    if schema != "flowlog" and fields != Fields.parse(""):
-        return [
-            "FLOWLOG_FIELDS: chooses fields of the schema flowlog, but FLOWLOG_SCHEMA is "
-            f"{schema}, which has others. Remove one of the two"
-        ]
-    absent = [name for name in AGGREGATE_FIELDS if name in (fields.names or ()) and not is_sum]
-    if not absent:
-        return []
-    return [f"FLOWLOG_FIELDS: no record has {' or '.join(absent)} unless FLOWLOG_AGGREGATE is true"]
-
-
-def _incomplete(environment: Mapping[str, str], *names: str) -> list[str]:
-    """The fault that some of `names` are set and others are not."""
-    missing = [name for name in names if not environment.get(name, "").strip()]
-    present = [name for name in names if name not in missing]
-    if not (missing and present):
-        return []
-    return [
-        f"{', '.join(missing)}: missing, although {', '.join(present)} is set. Set both, or neither"
-    ]
+    state, sink, trigger = read["state"], read["sink"], read["trigger_source"]
+    to = read["sink_connection"] or state
+    needed: defaultdict[str, dict[Service, str]] = defaultdict(dict)
+    for name in read["sources"]:
+        needed[name]["blob"] = "reading flow logs"
+        if trigger in _BLOB_TRIGGERS:
+            needed[name]["queue"] = "the host's blob trigger"
+    needed[state] |= {"table": "checkpoints", "blob": "dead letters"}
+    if trigger == "EventQueue":
+        needed[state]["queue"] = "events"
+    if sink != "eventhub":
+        needed[to]["table" if sink == "table" else "queue"] = "the records that are sent"
+    opened = {
+        name: parse_connection(name, environment, services, faults)
+        for name, services in needed.items()
+    }
+    is_own_hub = sink == "eventhub" and to != state  # else `faults_together` says what to do
+    return {
+        "sources": tuple(opened[name] for name in read["sources"]),
+        "state": opened[state],
+        "sink_connection": parse_event_hubs(to, read["event_hub"], environment, faults)
+        if is_own_hub
+        else opened[to],
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowlog_core.checkpoints.checkpoint import Failure
-from flowlog_core.config.table import TABLE
+from flowlog_core.config.settings import TABLE
 from flowlog_core.sweep.behind import try_again_at
 
 _DEFAULTS = {row.field: row.default for row in TABLE}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from azure.core.utils import parse_connection_string
 
 from flowlog_core.config.checks import Finding
-from flowlog_core.config.event_hubs import host_of
+from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.endpoints import Endpoint, caller
 from flowlog_core.doctor.installation import Installation
@@ -48,6 +51,14 @@ def hub_endpoint(settings: Settings) -> HubEndpoint:
     """Where this installation sends events."""
     connection = settings.sink_connection
     return HubEndpoint(connection, "queue", host_of(connection), ROLE)
+
+
+def host_of(connection: Connection) -> str:
+    """The host name of the namespace, with the port if the connection string has one."""
+    if connection.connection_string is None:
+        return connection.namespace
+    parts = parse_connection_string(connection.connection_string)  # keys in lower case
+    return urlsplit(parts.get("endpoint", "")).netloc
 
 
 def accepts_events(at: Installation) -> Iterator[Finding]:

@@ -26,8 +26,9 @@ _ANY_ADDRESS = (Addresses(4, 0, 2**32 - 1), Addresses(6, 0, 2**128 - 1))
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names what may have been meant, or nothing."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    return f" Did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def accepts_of(field: str, text: str) -> tuple[Accept, ...]:

@@ -9,12 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from flowlog_core.config.connection_names import (
-    RULE,
-    breaks_sections,
-    is_connection_name,
-    taken_by_host,
-)
+from flowlog_core.config.connection_names import breaks_sections, is_connection_name
+from infra.hooks.host_names import taken_by_host
 
 SETTING = "FLOWLOG_LOG_ACCOUNTS"
 MAX_NAME_CHARACTERS = 30
@@ -150,8 +146,8 @@ def _entry(entry: str, number: int, count: int, faults: list[str]) -> LogAccount
 def _name(name: str, entry: str) -> list[str]:
     if not is_connection_name(name):
         return [
-            f"'{name}' in '{entry}' cannot be the name of a connection. Write {RULE}: "
-            "NAME=RESOURCE_ID."
+            f"'{name}' in '{entry}' cannot be the name of a connection. Write letters, "
+            "digits and _, a letter first: NAME=RESOURCE_ID."
         ]
     if len(name) > MAX_NAME_CHARACTERS:
         return [f"the name '{name}' is longer than {MAX_NAME_CHARACTERS} characters. Shorten it."]
