@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -151,7 +149,9 @@ class Service:
         clock = self.pipeline.clock
         started = clock.monotonic()
         try:
-            report = self._sweep(options).run()
+            report = Sweep(
+                self.blobs, self.pipeline, self.cursors, options, self.blobs_at_a_time
+            ).run()
         except BaseException:
             self.metrics.sweep_failed(clock.monotonic() - started)
             raise
@@ -178,36 +178,6 @@ class Service:
         return remove_stale_checkpoints(
             pipeline.checkpoints, self.blobs, pipeline.clock, days, _CLEANUP_S, stop
         )
-
-    def catch_up(
-        self,
-        stop: threading.Event,
-        forward_since: datetime | None = None,
-        *,
-        look_since: datetime | None = None,
-        waits_after_failures: bool = True,
-        is_noted: bool = False,
-    ) -> SweepReport:
-        """Forward everything that is behind, whatever its age; `stop` ends it early.
-
-        With `forward_since`, what is behind in older hours is only counted; with `look_since`, they
-        are not looked at. A blob that failed waits, as in a sweep, if `waits_after_failures`. If
-        `is_noted`, `flowlog status` tells it.
-        """
-        options = SweepOptions(
-            self.containers,
-            0,
-            since=look_since,
-            untouched_for_s=0,
-            waits_after_failures=waits_after_failures,
-            max_s=math.inf,
-            forward_since=forward_since,
-            is_noted=is_noted,
-        )
-        return self._sweep(options, stop).look_at_all()
-
-    def _sweep(self, options: SweepOptions, stop: threading.Event | None = None) -> Sweep:
-        return Sweep(self.blobs, self.pipeline, self.cursors, options, self.blobs_at_a_time, stop)
 
     @property
     def containers(self) -> list[Container]:

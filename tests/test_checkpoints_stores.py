@@ -411,20 +411,6 @@ def test_cursors_of_containers_are_apart_and_every_write_is_conditional(
     assert cursors.get(LOGS).server_time >= created.server_time
 
 
-def test_looks_are_kept_apart_from_cursors_and_all_are_read_together(cursors: CursorStore) -> None:
-    assert cursors.passes()[:2] == ({}, {})
-    at, more = datetime(2026, 1, 2, 3, tzinfo=UTC), Container(LOGS.account, "more")
-    stored = cursors.put(LOGS, CURSOR, "")
-    cursors.note_look(LOGS, at)
-    cursors.note_look(more, at)
-    cursors.note_look(more, at + timedelta(hours=1))
-    cursors_of, looks, server_time = cursors.passes()
-    assert cursors_of == {LOGS: CURSOR}
-    assert looks == {LOGS: at, more: at + timedelta(hours=1)}
-    assert server_time >= stored.server_time
-    assert cursors.get(LOGS)[:2] == (CURSOR, stored.etag)
-
-
 def test_cursors_are_nothing_to_those_who_read_checkpoints(
     connection_string: str, unique: Callable[[str], str]
 ) -> None:

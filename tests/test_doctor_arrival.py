@@ -15,6 +15,8 @@ from flowlog_core.doctor.endpoints import POISON_QUEUE
 from flowlog_core.doctor.examine import examine
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import Unavailable
+from flowlog_core.operate.catch_up import catch_up
+from flowlog_core.operate.passes import TablePasses
 
 
 def arrived(examined: Installation) -> list[Finding]:
@@ -181,8 +183,8 @@ def test_without_a_blob_trigger_no_queue_of_a_log_account_is_asked(
 def test_where_only_flowlog_run_works_no_sweep_is_missed(installation: AzuriteInstallation) -> None:
     """Then the app's timer does not run, and need not."""
     service = installation.open().service
-    service.catch_up(threading.Event(), is_noted=True)
-    at = service.cursors.passes().server_time
+    catch_up(service, threading.Event(), is_noted=True)
+    at = TablePasses.of(service).passes().server_time
     (finding,) = arrival.last_sweep(installation.open(now=at + timedelta(minutes=2)))
     assert (finding.level, finding.what) == ("ok", "flowlog run looked at everything 2 min ago")
     service.sweep()

@@ -42,6 +42,7 @@ from flowlog_core.consume import decode
 from flowlog_core.errors import FlowlogError, ItemRefused, Unavailable
 from flowlog_core.ingest import ingest
 from flowlog_core.operate import replay as replaying
+from flowlog_core.operate.catch_up import catch_up
 from flowlog_core.operate.record_file import RecordFile
 from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
 from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
@@ -711,7 +712,7 @@ def forwarded_logs(local: Local) -> list[str]:
         for _ in range(2):
             writer.append(generator.entry("nsg2", Interface.nsg(7), start, 8))
     service = Service(Settings.from_environment(local.environment))
-    service.catch_up(threading.Event())
+    catch_up(service, threading.Event())
     service.close()
     return taken(local)
 

@@ -19,6 +19,7 @@ from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, Refusal, ch
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
+from flowlog_core.operate.catch_up import CatchUp
 from flowlog_core.parallel import Parallel
 from flowlog_core.source.listing import Page
 from flowlog_core.sweep.behind import try_again_at
@@ -620,7 +621,7 @@ def test_a_look_may_leave_out_older_hours_and_says_how_much_that_is(world: World
     assert checkpoint is not None
     options = SweepOptions([LOGS], 0, untouched_for_s=0, forward_since=NOW - 24 * HOUR)
     parallel = Parallel(1)
-    report = Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+    report = CatchUp(world.blobs, world.pipeline, world.cursors, options, parallel).run()
     parallel.close()
     assert (report.looked_at, report.behind, report.forwarded) == (3, 1, 1)
     assert (report.older, report.oldest) == (2, NOW - 40 * HOUR)
@@ -632,7 +633,7 @@ def test_a_look_at_all_needs_no_memory_and_leaves_nothing_out(world: World) -> N
         world.append(blob_at(hours_ago))
     parallel = Parallel(2)
     options = SweepOptions([LOGS], 0, untouched_for_s=0)
-    report = Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+    report = CatchUp(world.blobs, world.pipeline, world.cursors, options, parallel).run()
     parallel.close()
     assert (report.forwarded, report.is_whole) == (3, True)
     assert world.cursors.get(LOGS).cursor is None
@@ -649,9 +650,7 @@ def test_a_persons_own_command_does_not_wait_for_what_failed(world: World) -> No
         parallel = Parallel(1)
         options = SweepOptions([LOGS], 0, untouched_for_s=0, waits_after_failures=waits)
         try:
-            return Sweep(
-                world.blobs, world.pipeline, world.cursors, options, parallel
-            ).look_at_all()
+            return CatchUp(world.blobs, world.pipeline, world.cursors, options, parallel).run()
         finally:
             parallel.close()
 
@@ -686,10 +685,11 @@ def test_a_look_that_could_list_everything_is_noted_if_asked_to(
         return page(account, container, prefix, **options)
 
     monkeypatch.setattr(world.blobs, "page", page_of)
-    options = SweepOptions([LOGS, shut, absent], 0, untouched_for_s=0, is_noted=is_noted)
+    options = SweepOptions([LOGS, shut, absent], 0, untouched_for_s=0)
     at = service_time(world.clock)
     with closing(Parallel(1)) as parallel:
-        Sweep(world.blobs, world.pipeline, world.cursors, options, parallel).look_at_all()
+        one = CatchUp(world.blobs, world.pipeline, world.cursors, options, parallel)
+        one.run(world.cursors.note_look if is_noted else None)
     cursors, looks, _ = world.cursors.passes()
     assert (cursors, looks) == ({}, {LOGS: at, absent: at} if is_noted else {})
 

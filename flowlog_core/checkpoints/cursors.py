@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +12,13 @@ from azure.data.tables import TableClient
 
 from flowlog_core.checkpoints.checkpoint import CheckpointKey, table_key
 from flowlog_core.checkpoints.entity import EntityTable, read_entity
-from flowlog_core.errors import Conflict
-from flowlog_core.sweep.cursor import Container, Cursor, Passes, StoredCursor
+from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 CURSOR_FORMAT = 1
 SWEEP_PARTITION = "sweep"
 """Holds the cursors. Partitions of blobs have other names: they begin with an account and `|`."""
-_SHARED = CheckpointKey(SWEEP_PARTITION, "cursor")
-_LOOK = "look"
+SHARED = CheckpointKey(SWEEP_PARTITION, "cursor")
+"""The cursor of all containers, which Flowlog 0.1 kept."""
 
 
 class TableCursors:
@@ -39,64 +38,21 @@ class TableCursors:
         said = self._table.replace(entity, etag) if etag else self._table.create(entity)
         return StoredCursor(cursor, *said)
 
-    def note_look(self, container: Container, at: datetime) -> None:
-        """See `CursorStore.note_look`."""
-        key = _key(_LOOK, container)
-        entity = {
-            "PartitionKey": key.partition,
-            "RowKey": key.row,
-            "format": CURSOR_FORMAT,
-            "container": "/".join(container),
-            "looked_at": at,
-        }
-        etag = self._table.get(key).etag
-        with suppress(Conflict):  # another `flowlog run` looked at the same time
-            if etag:
-                self._table.replace(entity, etag)
-            else:
-                self._table.create(entity)
-
-    def passes(self) -> Passes:
-        """See `CursorStore.passes`."""
-        cursors: dict[Container, Cursor] = {}
-        looks: dict[Container, datetime] = {}
-        server_time = None
-        for page in self._table.query(f"PartitionKey eq '{SWEEP_PARTITION}'"):
-            server_time = page.server_time
-            for entity in page.entities:
-                container = Container(*entity.get("container", "").partition("/")[::2])
-                if is_look(entity):
-                    looks[container] = entity["looked_at"]
-                elif entity["RowKey"] != _SHARED.row:
-                    cursors[container] = read_cursor(entity)
-        if server_time is None:  # without the table
-            server_time = self._table.get(_SHARED).server_time
-        return Passes(cursors, looks, server_time)
-
     def get_shared(self) -> StoredCursor:
         """See `CursorStore.get_shared`."""
-        entity, etag, server_time = self._table.get(_SHARED)
+        entity, etag, server_time = self._table.get(SHARED)
         return StoredCursor(
             None if entity is None else read_shared_cursor(entity), etag, server_time
         )
 
     def remove_shared(self, etag: str) -> None:
         """See `CursorStore.remove_shared`."""
-        self._table.remove(_SHARED, etag)
+        self._table.remove(SHARED, etag)
 
 
-def cursor_key(container: Container) -> CheckpointKey:
-    """Where the cursor of a container is stored."""
-    return _key("cursor", container)
-
-
-def is_look(entity: Mapping[str, Any]) -> bool:
-    """Whether an entity of the cursors' partition says when `flowlog run` looked: no sweep did."""
-    return str(entity["RowKey"]).startswith(f"{_LOOK}|")
-
-
-def _key(what: str, container: Container) -> CheckpointKey:
-    return CheckpointKey(SWEEP_PARTITION, table_key(f"{what}|{container.account}|{container.name}"))
+def cursor_key(container: Container, kind: str = "cursor") -> CheckpointKey:
+    """Where the cursor of a container is stored, or what of another `kind` is kept beside it."""
+    return CheckpointKey(SWEEP_PARTITION, table_key(f"{kind}|{container.account}|{container.name}"))
 
 
 def read_cursor(entity: Mapping[str, Any]) -> Cursor:
@@ -127,45 +83,22 @@ def read_shared_cursor(entity: Mapping[str, Any]) -> Cursor | None:
 
 
 def _cursor_entity(container: Container, cursor: Cursor) -> dict[str, Any]:
+    """Its properties are named as `Cursor`'s fields are: to rename one takes a new format."""
     key = cursor_key(container)
     entity = {
         "PartitionKey": key.partition,
         "RowKey": key.row,
         "format": CURSOR_FORMAT,
         "container": "/".join(container),
-        "began": cursor.began,
-        "since": cursor.since,
-        "done": cursor.done,
-        "oldest_unfinished": cursor.oldest_unfinished,
-        "caught_up_since": cursor.caught_up_since,
-        "is_over": cursor.is_over,
+        **{name: getattr(cursor, name) for name in _FIELDS},
         "leaves_out_closed": cursor.leaves_out_closed or None,
-        "closed_looked_at": cursor.closed_looked_at,
-        "last_whole": cursor.last_whole,
-        "saved": cursor.saved,
-        "owner": cursor.owner,
-        "owned_until": cursor.owned_until,
-        "rings": cursor.rings,
     }
     return {name: value for name, value in entity.items() if value is not None}
 
 
 def _cursor_of_format_1(entity: Mapping[str, Any]) -> Cursor:
-    return Cursor(
-        began=entity["began"],
-        since=entity["since"],
-        done=entity["done"],
-        oldest_unfinished=entity.get("oldest_unfinished"),
-        caught_up_since=entity.get("caught_up_since"),
-        is_over=entity["is_over"],
-        leaves_out_closed=entity.get("leaves_out_closed", False),
-        closed_looked_at=entity.get("closed_looked_at"),
-        last_whole=entity.get("last_whole"),
-        saved=entity.get("saved"),
-        owner=entity["owner"],
-        owned_until=entity.get("owned_until"),
-        rings=entity.get("rings", 0),  # which 0.1 did not write
-    )
+    return Cursor(**{name: entity[name] for name in _FIELDS if name in entity})
 
 
+_FIELDS = tuple(field.name for field in fields(Cursor))
 _CURSOR_READERS: dict[int, Callable[[Mapping[str, Any]], Cursor]] = {1: _cursor_of_format_1}

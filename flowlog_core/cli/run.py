@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -52,6 +53,7 @@ from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
+from flowlog_core.operate.catch_up import catch_up
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
 from flowlog_core.sweep.behind import SETTLED_AFTER
@@ -66,7 +68,7 @@ _QUICK_S = 2
 
 
 class CatchUp(Protocol):
-    """`Service.catch_up`."""
+    """`catch_up` of a service."""
 
     def __call__(
         self,
@@ -77,7 +79,7 @@ class CatchUp(Protocol):
         waits_after_failures: bool = True,
         is_noted: bool = False,
     ) -> SweepReport:
-        """See `Service.catch_up`."""
+        """See `catch_up`."""
         ...
 
 
@@ -142,7 +144,7 @@ def _forward(options: argparse.Namespace, settings: Settings, stop: threading.Ev
     found: SweepReport | None = SweepReport()
     whole: SweepReport | None = None
     since = _since(options, settings)
-    looks = Looks(service.catch_up, stop, since)
+    looks = Looks(partial(catch_up, service), stop, since)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
     threading.Thread(

@@ -36,6 +36,7 @@ from flowlog_core.doctor.explain_error import explained
 from flowlog_core.doctor.installation import IMPATIENT
 from flowlog_core.operate.letters import BlobLetters
 from flowlog_core.operate.look import Sight, look
+from flowlog_core.operate.passes import TablePasses
 from flowlog_core.operate.status import Status
 from flowlog_core.service import Service
 from flowlog_core.sinks.depth import depth_of
@@ -93,7 +94,7 @@ def sight_of(settings: Settings, service: Service) -> Sight:
         service.containers,
         service.blobs,
         service.pipeline.checkpoints,
-        service.cursors,
+        TablePasses.of(service),
         BlobLetters(letters),
         [lambda queue=queue: depth_of(queue) for queue in queues],  # type: ignore[misc]
         lambda error: explained(error, endpoints),

@@ -10,7 +10,7 @@ from typing import Any
 from azure.core.exceptions import ResourceNotFoundError
 
 from flowlog_core.checkpoints.checkpoint import Checkpoint, checkpoint_key
-from flowlog_core.checkpoints.cursors import SWEEP_PARTITION, is_look
+from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
 from flowlog_core.config.checks import Finding
 from flowlog_core.config.connections import Connection
 from flowlog_core.config.settings import Settings
@@ -18,6 +18,7 @@ from flowlog_core.doctor.behind import WHERE_FLOW_LOGS_ARE, failed_and_next, not
 from flowlog_core.doctor.endpoints import POISON_QUEUE
 from flowlog_core.doctor.installation import Installation
 from flowlog_core.errors import NotFound, StorageError
+from flowlog_core.operate.passes import is_look
 from flowlog_core.source.events import MAX_DELIVERIES, POISON_SUFFIX
 from flowlog_core.source.listing import Listed, Others, flow_logs_since
 from flowlog_core.storage.create_on_demand import is_missing

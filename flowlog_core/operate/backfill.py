@@ -16,6 +16,7 @@ from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress
 from flowlog_core.errors import Archived, BlobDeleted, BlobGrew, BlobRewritten
 from flowlog_core.ingest import begin_anew
+from flowlog_core.operate.catch_up import CatchUp
 from flowlog_core.operate.live import Live
 from flowlog_core.operate.progressing import Progressing
 from flowlog_core.operate.selection import LogSelection, selected_logs
@@ -31,7 +32,6 @@ from flowlog_core.source.listing import Listed
 from flowlog_core.sweep.behind import SETTLED_AFTER, behind_with_checkpoints, bytes_behind
 from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
-from flowlog_core.sweep.sweep import Sweep
 
 
 @dataclass(slots=True)
@@ -192,5 +192,4 @@ def backfill(
         max_s=math.inf,
         only=selection.has,
     )
-    sweep = Sweep(live.lister, pipeline, live.cursors, options, live.parallel, stop)
-    return sweep.look_at_all()
+    return CatchUp(live.lister, pipeline, live.cursors, options, live.parallel, stop).run()

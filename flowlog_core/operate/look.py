@@ -25,6 +25,7 @@ from flowlog_core.operate.letters import (
     kind_of,
     read_letter,
 )
+from flowlog_core.operate.passes import PassStore
 from flowlog_core.operate.status import (
     ClaimHeld,
     FailingBlob,
@@ -36,7 +37,7 @@ from flowlog_core.operate.status import (
 from flowlog_core.sinks.depth import QueueDepth
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
 from flowlog_core.sweep.behind import try_again_at
-from flowlog_core.sweep.cursor import Container, Cursor, CursorStore
+from flowlog_core.sweep.cursor import Container, Cursor
 
 MAX_REASONS_READ = 100
 """Dead letters whose reasons are read: the newest. Each costs a storage call."""
@@ -59,7 +60,7 @@ class Sight:
     containers: Sequence[Container]
     lister: BlobLister
     checkpoints: CheckpointScan
-    cursors: CursorStore
+    passes: PassStore
     letters: LetterStore
     queues: Sequence[Callable[[], QueueDepth]]
     """Each looks at one queue of records, and raises a `StorageError`."""
@@ -160,7 +161,7 @@ class _Look:
     def _sweeps(self) -> tuple[list[SweepStatus], datetime | None]:
         """Of each container, and the service's time when that was read."""
         with self._noting_errors():
-            cursors, looks, at = self._sight.cursors.passes()
+            cursors, looks, at = self._sight.passes.passes()
             return [
                 SweepStatus(one, _last_whole(cursors.get(one)), looks.get(one))
                 for one in self._sight.containers

@@ -140,16 +140,6 @@ class StoredCursor(NamedTuple):
     server_time: datetime
 
 
-class Passes(NamedTuple):
-    """When all of each container was last looked at, and by whom."""
-
-    cursors: dict[Container, Cursor]
-    """Of the sweep."""
-    looks: dict[Container, datetime]
-    """When `flowlog run` last began a pass that could list everything."""
-    server_time: datetime
-
-
 class CursorStore(Protocol):
     """Keeps one cursor for each container. All methods raise a `StorageError`."""
 
@@ -162,14 +152,6 @@ class CursorStore(Protocol):
 
         Raises `Conflict` if the stored one is another.
         """
-        ...
-
-    def note_look(self, container: Container, at: datetime) -> None:
-        """Keep that `flowlog run` looked at all of a container: apart from the sweep's cursor."""
-        ...
-
-    def passes(self) -> Passes:
-        """All that is kept, by few calls."""
         ...
 
     def get_shared(self) -> StoredCursor:

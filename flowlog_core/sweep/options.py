@@ -52,8 +52,6 @@ class SweepOptions:
     """Hours that begin after it are not looked at."""
     only: Callable[[BlobRef], bool] = lambda _: True
     """Which blobs are looked at."""
-    is_noted: bool = False
-    """Whether a look at all that could list everything is kept for `flowlog status`."""
     forward_since: datetime | None = None
     """What is behind in older hours is counted, and not forwarded."""
 

@@ -38,7 +38,6 @@ from flowlog_core.ingest import Pipeline, ingest
 from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
 from flowlog_core.sweep.behind import behind_with_checkpoints, bytes_behind, is_owed
 from flowlog_core.sweep.cursor import (
-    BEGINNING,
     Container,
     Cursor,
     CursorStore,
@@ -119,21 +118,6 @@ class Sweep:
         log.info("swept: %s", self._report)
         if self._report.archived:
             log.warning("%s", self._report.archived_warning)
-        return self._report
-
-    def look_at_all(self) -> SweepReport:
-        """One pass over all hours from `since` on, without a memory and beside other sweeps."""
-        for container in self._options.containers:
-            if self._must_end():
-                break
-            now = self._cursors.get(container).server_time
-            look = Pass(Cursor(now, self._options.since or BEGINNING))
-            self._go_through(container, look)
-            if self._options.is_noted and look.cursor.last_whole is not None:
-                try:
-                    self._cursors.note_look(container, look.cursor.last_whole)
-                except FlowlogError as error:  # only what `flowlog status` says depends on it
-                    log.warning("cannot note the look at %s/%s: %s", *container, error)
         return self._report
 
     def _in_turn(self, look: Callable[[Container, HeldCursor], bool], container: Container) -> bool:

@@ -18,11 +18,12 @@ from flowlog_core.blob import BlobRef, LogBlob
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey
 from flowlog_core.dead_letters import DeadLetter
 from flowlog_core.errors import Archived, Conflict, NotFound, OutOfRange
+from flowlog_core.operate.passes import Passes
 from flowlog_core.sinks import EntryRecords, Packed
 from flowlog_core.sinks.message import Encoding, Message, messages_of
 from flowlog_core.source.listing import Listed, Others, Page
 from flowlog_core.source.reading import Slice
-from flowlog_core.sweep.cursor import Container, Cursor, Passes, StoredCursor
+from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -159,7 +160,7 @@ class MemoryCheckpoints:
 
 
 class MemoryCursors:
-    """A `CursorStore`; `shared` is the old cursor of all containers, if there is one."""
+    """A `CursorStore` and `PassStore`; `shared` is the old cursor of all containers, if any."""
 
     def __init__(self, clock: ManualClock | None = None, shared: Cursor | None = None) -> None:
         self.clock = clock or ManualClock()
@@ -185,12 +186,12 @@ class MemoryCursors:
         return StoredCursor(*self._stored[container], service_time(self.clock))
 
     def note_look(self, container: Container, at: datetime) -> None:
-        """See `CursorStore.note_look`."""
+        """See `PassStore.note_look`."""
         self.calls["note_look"] += 1
         self._looks[container] = at
 
     def passes(self) -> Passes:
-        """See `CursorStore.passes`."""
+        """See `PassStore.passes`."""
         self.calls["passes"] += 1
         cursors = {container: cursor for container, (cursor, _) in self._stored.items()}
         return Passes(cursors, dict(self._looks), service_time(self.clock))

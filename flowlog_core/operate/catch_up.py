@@ -1,0 +1,73 @@
+"""Forwarding all that is behind, whatever its age, in one pass: `flowlog run` and `backfill`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from flowlog_core.errors import FlowlogError
+from flowlog_core.operate.passes import TablePasses
+from flowlog_core.service import Service
+from flowlog_core.sweep.cursor import BEGINNING, Container, Cursor
+from flowlog_core.sweep.lease import Pass
+from flowlog_core.sweep.options import SweepOptions
+from flowlog_core.sweep.report import SweepReport
+from flowlog_core.sweep.sweep import Sweep
+
+log = logging.getLogger(__name__)
+
+
+class CatchUp(Sweep):
+    """One pass over all hours from `since` on, without a memory and beside other sweeps."""
+
+    def run(self, note: Callable[[Container, datetime], object] | None = None) -> SweepReport:
+        """Go through each container once, until all passes are over or the time is up.
+
+        `note` is told when a pass began that could list everything. Blobs that fail are counted and
+        named in the log. Raises a `FlowlogError` only if not even the time could be read.
+        """
+        for container in self._options.containers:
+            if self._must_end():
+                break
+            now = self._cursors.get(container).server_time
+            look = Pass(Cursor(now, self._options.since or BEGINNING))
+            self._go_through(container, look)
+            if note is not None and look.cursor.last_whole is not None:
+                try:
+                    note(container, look.cursor.last_whole)
+                except FlowlogError as error:  # only what `flowlog status` says depends on it
+                    log.warning("cannot note the look at %s/%s: %s", *container, error)
+        return self._report
+
+
+def catch_up(
+    service: Service,
+    stop: threading.Event,
+    forward_since: datetime | None = None,
+    *,
+    look_since: datetime | None = None,
+    waits_after_failures: bool = True,
+    is_noted: bool = False,
+) -> SweepReport:
+    """Forward everything that is behind in the watched containers; `stop` ends it early.
+
+    With `forward_since`, what is behind in older hours is only counted; with `look_since`, they are
+    not looked at. A blob that failed waits, as in a sweep, if `waits_after_failures`. If
+    `is_noted`, `flowlog status` tells it.
+    """
+    options = SweepOptions(
+        service.containers,
+        0,
+        since=look_since,
+        untouched_for_s=0,
+        waits_after_failures=waits_after_failures,
+        max_s=math.inf,
+        forward_since=forward_since,
+    )
+    one = CatchUp(
+        service.blobs, service.pipeline, service.cursors, options, service.blobs_at_a_time, stop
+    )
+    return one.run(TablePasses.of(service).note_look if is_noted else None)
