@@ -26,7 +26,7 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 from azure.core.pipeline.transport import HttpTransport
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.rest import HttpRequest
 
 from flowlog_core.storage.timeouts import sleep_within_limit, try_limit_s
 from flowlog_core.storage.whole_response import USER_AGENT, Headers, WholeResponse
@@ -56,7 +56,7 @@ class _Handle(NamedTuple):
     body: list[bytes]
 
 
-class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
+class CurlTransport(HttpTransport[HttpRequest, WholeResponse]):
     """Sends requests with libcurl. Safe to share between clients and threads.
 
     A call takes at most `call_s` seconds from its beginning to the last byte of its answer, and
@@ -78,7 +78,7 @@ class CurlTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._of_thread = threading.local()
         self._handles: weakref.WeakSet[pycurl.Curl] = weakref.WeakSet()
 
-    def send(self, request: HttpRequest, **_: Any) -> HttpResponse:
+    def send(self, request: HttpRequest, **_: Any) -> WholeResponse:
         """Send `request` and wait for the whole answer."""
         curl, head, body = self._handle()
         curl.setopt(pycurl.TIMEOUT_MS, max(1, round(try_limit_s(self._call_s) * 1000)))

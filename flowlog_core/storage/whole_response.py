@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
-from azure.core.exceptions import HttpResponseError, ServiceResponseError
-from azure.core.pipeline.transport import HttpResponse as BatchResponse
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.exceptions import ServiceResponseError
+from azure.core.pipeline.transport import HttpResponse
 
 _NO_CONTENT = int(HTTPStatus.NO_CONTENT)
 
@@ -34,21 +32,11 @@ class Headers(dict[str, str]):
         return super().get(name.lower(), default)
 
 
-class _Batch(BatchResponse):
-    """azure-core's own reader of multipart answers, over a body that is here."""
-
-    def __init__(self, whole: WholeResponse) -> None:
-        super().__init__(whole.request, None)  # type: ignore[arg-type]  # both kinds will do
-        self.status_code, self.headers = whole.status_code, whole.headers
-        self.reason, self.content_type = whole.reason, whole.content_type
-        self._whole = whole
-
-    def body(self) -> bytes:
-        return self._whole.content
-
-
 class WholeResponse(HttpResponse):
     """An answer whose body has arrived whole; the SDK may ask for it in pieces all the same.
+
+    azure-core's older kind of response, which reads the parts of a batch, with the methods of its
+    newer kind that the clients of storage services use.
 
     Raises `ServiceResponseError` where nothing said how long the body would be. HTTP then takes the
     end of the connection for the end of the body; storage services always say it, so the connection
@@ -59,119 +47,45 @@ class WholeResponse(HttpResponse):
     """Of `text`: what storage services write."""
 
     def __init__(
-        self,
-        request: HttpRequest,
-        status: int,
-        reason: str,
-        headers: Mapping[str, str],
-        body: bytes,
+        self, request: Any, status: int, reason: str, headers: MutableMapping[str, str], body: bytes
     ) -> None:
-        self._request, self._status, self._reason = request, status, reason
-        self._headers = headers
+        super().__init__(request, None, len(body))
         is_delimited = "content-length" in headers or "transfer-encoding" in headers
         if not is_delimited and request.method != "HEAD" and status != _NO_CONTENT:
             raise ServiceResponseError(f"the answer {status} was cut off in its head")
-        self._body = body
-        self._closed = False
-        self.internal_response = None
-        self.block_size = len(body) or 1
-
-    @property
-    def request(self) -> HttpRequest:
-        """See `HttpResponse.request`."""
-        return self._request
-
-    @property
-    def status_code(self) -> int:
-        """See `HttpResponse.status_code`."""
-        return self._status
-
-    @property
-    def reason(self) -> str:
-        """See `HttpResponse.reason`."""
-        return self._reason
-
-    @property
-    def headers(self) -> Any:
-        """See `HttpResponse.headers`."""
-        return self._headers
-
-    @property
-    def content_type(self) -> str | None:
-        """See `HttpResponse.content_type`."""
-        return self._headers.get("Content-Type")
-
-    @property
-    def is_closed(self) -> bool:
-        """See `HttpResponse.is_closed`."""
-        return self._closed
-
-    @property
-    def is_stream_consumed(self) -> bool:
-        """True: nothing is left to come."""
-        return True
-
-    @property
-    def url(self) -> str:
-        """See `HttpResponse.url`."""
-        return str(self._request.url)
-
-    @property
-    def content(self) -> bytes:
-        """See `HttpResponse.content`."""
-        return self._body
+        self.status_code, self.reason, self.headers = status, reason, headers
+        self.content_type = headers.get("Content-Type")
+        self.content = body
 
     def body(self) -> bytes:
-        """The older name of `content`, which storage clients use."""
-        return self._body
+        """The body as it was sent: nothing is decompressed."""
+        return self.content
 
-    def text(self, encoding: str | None = None) -> str:
-        """See `HttpResponse.text`; a byte order mark is left out, and what is no text replaced."""
-        known = "utf-8-sig" if encoding in (None, "utf-8") else encoding
-        return self._body.decode(known, "replace")
-
-    def json(self) -> Any:
-        """See `HttpResponse.json`."""
-        return orjson.loads(self._body)
-
-    def raise_for_status(self) -> None:
-        """See `HttpResponse.raise_for_status`."""
-        if self._status >= HTTPStatus.BAD_REQUEST:
-            raise HttpResponseError(response=self)
-
-    def read(self) -> bytes:
-        """See `HttpResponse.read`."""
-        return self._body
+    read = body
 
     def iter_raw(self, **_: Any) -> Iterator[bytes]:
         """The body, in one piece."""
-        yield self._body
+        yield self.content
 
-    def iter_bytes(self, **_: Any) -> Iterator[bytes]:
-        """The body as it was sent: nothing is decompressed."""
-        yield self._body
+    iter_bytes = iter_raw
 
-    def stream_download(self, _pipeline: Any, **_: Any) -> Iterator[bytes]:
-        """The older name of `iter_raw`, which storage clients use."""
+    def text(self, encoding: str | None = None) -> str:
+        """The body as text; a byte order mark is left out, and what is no text replaced."""
+        known = "utf-8-sig" if encoding in (None, "utf-8") else encoding
+        return self.content.decode(known, "replace")
+
+    def stream_download(self, pipeline: Any, **_: Any) -> Iterator[bytes]:  # noqa: ARG002 - its name
+        """`iter_raw` in the form that the blob client looks at."""
         return _Stream(self)
 
-    def parts(self) -> Iterator[Any]:
-        """The answers inside a batch's answer, which the table client takes one by one."""
-        found: Iterator[Any] = _Batch(self).parts()
-        return found
-
     def close(self) -> None:
-        """See `HttpResponse.close`."""
-        self._closed = True
+        """Nothing is left to close."""
 
     def __enter__(self) -> WholeResponse:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"<WholeResponse: {self._status} {self._reason}>"
 
 
 class _Stream:
@@ -180,7 +94,7 @@ class _Stream:
     def __init__(self, response: WholeResponse) -> None:
         self.response, self.request = response, response.request
         self.content_length = len(response.content)
-        self._pieces = iter((response.content,))
+        self._pieces = response.iter_raw()
 
     def __iter__(self) -> _Stream:
         return self
