@@ -19,7 +19,7 @@ from flowlog_core.checkpoints.checkpoint import Checkpoint, Failure, Refusal, ch
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.errors import Contention, NotAllowed, NotFound, Refused, Unavailable
 from flowlog_core.ingest import Outcome, Pipeline, ingest
-from flowlog_core.operate.catch_up import CatchUp
+from flowlog_core.operate.catch_up import CatchUp, add_up
 from flowlog_core.parallel import Parallel
 from flowlog_core.source.listing import Page
 from flowlog_core.sweep.behind import try_again_at
@@ -658,11 +658,11 @@ def test_a_persons_own_command_does_not_wait_for_what_failed(world: World) -> No
     first = look(waits=False)
     assert (first.behind, first.forwarded, first.failed) == (2, 1, 1)
     assert first.still_behind == [bad]
-    total += first
+    add_up(total, first)
     second = look(waits=True)
     assert (second.behind, second.backing_off) == (0, 1)
     assert second.still_behind == [bad]
-    total += second
+    add_up(total, second)
     assert (total.behind, total.forwarded, total.failed, total.backing_off) == (2, 1, 1, 1)
     assert total.still_behind == [bad]
     world.refuse()

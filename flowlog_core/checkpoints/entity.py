@@ -72,9 +72,9 @@ class EntityTable:
                 if error.status_code != HTTPStatus.NOT_FOUND or not error_code(error):
                     raise
                 said: Any = error.response
-                return Stored(None, "", _date(server_time(said.headers)))
+                return Stored(None, "", _date(said.headers))
             entity = _entity(orjson.loads(answer.body))
-        return Stored(entity, _whole_etag(answer.headers), _date(server_time(answer.headers)))
+        return Stored(entity, *_version(answer.headers))
 
     def query(self, where: str, *, select: Sequence[str] = (), after: str = "") -> Iterator[Found]:
         """What a filter finds, page by page; nothing where the table does not exist.
@@ -97,7 +97,7 @@ class EntityTable:
                 said = [answer.headers.get(f"x-ms-continuation-{name}") for name in _NEXT]
                 after = "\n".join(one for one in said if one)
                 entities = [_entity(one) for one in orjson.loads(answer.body)["value"]]
-                found = Found(entities, after, _date(server_time(answer.headers)))
+                found = Found(entities, after, _date(answer.headers))
             yield found
             if not after:
                 return
@@ -110,7 +110,7 @@ class EntityTable:
                 lambda: self._sender.ask("POST", path, _CREATES, content),
                 self.client.create_table,
             )
-        return _whole_etag(answer.headers), _date(server_time(answer.headers))
+        return _version(answer.headers)
 
     def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
         """Put it in place of the version `etag`. Raises `Conflict` if that is not there."""
@@ -122,7 +122,7 @@ class EntityTable:
                 {**_REPLACES, "If-Match": etag},
                 table_json(entity),
             )
-        return _whole_etag(answer.headers), _date(server_time(answer.headers))
+        return _version(answer.headers)
 
     def _path(self, key: CheckpointKey) -> str:
         return f"/{self.client.table_name}{entity_path(*key)}"
@@ -155,18 +155,19 @@ def _entity(said: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _date(said: datetime | None) -> datetime:
-    if said is None:
+def _date(said: Mapping[str, str]) -> datetime:
+    date = server_time(said)
+    if date is None:
         raise Unavailable("the table service answered without a Date: no claim can be timed")
-    return said
+    return date
 
 
-def _whole_etag(said: Mapping[str, Any]) -> str:
-    """The ETag of a write's answer. Raises `Unavailable` where the answer was cut off before it."""
-    etag = str(said.get("etag", ""))
+def _version(said: Mapping[str, str]) -> tuple[str, datetime]:
+    """An answer's ETag and Date. Raises `Unavailable` if it was cut off before them."""
+    etag = said.get("etag", "")
     if etag.count('"') != 2:
-        raise Unavailable("the table service answered a write without an ETag")
-    return etag
+        raise Unavailable("the table service answered without an ETag")
+    return etag, _date(said)
 
 
 def read_entity(

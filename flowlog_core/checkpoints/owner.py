@@ -50,16 +50,16 @@ class Owners:
         name = _machine() if machine is None else machine
         self._mine = f"{_PREFIX}{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}-"
         self._lock = threading.Lock()
-        self._is_open = False
         self._file: int | None = None
-        self._name = ""
+        self._name: str | None = None
+        """Of the file; empty if none can be kept: then nobody counts as dead."""
         _ALL.add(self)
 
     def new(self) -> str:
         """An owner id that was never used before."""
         with self._lock:
-            if not self._is_open:
-                self._open()
+            if self._name is None:
+                self._name = self._open()
             name = self._name
         return f"{name}.{uuid4().hex}" if name else uuid4().hex
 
@@ -86,10 +86,9 @@ class Owners:
             self._forget()
         atexit.unregister(self.close)
 
-    def _open(self) -> None:
-        self._is_open = True
+    def _open(self) -> str:
         if fcntl is None:
-            return
+            return ""
         name = f"{self._mine}{os.urandom(8).hex()}"
         try:
             # Under its name only once it is locked, so that nobody sees it unlocked.
@@ -102,17 +101,16 @@ class Owners:
                 raise
         except OSError:
             self._forget()
-            self._is_open = True  # without a name: then nobody counts as dead
-            return
-        self._name = name
+            return ""
         atexit.register(self.close)
+        return name
 
     def _forget(self) -> None:
         """Close the file, which ends its lock unless another process has it open too."""
         if self._file is not None:
             with suppress(OSError):
                 os.close(self._file)
-        self._is_open, self._file, self._name = False, None, ""
+        self._file = self._name = None
 
     def _begin_child(self) -> None:
         """A child process must not keep its parent's lock alive, and needs a file of its own."""

@@ -53,7 +53,7 @@ from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
-from flowlog_core.operate.catch_up import catch_up
+from flowlog_core.operate.catch_up import add_up, add_work, catch_up
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
 from flowlog_core.sweep.behind import SETTLED_AFTER
@@ -157,10 +157,10 @@ def _forward(options: argparse.Namespace, settings: Settings, stop: threading.Ev
             if found is not None and looks.was_whole:
                 whole = found
                 _log_found(found, total)
-                total += found
+                add_up(total, found)
             elif found is not None:
                 log.log(logging.INFO if found.behind else logging.DEBUG, "%s", found)
-                total.add_work(found)
+                add_work(total, found)
             if options.once and (found is None or not found.forwarded + found.left_to_others):
                 break
             teller.looked(found)

@@ -19,6 +19,13 @@ from flowlog_core.sweep.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
+_ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
+_AS_FOUND_LAST = (
+    *("looked_at", "left_to_others", "archived", "archived_example"),
+    *("not_flow_logs", "not_flow_logs_example", "backing_off", "still_behind", "missing"),
+    *("is_whole", "older", "older_bytes", "oldest", "by_container"),
+)
+
 
 class CatchUp(Sweep):
     """One pass over all hours from `since` on, without a memory and beside other sweeps."""
@@ -71,3 +78,18 @@ def catch_up(
         service.blobs, service.pipeline, service.cursors, options, service.blobs_at_a_time, stop
     )
     return one.run(TablePasses.of(service).note_look if is_noted else None)
+
+
+def add_up(total: SweepReport, later: SweepReport) -> None:
+    """Add what a later sweep did; what it left undone replaces what the ones before left."""
+    # What others hold is behind in each sweep again, and counts once.
+    total.behind += later.behind - total.left_to_others
+    add_work(total, later)
+    for name in _AS_FOUND_LAST:
+        setattr(total, name, getattr(later, name))
+
+
+def add_work(total: SweepReport, later: SweepReport) -> None:
+    """Add what a later look at some of the hours did, and not what it left undone."""
+    for name in _ADDED_UP:
+        setattr(total, name, getattr(total, name) + getattr(later, name))

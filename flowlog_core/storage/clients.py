@@ -7,7 +7,7 @@ the name is taken from it, and the blob is opened again through these.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from azure.data.tables import TableClient, TableServiceClient
 from azure.storage.blob import BlobServiceClient
@@ -22,6 +22,8 @@ from flowlog_core.storage.transport import make_transport
 if TYPE_CHECKING:
     from azure.core.pipeline.transport import HttpTransport
     from azure.identity import ManagedIdentityCredential
+
+T = TypeVar("T")
 
 
 class Patience(NamedTuple):
@@ -60,18 +62,15 @@ class Clients:
 
     def blobs(self, connection: Connection) -> BlobServiceClient:
         """The blob service of an account."""
-        client: BlobServiceClient = self._service(connection, "blob", BlobServiceClient)
-        return client
+        return self._service(connection, "blob", BlobServiceClient)
 
     def queues(self, connection: Connection) -> QueueServiceClient:
         """The queue service of an account."""
-        client: QueueServiceClient = self._service(connection, "queue", QueueServiceClient)
-        return client
+        return self._service(connection, "queue", QueueServiceClient)
 
     def tables(self, connection: Connection) -> TableServiceClient:
         """The table service of an account."""
-        client: TableServiceClient = self._service(connection, "table", TableServiceClient)
-        return client
+        return self._service(connection, "table", TableServiceClient)
 
     def record_queues(self) -> list[QueueClient]:
         """The queues that the records go to, one for each shard."""
@@ -84,18 +83,20 @@ class Clients:
         Not by `get_table_client`, whose client would wait past a `time_limit` for as long as the
         service asks: it puts a wrapper around the transport, which waits by itself.
         """
-        client: TableClient = self._service(connection, "table", TableClient, name)
-        return client
+        return self._service(connection, "table", TableClient, name)
 
     def close(self) -> None:
         """Close all connections."""
         close_all(*(one.close for one in self._services.values()), self._transport.close)
 
-    def _service(self, connection: Connection, service: Service, kind: Any, name: str = "") -> Any:
+    def _service(
+        self, connection: Connection, service: Service, kind: type[T], name: str = ""
+    ) -> T:
         key = connection.name, service, name
         if key not in self._services:
             self._services[key] = self._open(connection, service, kind, [name] if name else [])
-        return self._services[key]
+        client: T = self._services[key]
+        return client
 
     def _open(self, connection: Connection, service: Service, kind: Any, name: list[str]) -> Any:
         options: dict[str, Any] = {
@@ -106,9 +107,8 @@ class Clients:
             options |= BACKOFF_S
         if connection.connection_string is not None:
             return kind.from_connection_string(connection.connection_string, *name, **options)
-        uri = connection.uris[service]
-        credential = identity(connection.client_id)
-        return kind(uri, *name, credential=credential, **options)
+        options["credential"] = identity(connection.client_id)
+        return kind(connection.uris[service], *name, **options)
 
 
 @lru_cache

@@ -12,13 +12,9 @@ from flowlog_core.outcome import Outcome
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.sweep.cursor import Container
 
-
-class Runner(Protocol):
-    """Runs several things at a time, or one after the other: a `Parallel`."""
-
-    def __call__(self, items: Iterable[BlobRef], do: Callable[[BlobRef], object]) -> int:
-        """Do all; an item is drawn when there is room for it."""
-        ...
+Runner = Callable[[Iterable[BlobRef], Callable[[BlobRef], object]], int]
+"""Does something with each blob, several at a time or one after the other, and returns how many
+there were: a `Parallel`. A blob is drawn when there is room for it."""
 
 
 class IngestOne(Protocol):

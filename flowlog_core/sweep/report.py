@@ -15,12 +15,6 @@ from flowlog_core.sweep.cursor import Container
 Counted = Literal["looked_at", "behind", "forwarded", "failed", "backing_off"]
 """What a report counts of each container."""
 
-_ADDED_UP = ("forwarded", "failed", "entries", "records", "dead_letters", "new_bytes")
-_AS_FOUND_LAST = (
-    *("looked_at", "left_to_others", "archived", "archived_example"),
-    *("not_flow_logs", "not_flow_logs_example", "backing_off", "still_behind", "missing"),
-    *("is_whole", "older", "older_bytes", "oldest", "by_container"),
-)
 MAX_NAMED = 20
 """How many blobs that are still behind a report names."""
 
@@ -111,20 +105,6 @@ class SweepReport:
         self.records += outcome.records
         self.dead_letters += outcome.dead_letters
         self.new_bytes += outcome.new_bytes
-
-    def __iadd__(self, later: SweepReport) -> SweepReport:
-        """Add what a later sweep did; what it left undone replaces what this one left."""
-        # What others hold is behind in each sweep again, and counts once.
-        self.behind += later.behind - self.left_to_others
-        self.add_work(later)
-        for name in _AS_FOUND_LAST:
-            setattr(self, name, getattr(later, name))
-        return self
-
-    def add_work(self, later: SweepReport) -> None:
-        """Add what a later look at some of the hours did, and not what it left undone."""
-        for name in _ADDED_UP:
-            setattr(self, name, getattr(self, name) + getattr(later, name))
 
     def __str__(self) -> str:
         return (

@@ -28,7 +28,7 @@ from chaos.watch import Watcher
 from flowlog_core.checkpoints.checkpoint import Answer, Checkpoint, CheckpointKey, CheckpointStore
 from flowlog_core.config.settings import Settings
 from flowlog_core.demo.azurite import Azurite
-from flowlog_core.operate.catch_up import catch_up
+from flowlog_core.operate.catch_up import add_up, catch_up
 from flowlog_core.service import Service
 from flowlog_core.sweep.report import SweepReport
 
@@ -301,7 +301,7 @@ def _sweep(environment: Mapping[str, str]) -> SweepReport:
     try:
         while time.monotonic() < give_up_at:
             found = catch_up(service, threading.Event())
-            total += found
+            add_up(total, found)
             if found.backing_off:
                 checkpoints = HoursLater(service.pipeline.checkpoints)
                 service.pipeline = replace(service.pipeline, checkpoints=checkpoints)
