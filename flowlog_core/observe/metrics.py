@@ -17,95 +17,80 @@ _SIZE_BY = (_KIB, 4 * _KIB, 16 * _KIB, 64 * _KIB, 256 * _KIB, _MIB, 4 * _MIB, 16
             64 * _MIB, 256 * _MIB, _GIB)  # fmt: skip
 
 
+PLACE = ("flowlog.account", "flowlog.container")
+"""The attributes that every metric about blobs has."""
+
+
 class Metric(NamedTuple):
     """One metric, as it is registered with OpenTelemetry. Units are UCUM's."""
 
     name: str
-    kind: Literal["counter", "histogram"]
     unit: str
     meaning: str
-    attributes: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = PLACE
     buckets: tuple[float, ...] = ()
-    """Upper bounds of a histogram's buckets."""
+    """Upper bounds of a histogram's buckets; a counter has none."""
 
+    @property
+    def kind(self) -> Literal["counter", "histogram"]:
+        """A histogram if it has buckets."""
+        return "histogram" if self.buckets else "counter"
 
-PLACE = ("flowlog.account", "flowlog.container")
-"""The attributes that every metric about blobs has."""
 
 METRICS: tuple[Metric, ...] = (
     Metric(
         "flowlog.ingests",
-        "counter",
         "{ingest}",
         "attempts to forward a blob that ended without an error, whether or not anything was new",
         (*PLACE, "flowlog.outcome"),
     ),
     Metric(
         "flowlog.ingest.failures",
-        "counter",
         "{failure}",
         "attempts to forward a blob that failed; the host or the sweep tries again",
         (*PLACE, "error.type"),
     ),
     Metric(
         "flowlog.events.ignored",
-        "counter",
         "{event}",
         "events of a blob trigger or of the event queue that named no flow log of this app; the "
         "log says which",
         ("flowlog.reason",),
     ),
-    Metric("flowlog.entries", "counter", "{entry}", "log entries forwarded", PLACE),
-    Metric("flowlog.records", "counter", "{record}", "flow records forwarded", PLACE),
+    Metric("flowlog.entries", "{entry}", "log entries forwarded"),
+    Metric("flowlog.records", "{record}", "flow records forwarded"),
     Metric(
-        "flowlog.dropped",
-        "counter",
-        "{record}",
-        "flow records dropped by rule: FLOWLOG_KEEP, FLOWLOG_DROP",
-        PLACE,
+        "flowlog.dropped", "{record}", "flow records dropped by rule: FLOWLOG_KEEP, FLOWLOG_DROP"
     ),
-    Metric("flowlog.read.size", "counter", "By", "bytes of flow logs read and forwarded", PLACE),
+    Metric("flowlog.read.size", "By", "bytes of flow logs read and forwarded"),
     Metric(
         "flowlog.messages",
-        "counter",
         "{message}",
         "queue messages, or batches of table rows, that the sink accepted",
-        PLACE,
     ),
-    Metric("flowlog.dead_letters", "counter", "{dead_letter}", "dead letters written", PLACE),
+    Metric("flowlog.dead_letters", "{dead_letter}", "dead letters written"),
     Metric(
-        "flowlog.checkpoint.conflicts",
-        "counter",
-        "{conflict}",
-        "checkpoint writes that found a newer version",
-        PLACE,
+        "flowlog.checkpoint.conflicts", "{conflict}", "checkpoint writes that found a newer version"
     ),
     Metric(
         "flowlog.rewrites",
-        "counter",
         "{rewrite}",
         "blobs that were rewritten and are read again from their beginning",
-        PLACE,
     ),
     Metric(
         "flowlog.lag",
-        "histogram",
         "s",
         "time from the newest forwarded tuple (its own time) to the end of sending it",
-        PLACE,
-        _LAG_S,
+        buckets=_LAG_S,
     ),
     Metric(
         "flowlog.backlog",
-        "histogram",
         "By",
         "bytes of a blob that were new when a worker claimed it",
-        PLACE,
-        _SIZE_BY,
+        buckets=_SIZE_BY,
     ),
     Metric(
         "flowlog.ingest.duration",
-        "histogram",
         "s",
         "time of each step of an attempt that ended without an error",
         (*PLACE, "flowlog.step"),
@@ -113,44 +98,32 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "flowlog.sweep.duration",
-        "histogram",
         "s",
         "time that a sweep took; the count is the number of sweeps",
         ("flowlog.outcome",),
         _SWEEP_S,
     ),
     Metric(
-        "flowlog.sweep.looked_at",
-        "counter",
-        "{blob}",
-        "blobs that sweeps compared with their checkpoints",
-        PLACE,
+        "flowlog.sweep.looked_at", "{blob}", "blobs that sweeps compared with their checkpoints"
     ),
     Metric(
         "flowlog.sweep.behind",
-        "counter",
         "{blob}",
         "blobs that sweeps found behind, because an event was missed or failed",
-        PLACE,
     ),
-    Metric("flowlog.sweep.forwarded", "counter", "{blob}", "blobs that sweeps forwarded", PLACE),
+    Metric("flowlog.sweep.forwarded", "{blob}", "blobs that sweeps forwarded"),
     Metric(
         "flowlog.sweep.failed",
-        "counter",
         "{blob}",
         "blobs that failed in a sweep, and containers that could not be listed",
-        PLACE,
     ),
     Metric(
         "flowlog.sweep.backing_off",
-        "counter",
         "{blob}",
         "blobs that a sweep left for later, because they failed before",
-        PLACE,
     ),
     Metric(
         "flowlog.queue.messages",
-        "histogram",
         "{message}",
         "messages in a queue of records, as each sweep finds them",
         ("flowlog.queue",),
@@ -158,7 +131,6 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         "flowlog.queue.age",
-        "histogram",
         "s",
         "age of the message at the front of a queue of records, as each sweep finds it; 0 if the "
         "queue is empty",

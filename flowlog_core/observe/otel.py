@@ -16,10 +16,11 @@ from uuid import uuid4
 
 from flowlog_core import __version__
 from flowlog_core.blob import BlobRef
-from flowlog_core.observe.metrics import METRICS, PLACE
+from flowlog_core.observe.metrics import METRICS, PLACE, Metric
 from flowlog_core.outcome import Failed, Outcome
 
 if TYPE_CHECKING:
+    from opentelemetry.metrics import Meter
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import MetricExporter, MetricReader
     from opentelemetry.sdk.resources import Resource
@@ -168,18 +169,15 @@ class MetricsObserver:
         # Not the process's global provider, which other code may configure.
         self._provider = MeterProvider(readers, _resource())
         meter = self._provider.get_meter("flowlog", __version__)
-        made: dict[str, Any] = {}
-        for one in METRICS:
-            if one.kind == "counter":
-                made[one.name] = meter.create_counter(one.name, one.unit, one.meaning)
-            else:
-                made[one.name] = meter.create_histogram(
-                    one.name,
-                    one.unit,
-                    one.meaning,
-                    explicit_bucket_boundaries_advisory=one.buckets,
-                )
-        return made
+        return {one.name: _instrument(meter, one) for one in METRICS}
+
+
+def _instrument(meter: Meter, one: Metric) -> Any:
+    if one.kind == "counter":
+        return meter.create_counter(one.name, one.unit, one.meaning)
+    return meter.create_histogram(
+        one.name, one.unit, one.meaning, explicit_bucket_boundaries_advisory=one.buckets
+    )
 
 
 def application_insights() -> MetricReader:

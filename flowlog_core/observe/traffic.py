@@ -91,14 +91,8 @@ class Traffic:
             record["dst_port"],
             record["protocol"],
         )
-        sums = self._sums.get(key)
-        if sums is None:
-            sums = self._sums[key] = [0] * len(MEASURES)
-        sums[0] += 1
-        sums[1] += record["state"] in _BEGINNINGS
-        for at, name in enumerate(COUNTERS, start=2):
-            if count := record[name]:
-                sums[at] += count
+        began = record["state"] in _BEGINNINGS
+        self._put(key, [1, began, *(record[name] or 0 for name in COUNTERS)])
 
     def merge(self, other: Traffic) -> None:
         """Add the sums of `other`, which stays unchanged."""
