@@ -160,12 +160,18 @@ class Service:
         return report
 
     def _look_at_queues(self) -> None:
-        """Measure what waits for consumers. Never fails: no flow depends on it."""
-        if not self.metrics.is_on or self.settings.sink != "queue":
+        """Measure what waits for consumers, and events given up. Never fails: no flow needs it."""
+        if not self.metrics.is_on:
             return
-        for queue in self.clients.record_queues():
+        settings, queues = self.settings, []
+        if settings.sink == "queue":
+            queues += self.clients.record_queues()
+        if settings.trigger_source == "EventQueue":
+            queues.append(self.clients.poison_queue())
+        for queue in queues:
             try:
-                self.metrics.queue_seen(depth_of(queue))
+                is_consumed = queue.queue_name in settings.queues
+                self.metrics.queue_seen(depth_of(queue), is_consumed=is_consumed)
             except StorageError as error:
                 # An identity that may only send messages may not look at them either.
                 level = logging.DEBUG if self._has_told_of_queues else logging.WARNING

@@ -434,6 +434,7 @@ module alerts 'modules/alerts.bicep' = {
     email: alertEmail
     silenceMinutes: silenceMinutes
     hasEvents: trigger != 'Timer'
+    poisonQueue: trigger == 'EventQueue' ? '${names.eventQueue}-poison' : ''
     accountNames: accountNames
   }
 }

@@ -111,7 +111,9 @@ def test_each_trigger_has_the_alerts_that_mean_something_for_it() -> None:
         ]
         for made, snapshot in (("queued", queued), ("timed", timed))
     }
-    assert rules["queued"] == [*ALERTS]
+    with_poison = [*ALERTS]
+    with_poison.insert(ALERTS.index("missed-events"), "event-poison")
+    assert rules["queued"] == with_poison
     assert rules["timed"] == [name for name in ALERTS if name != "missed-events"]
     windows = [
         one.body["properties"]["windowSize"]
@@ -122,14 +124,33 @@ def test_each_trigger_has_the_alerts_that_mean_something_for_it() -> None:
     assert windows == ["PT60M", "PT15M"]  # with a timer nothing arrives meanwhile
 
 
+def test_events_that_the_host_gave_up_on_raise_an_alert() -> None:
+    """The name of the queue is the host's: the event queue's, and `-poison` (docs/host.md)."""
+    queued = main(**QUEUED)
+    (rule,) = (
+        one.body["properties"]
+        for one in queued.of("Microsoft.Insights/scheduledQueryRules")
+        if one.name.startswith("flowlog-event-poison-")
+    )
+    (measure,) = rule["criteria"]["allOf"]
+    assert (measure["operator"], measure["threshold"]) == ("GreaterThan", 0)
+    assert [one["name"] for one in measure["dimensions"]] == ["queue"]
+    events = settings_of(queued)["FLOWLOG_EVENT_QUEUE"]
+    assert measure["query"] == (
+        'customMetrics | where name == "flowlog.queue.messages" and '
+        f'tostring(customDimensions["flowlog.queue"]) == "{events}-poison" | summarize found = '
+        'max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
+    )
+
+
 def test_the_readme_tells_of_every_alert() -> None:
     readme = (INFRA / "README.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"\| alert \| fires when \|\n\|.*?\n(.*?)\n\n", readme, re.DOTALL)
     told = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
-    assert told[: len(ALERTS)] == [
-        one["displayName"].removeprefix("Flowlog: ") for one in alerts().values()
-    ]
-    assert told[len(ALERTS) :] == [
+    rules = main(**QUEUED).of("Microsoft.Insights/scheduledQueryRules")
+    titles = [one.body["properties"]["displayName"].removeprefix("Flowlog: ") for one in rules]
+    assert told[: len(titles)] == titles
+    assert told[len(titles) :] == [
         "`flowlog-poison-queue-…`",
         "`flowlog-undelivered-events-…`",
         "`flowlog-event-hub-throttled-…`",

@@ -230,6 +230,31 @@ def test_the_documented_table_is_the_one_in_the_code() -> None:
     ]
 
 
+def test_events_that_the_host_gave_up_on_are_counted_with_an_event_queue(
+    connection_string: str,
+    unique: Callable[[str], str],
+    observer: MetricsObserver,
+    reader: InMemoryMetricReader,
+) -> None:
+    environment = {
+        "FlowLogs": connection_string,
+        "AzureWebJobsStorage": connection_string,
+        "FLOWLOG_CHECKPOINT_TABLE": unique("checkpoints"),
+        "FLOWLOG_TRIGGER_SOURCE": "EventQueue",
+        "FLOWLOG_EVENT_QUEUE": unique("events"),
+        "FLOWLOG_SINK": "table",
+    }
+    service = Service(Settings.from_environment(environment), metrics=observer)
+    poison = f"{environment['FLOWLOG_EVENT_QUEUE']}-poison"
+    with QueueClient.from_connection_string(connection_string, poison) as client:
+        client.create_queue()
+        client.send_message("{}")
+        service.sweep()
+    assert measured(reader)[series("flowlog.queue.messages", queue=poison)] == Point(1, 1)
+    assert series("flowlog.queue.age", queue=poison) not in measured(reader)
+    service.close()
+
+
 def test_the_services_sweep_is_measured(
     connection_string: str,
     unique: Callable[[str], str],

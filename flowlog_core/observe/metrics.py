@@ -125,7 +125,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "flowlog.queue.messages",
         "{message}",
-        "messages in a queue of records, as each sweep finds them",
+        "messages in a queue of records, or in the poison queue of the event queue, as each sweep "
+        "finds them",
         ("flowlog.queue",),
         _MESSAGES,
     ),

@@ -99,10 +99,12 @@ class MetricsObserver:
         """Whether anything is exported."""
         return bool(self._readers)
 
-    def queue_seen(self, depth: QueueDepth) -> None:
-        """A sweep looked at a queue of records."""
+    def queue_seen(self, depth: QueueDepth, *, is_consumed: bool = True) -> None:
+        """A sweep looked at a queue; its age is of interest if somebody takes messages from it."""
         where = {"flowlog.queue": depth.queue}
         self._record("flowlog.queue.messages", depth.messages, where)
+        if not is_consumed:
+            return
         # A consumer may hold all messages: then the front cannot be seen.
         age_s = depth.oldest_s if depth.messages else 0.0
         if age_s is not None:

@@ -16,6 +16,7 @@ from azure.storage.queue import QueueClient, QueueServiceClient
 from flowlog_core.closing import close_all
 from flowlog_core.config.connections import Connection, Service
 from flowlog_core.config.settings import Settings
+from flowlog_core.source.events import POISON_SUFFIX
 from flowlog_core.storage.timeouts import BACKOFF_S, CONNECT_S, READ_S, RETRIES
 from flowlog_core.storage.transport import make_transport
 
@@ -76,6 +77,12 @@ class Clients:
         """The queues that the records go to, one for each shard."""
         sink = self._settings.sink_connection
         return [self._service(sink, "queue", QueueClient, name) for name in self._settings.queues]
+
+    def poison_queue(self) -> QueueClient:
+        """Where the host puts events that failed too often, with an event queue."""
+        name = f"{self._settings.event_queue}{POISON_SUFFIX}"
+        client: QueueClient = self._service(self._settings.state, "queue", QueueClient, name)
+        return client
 
     def table(self, connection: Connection, name: str) -> TableClient:
         """One table of an account.

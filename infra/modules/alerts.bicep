@@ -10,6 +10,9 @@ param silenceMinutes int
 @description('With Timer there are none, and the sweep forwards everything.')
 param hasEvents bool
 
+@description('The queue of events that the host gave up on; empty without an event queue. The host of a blob trigger keeps it in the log accounts.')
+param poisonQueue string
+
 @description('Names of the storage accounts with flow logs.')
 param accountNames array
 
@@ -82,6 +85,17 @@ var allRules = [
     severity: 2
   }
   {
+    name: 'event-poison'
+    title: 'The app gave up on events'
+    text: 'Events failed ten times and are in this queue. The sweep forwards their logs; the app log says what failed. Clear the queue once that is corrected.'
+    query: 'customMetrics | where name == "flowlog.queue.messages" and tostring(customDimensions["flowlog.queue"]) == "${poisonQueue}" | summarize found = max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
+    by: 'queue'
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 15
+    severity: 2
+  }
+  {
     name: 'missed-events'
     title: 'The sweep forwards what events should'
     text: 'Events of this account are missing or late for several blobs: look at its event subscription and at failures.'
@@ -115,7 +129,7 @@ var allRules = [
     severity: 2
   }
 ]
-var rules = filter(allRules, rule => hasEvents || rule.name != 'missed-events')
+var rules = filter(allRules, rule => (hasEvents || rule.name != 'missed-events') && (!empty(poisonQueue) || rule.name != 'event-poison'))
 
 resource group 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: 'ag-flowlog-${token}'
