@@ -221,9 +221,9 @@ ROW: tuple[str | tuple[str, ...], ...] = (
 
 
 def _write(
-    flows: Mapping[str, str], rows: Sequence[Row], head: str, first: int, common: str
+    flows: Mapping[str, str], rows: Iterable[tuple[int, Row]], head: str, common: str
 ) -> list[str]:
-    """The records of rows. `head` begins the id of each, and `first` is the index of the first.
+    """The records of rows, each given with its index. `head` begins the id of each.
 
     `common` is what all have in common, see `entry.walk`.
     """
@@ -236,7 +236,7 @@ def _write(
         f',"bytes_dst_to_src":{octets_back or "null"}}}'
         for index, (
             s, ms, src, dst, src_port, dst_port, flow, packets, octets, packets_back, octets_back
-        ) in enumerate(rows, first)
+        ) in rows
     ]  # fmt: skip
 
 
@@ -299,23 +299,25 @@ class TupleFormat:
             rows = self.pattern.findall(lines)
             # Matches are lines, so with as many lines as tuples each tuple is one.
             if len(rows) == len(texts) == lines.count("\n") + 1:
-                dropped = [] if drops is None else drops(enumerate(rows, first), head, common)
-                if len(dropped) == len(rows):
-                    self._check(rows)
-                    return [], [], dropped
-                records = _write(self.flows, rows, head, first, common)
-                for index in reversed(dropped):
-                    del records[index - first]
+                records, dropped = self._of_rows(rows, head, first, common, drops)
                 return records, [], dropped
         except (TypeError, BadField):  # TypeError: one is not a string
             pass
         return self._one_by_one(texts, head, first, common, drops)
 
-    def _check(self, rows: Sequence[Row]) -> None:
-        """Raises the `BadField` that `_write` would raise for one of them."""
-        addresses, flows = _ADDRESSES, self.flows
-        for row in rows:
-            _ = addresses[row[2]], addresses[row[3]], flows[row[6]]
+    def _of_rows(
+        self, rows: Sequence[Row], head: str, first: int, common: str, drops: Drops | None
+    ) -> tuple[list[str], list[int]]:
+        """The records of rows, and the indexes of those dropped. Raises `BadField`."""
+        dropped = [] if drops is None else drops(enumerate(rows, first), head, common)
+        kept: Iterable[tuple[int, Row]] = enumerate(rows, first)
+        if dropped:
+            kept, addresses, flows = list(kept), _ADDRESSES, self.flows
+            for index in reversed(dropped):
+                row = rows[index - first]
+                _ = addresses[row[2]], addresses[row[3]], flows[row[6]]  # raises if one is bad
+                del kept[index - first]
+        return _write(self.flows, kept, head, common), dropped
 
     def _one_by_one(
         self, texts: Sequence[Any], head: str, first: int, common: str, drops: Drops | None
@@ -327,11 +329,9 @@ class TupleFormat:
             if reason := self.explain(text):
                 bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
-                row = match.groups()
-                if drops is not None and drops([(index, row)], head, common):
-                    dropped.append(index)
-                else:
-                    records += _write(self.flows, [row], head, index, common)
+                good, gone = self._of_rows([match.groups()], head, index, common, drops)
+                records += good
+                dropped += gone
         return records, bad, dropped
 
     def explain(self, text: object) -> str | None:
