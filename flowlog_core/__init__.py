@@ -24,7 +24,7 @@ analyze        for analysts: queries flows in files and accounts
 operate        for operators: status, dead letters, backfill and replay
 cli, doctor, demo, testing   the command line and tests
 
-Not deployed: `analyze`, `operate`, and the rooms of the last line.
+Not deployed: what is below `errors`, from `consume` on.
 """
 
 __version__ = "0.1.0"

@@ -13,7 +13,7 @@ import pytest
 from tools.package import AZURES_PYTHON, PACKAGES, package_files, packages_of, platforms
 
 ROOT = Path(__file__).resolve().parents[1]
-LEFT_OUT = {"__main__.py", "analyze", "cli", "demo", "doctor", "operate", "testing"}
+LEFT_OUT = {"__main__.py", "consume.py", "analyze", "cli", "demo", "doctor", "operate", "testing"}
 SUFFIXES_LEFT_OUT = {".pyc", ".pyi", ".c", ".h"}
 
 

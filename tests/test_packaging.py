@@ -27,6 +27,7 @@ NOT_DEPLOYED = (
     "flowlog_core/__main__.py",
     "flowlog_core/analyze/",
     "flowlog_core/cli/",
+    "flowlog_core/consume.py",
     "flowlog_core/demo/",
     "flowlog_core/doctor/",
     "flowlog_core/operate/",
