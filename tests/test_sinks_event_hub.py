@@ -414,7 +414,7 @@ def test_a_token_that_is_refused_is_an_error(
 ) -> None:
     broker.token_status = status
     with pytest.raises(kind, match=f"Status code: {status}"):
-        hub.max_batch_bytes(LIMIT_S)
+        hub.send(events(1), KEY, LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -461,13 +461,6 @@ def test_every_other_error_has_a_place_in_the_tree(
     error: Exception, kind: type[StorageError]
 ) -> None:
     assert type(flowlog_error("sending", error)) is kind
-
-
-def test_the_limit_of_the_link_is_told_and_nothing_is_sent(broker: Broker, hub: EventHub) -> None:
-    assert hub.max_batch_bytes(LIMIT_S) == broker.max_message_bytes
-    assert (broker.batches, broker.connections) == ([], 1)
-    hub.send(events(1), KEY, LIMIT_S)
-    assert broker.connections == 1
 
 
 def test_sends_at_the_same_time_have_a_connection_each(

@@ -64,11 +64,11 @@ def host_of(connection: Connection) -> str:
 def accepts_events(at: Installation) -> Iterator[Finding]:
     """The namespace answers, the event hub exists, and this caller may send to it."""
     # Imported only where it is used, as the service does.
-    from flowlog_core.sinks.event_hub_client import EventHub  # noqa: PLC0415
+    from flowlog_core.doctor.hub_link import HubLink  # noqa: PLC0415
 
     settings, endpoint = at.settings, hub_endpoint(at.settings)
     about = f"Event hub {settings.event_hub} of {endpoint}"
-    hub = EventHub(settings.sink_connection, settings.event_hub)
+    hub = HubLink(settings.sink_connection, settings.event_hub)
     try:
         max_bytes = hub.max_batch_bytes(_LIMIT_S)
     except StorageError as error:

@@ -18,8 +18,9 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
+from azure.core.credentials import TokenCredential
 from azure.eventhub import EventData, EventDataBatch
 from azure.eventhub.aio import EventHubProducerClient
 
@@ -50,14 +51,10 @@ class Event(NamedTuple):
     is_gzip: bool
 
 
-class _SyncCredential(Protocol):
-    def get_token(self, *scopes: str, **kwargs: Any) -> Any: ...
-
-
 class _Credential:
     """A blocking credential, for the asyncio client: its own needs aiohttp."""
 
-    def __init__(self, credential: _SyncCredential) -> None:
+    def __init__(self, credential: TokenCredential) -> None:
         self._credential = credential
 
     async def get_token(self, *scopes: str, **kwargs: Any) -> Any:
@@ -99,31 +96,6 @@ class EventHub:
 
     def _sending(self, events: Sequence[Event]) -> str:
         return f"sending event {events[0].id} to event hub {self._name}"
-
-    def max_batch_bytes(self, limit_s: float) -> int:
-        """Open a link for sending, which needs the right to send. Returns the limit it has.
-
-        Raises a `StorageError`. Leaves nothing behind.
-        """
-        doing = f"opening event hub {self._name}"
-
-        async def ask(ends_at: float) -> int:
-            try:
-                async with asyncio.timeout_at(ends_at):
-                    client = await self._take()
-                    try:
-                        batch = await client.create_batch()
-                        await _look_again(client)
-                    except BaseException:
-                        self._throw_away(client)
-                        raise
-                    self._put_back(client)
-                    return batch.max_size_in_bytes
-            except Exception as error:
-                raise flowlog_error(doing, error) from error
-
-        max_bytes: int = self._run(doing, limit_s, ask)
-        return max_bytes
 
     def close(self) -> None:
         """Close all connections and end the thread, within some seconds whatever happens."""
@@ -250,18 +222,6 @@ class EventHub:
         task = asyncio.get_running_loop().create_task(close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-async def _look_again(client: EventHubProducerClient) -> None:
-    """Raise the error of a link that was refused.
-
-    A service accepts a link before it refuses it, and the SDK looks at the first answer alone. It
-    has nothing public that would look again without sending.
-    """
-    (producer,) = client._producers.values()
-    handler: Any = producer and producer._handler
-    for _ in range(2):
-        await handler.do_work_async()
 
 
 def _fill(batch: EventDataBatch, events: Sequence[Event]) -> int:
