@@ -648,7 +648,7 @@ def test_an_entry_that_ends_every_process_is_set_aside_after_the_third_death_at_
         None,
         None,
     )
-    assert stored.progress.etag == world.blobs.versions()[BLOB]
+    assert stored.progress.etag == world.blobs.etag_of(BLOB)
 
 
 def test_deaths_at_the_end_of_a_blob_set_nothing_aside() -> None:

@@ -525,7 +525,7 @@ class Model:
         elif what < 0.55:  # rewritten, and as long or longer
             count = len(self.contents[blob]) + self.random.randint(0, 1)
             self.contents[blob] = [self.entry() for _ in range(count)]
-        elif what < 0.62 and blob in self.world.blobs.versions():
+        elif what < 0.62 and self.world.blobs.etag_of(blob):
             self.world.blobs.delete(blob)  # and made anew, with other bytes or another beginning
             self.world.clock.sleep(5)
             if self.random.random() < 0.5:
@@ -536,7 +536,7 @@ class Model:
         if what < 0.62 and self.contents[blob]:
             whole = b'{"records":[' + b",".join(self.contents[blob]) + b"]}"
             self.world.blobs.put(blob, whole)
-        elif blob in self.world.blobs.versions():
+        elif self.world.blobs.etag_of(blob):
             ingest(blob, self.live_pipeline)
 
     def entry(self) -> bytes:

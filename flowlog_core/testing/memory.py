@@ -6,7 +6,8 @@ counts the storage calls that the real ones would make.
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -236,6 +237,9 @@ class MemoryBlobs:
         self._created: dict[BlobRef, datetime] = {}
         self._stored: dict[BlobRef, tuple[bytes, str]] = {}
         self._archived: set[BlobRef] = set()
+        self._named: dict[tuple[str, str, str], BlobRef] = {}
+        self._names: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        """The names in each container, sorted."""
         self._versions = 0
         self._lock = RLock()
 
@@ -243,6 +247,9 @@ class MemoryBlobs:
         """Commit `content` as the blob's next version."""
         with self._lock:
             self._versions += 1
+            if blob not in self._stored:
+                insort(self._names[blob.account, blob.container], blob.name)
+                self._named[blob.account, blob.container, blob.name] = blob
             self._stored[blob] = content, f"version-{self._versions}"
             self._committed[blob] = service_time(self.clock)
             self._created.setdefault(blob, self._committed[blob])
@@ -252,10 +259,16 @@ class MemoryBlobs:
         with self._lock:
             return {blob: etag for blob, (_, etag) in self._stored.items()}
 
+    def etag_of(self, blob: BlobRef) -> str:
+        """The current ETag of a blob; empty if it does not exist."""
+        with self._lock:
+            return self._stored[blob][1] if blob in self._stored else ""
+
     def delete(self, blob: BlobRef) -> None:
         """Remove the blob."""
         with self._lock:
             del self._stored[blob], self._created[blob]
+            self._names[blob.account, blob.container].remove(blob.name)
 
     def archive(self, blob: BlobRef) -> None:
         """Move the blob to the archive tier."""
@@ -313,18 +326,20 @@ class MemoryBlobs:
                     found[f"{prefix}{folder}/" if is_folder else name] = (
                         None if is_folder else Others(1, name)
                     )
-            for blob, (content, etag) in self._stored.items():
-                if (blob.account, blob.container) != (account, container):
-                    continue
-                if not blob.name.startswith(prefix):
-                    continue
-                folder, slash, _ = blob.name[len(prefix) :].partition("/")
+            names = self._names[account, container]
+            at = bisect_left(names, prefix)
+            while at < len(names) and (name := names[at]).startswith(prefix):
+                folder, slash, _ = name[len(prefix) :].partition("/")
                 if by_folder and slash:
                     found[f"{prefix}{folder}/"] = None
+                    at = bisect_left(names, f"{prefix}{folder}0", at)  # which follows the slash
                 else:
-                    found[blob.name] = Listed(
+                    blob = self._named[account, container, name]
+                    content, etag = self._stored[blob]
+                    found[name] = Listed(
                         blob, etag, len(content), self._committed[blob], blob in self._archived
                     )
+                    at += 1
         names = sorted(found, key=self.order)
         start = int(marker or 0)
         end = start + (self.blobs_a_page if self.odd_page is None else self.odd_page())

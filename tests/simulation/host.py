@@ -185,7 +185,7 @@ class Schedule:
             return
         for _ in range(rng.choice((2, 3)) if rng.random() < weather.doubled else 1):
             delay = rng.random() * (120 if rng.random() < weather.late else 0.1)
-            etag = self.world.blobs.versions().get(log.blob, "")
+            etag = self.world.blobs.etag_of(log.blob)
             self.timeline.after(delay, partial(self._deliver, Event(log.blob, etag)))
 
     # The host.

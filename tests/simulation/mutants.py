@@ -222,7 +222,7 @@ def _length_compared() -> list[Replacement]:
 
     def put(blobs: MemoryBlobs, blob: BlobRef, content: bytes) -> None:
         real(blobs, blob, content)
-        lengths[blobs.versions()[blob]] = len(content)
+        lengths[blobs.etag_of(blob)] = len(content)
 
     def has_read(mine: Progress, etag: str) -> bool:
         return bool(mine.etag and etag) and lengths[etag] <= lengths[mine.etag]

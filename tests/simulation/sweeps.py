@@ -281,7 +281,7 @@ class SweepSchedule:
         looked_at = self.looked_at[container]
 
         def look_at(blob: BlobRef) -> bool:
-            looked_at.now[blob] = self.blobs.versions()[blob]
+            looked_at.now[blob] = self.blobs.etag_of(blob)
             return True
 
         report = self._run_sweep(container, look_at)
@@ -365,7 +365,7 @@ class SweepSchedule:
             if self.outage is not None:
                 claim.abandon(self.outage)
                 raise self.outage
-            etag = self.blobs.versions()[blob]
+            etag = self.blobs.etag_of(blob)
             self._pause()
             is_released = claim.finish(replace(claim.progress, etag=etag))
         return Outcome()
