@@ -19,7 +19,7 @@ INFRA_READY := .venv-infra/.ready
 DIST_READY := .venv-dist/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run azurite seed test host-facts slow simulate bench package lint audit infra-check dist-check clean
+.PHONY: help setup run azurite seed test host-facts properties slow simulate bench package lint audit infra-check dist-check clean
 
 help: ## list what make can do here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ test: setup ## all tests but those of host-facts and slow; more for pytest in PY
 
 host-facts: setup ## tests of what docs/host.md says about Microsoft's host alone; minutes
 	@$(BIN)/python -m pytest -m host_facts $(PYTEST_ARGS)
+
+properties: setup ## the property tests with 1,000 examples each; a quarter of an hour
+	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest $(PYTEST_JOBS) -m hypothesis $(PYTEST_ARGS)
 
 slow: setup ## tests of memory with large blobs; a minute
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)

@@ -18,7 +18,9 @@ from support import ROOT
 from flowlog_core.demo.azurite import Azurite, running_azurite
 
 # No deadline: how long an example takes says more of the machine than of the code.
-settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
+# Of `make properties`.
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=1000)
 # The same examples each time, so that what passed once passes again until something changes.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile(

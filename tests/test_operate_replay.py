@@ -26,7 +26,6 @@ import pytest
 from azure.data.tables import TableServiceClient
 from command_line import flowlog
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from support import records_in
 from test_cli import Local
@@ -142,7 +141,6 @@ def growing_logs(draw: st.DrawFn) -> list[bytes]:
     return versions
 
 
-@hypothesis_settings(max_examples=40)
 @given(versions=growing_logs(), final=st.booleans(), chunk_bytes=st.sampled_from([600, 5000]))
 def test_the_same_messages_byte_for_byte(
     versions: list[bytes], final: bool, chunk_bytes: int

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import reference_rules
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_records import Record, hostile_records
 from made_rules import rule_texts
@@ -294,7 +294,6 @@ def test_any_text_is_read_or_refused_within_itself(text: str) -> None:
 
 
 @given(rule_texts, hostile_records(), st.sets(st.sampled_from(FIELDS)))
-@settings(max_examples=200)
 def test_quick_rules_are_the_reference(text: str, record: Record, known: set[str]) -> None:
     """By record; and with some, or all, of its fields decided beforehand."""
     rules = parse(text)

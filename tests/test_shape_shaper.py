@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_records import (
     Record,
@@ -85,7 +85,6 @@ def test_by_default_records_are_sent_as_they_are() -> None:
 
 
 @given(shapes, hostile_entries(max_tuples=4))
-@settings(max_examples=150)
 def test_what_is_sent_is_what_each_setting_says(
     shape: tuple[str, str, str, bool], entry: Any
 ) -> None:
@@ -140,7 +139,6 @@ def messages_by(shaper: Shaper, entry: Any, max_message_bytes: int = 3000) -> li
 
 
 @given(st.lists(shapes, min_size=2, max_size=4), hostile_entries(max_tuples=6))
-@settings(max_examples=150)
 def test_one_id_never_has_two_contents_whatever_was_set(
     some: list[tuple[str, str, str, bool]], entry: Any
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 import reference_rules
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from made_records import PREFIX, Record, generated_entries, hostile_entries, records_of
 from made_records import sample_entries as captures
@@ -66,7 +66,6 @@ def test_captures_and_made_up_logs_are_filtered_as_the_reference_says(text: str)
 
 
 @given(rule_texts, rule_texts, st.lists(hostile_entries(max_tuples=4), min_size=1, max_size=3))
-@settings(max_examples=150)
 def test_any_entry_is_filtered_as_the_reference_says(
     keep: str, drop: str, entries: list[Any]
 ) -> None:

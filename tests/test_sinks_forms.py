@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 from azure.data.tables import EntityProperty, TableClient, TableServiceClient
-from hypothesis import given, settings
+from hypothesis import given
 from made_records import generated_entries, hostile_entries, records_of, sums_of
 
 from flowlog_core.blob import Position
@@ -97,7 +97,6 @@ def test_sums_have_rows_of_their_own() -> None:
 
 
 @given(hostile_entries(max_tuples=3))
-@settings(max_examples=60)
 def test_a_row_is_one_that_a_table_takes(entry: Any) -> None:
     for schema in SCHEMAS:
         for batch in batches(sent(entry, Shaper(schema=schema))):

@@ -1,4 +1,4 @@
-"""Damaged documents: those in seeds.txt and a few thousand others; faults are detected."""
+"""Damaged documents: those in seeds.txt and a few hundred others; faults are detected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_kept_seed_breaks_no_promise(seed: int) -> None:
 
 @given(st.integers(min_value=0))
 # A failing seed is printed: add it to seeds.txt. `python -m bench.fuzz` tries millions.
-@settings(max_examples=1000, database=None)
+@settings(max_examples=300, database=None)
 def test_a_random_document_breaks_no_promise(seed: int) -> None:
     check(fuzz_document(seed), seed)
 
