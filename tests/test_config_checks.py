@@ -188,3 +188,25 @@ def test_findings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
             "no events. Set FLOWLOG_TRIGGER_SOURCE to LogsAndContainerScan",
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "named"),
+    [
+        ({"FLOWLOG_DROP": "ip=*"}, "FLOWLOG_DROP leaves"),
+        ({"FLOWLOG_KEEP": "time<1970-01-01"}, "FLOWLOG_KEEP leaves"),
+        (
+            {"FLOWLOG_KEEP": "action=deny", "FLOWLOG_DROP": "ip=*"},
+            "FLOWLOG_KEEP and FLOWLOG_DROP leave",
+        ),
+    ],
+)
+def test_rules_that_leave_nothing_to_send_are_named(rules: dict[str, str], named: str) -> None:
+    assert cheap(BY_HAND | rules) == [
+        Finding(
+            "warning",
+            f"{named} no record that is sent, whatever is logged",
+            "Correct the rules, see docs/rules.md. What they dropped is counted as forwarded: "
+            "`flowlog replay` sends it once they are corrected",
+        )
+    ]

@@ -41,7 +41,7 @@ from flowlog_core.cli.options import add_interval_argument, add_range_arguments
 from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.cli.summary import left_out, summary, watched
 from flowlog_core.clock import Clock, SystemClock
-from flowlog_core.config.checks import Facts, extras_are_installed
+from flowlog_core.config.checks import Facts, extras_are_installed, something_is_sent
 from flowlog_core.config.settings import Settings
 from flowlog_core.doctor.behind import (
     WHERE_FLOW_LOGS_ARE,
@@ -119,8 +119,11 @@ def run(options: argparse.Namespace) -> int:
     if settings is None:
         return 2
     log_to_stderr(options, as_json=options.log == "json")
-    for finding in extras_are_installed(Facts(settings, environment_of(options))):
+    facts = Facts(settings, environment_of(options))
+    for finding in extras_are_installed(facts):
         log.warning("%s. Run: %s", finding.what, finding.to_do)
+    for finding in something_is_sent(facts):
+        log.warning("%s. %s", finding.what, finding.to_do)
     if settings.trigger_source == "EventQueue":
         log.warning(
             "flowlog run looks for changed blobs and reads no events. If no function app reads the "

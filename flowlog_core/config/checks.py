@@ -12,7 +12,9 @@ from importlib.util import find_spec
 from typing import Literal, NamedTuple
 
 from flowlog_core.config.connections import Connection
+from flowlog_core.config.sends_nothing import sends_nothing
 from flowlog_core.config.settings import Settings
+from flowlog_core.shape.keep_drop import KeepDrop
 
 log = logging.getLogger(__name__)
 
@@ -205,12 +207,31 @@ def _is_installed(module: str) -> bool:
         return False
 
 
+def something_is_sent(facts: Facts) -> Iterator[Finding]:
+    """The rules let some records pass."""
+    settings = facts.settings
+    if sends_nothing(KeepDrop(settings.keep or None, settings.drop)):
+        names = " and ".join(
+            name
+            for name, rules in (("FLOWLOG_KEEP", settings.keep), ("FLOWLOG_DROP", settings.drop))
+            if rules
+        )
+        yield Finding(
+            "warning",
+            f"{names} {'leave' if ' ' in names else 'leaves'} no record that is sent, whatever is "
+            "logged",
+            "Correct the rules, see docs/rules.md. What they dropped is counted as forwarded: "
+            "`flowlog replay` sends it once they are corrected",
+        )
+
+
 CHEAP: tuple[Callable[[Facts], Iterator[Finding]], ...] = (
     trigger_fits_plan,
     trigger_fits_account,
     host_has_its_settings,
     connections_are_encrypted,
     extras_are_installed,
+    something_is_sent,
 )
 
 
