@@ -51,7 +51,7 @@ simulate: $(PYTHON_READY) ## the promises in made-up schedules of crashes and fa
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
 bench: setup ## the measurements
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m bench
 
 package: $(PYTHON_READY) ## the zip that is deployed; ARGS=--with-dependencies puts the packages in
 	@$(BIN)/python tools/package.py $(ARGS)

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any
 
-from bench.harness.measuring import HOUR, machine
+from bench.harness.figures import Ran, machine, markdown, run_python
+from bench.harness.logs import HOUR
 from flowlog_core.testing.generate import FlowLogGenerator, Interface
 
 FILES = 16
@@ -55,29 +52,6 @@ for row in rows.fetchall():
 """
 
 
-class Ran(NamedTuple):
-    """What one process printed, and what it took."""
-
-    out: bytes
-    cpu_s: float
-    wall_s: float
-    max_mb: float
-
-
-def run(*arguments: str) -> Ran:
-    """Run a Python process to its end."""
-    started = time.monotonic()
-    with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        out = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{arguments[:3]} failed")
-    cpu_s = usage.ru_utime + usage.ru_stime
-    return Ran(out, cpu_s, time.monotonic() - started, usage.ru_maxrss / 1024)
-
-
 def write_logs(folder: Path, total_bytes: int) -> list[Path]:
     """Hourly blobs of several interfaces, as download-batch lays them out."""
     paths = []
@@ -96,9 +70,14 @@ def write_logs(folder: Path, total_bytes: int) -> list[Path]:
     return paths
 
 
-def rows_of(out: bytes) -> list[dict[str, Any]]:
+def flowlog(*arguments: str, stdout: IO[bytes] | None = None) -> Ran:
+    """Run a command of Flowlog."""
+    return run_python("-m", "flowlog_core", *arguments, stdout=stdout)
+
+
+def rows_of(ran: Ran) -> list[dict[str, Any]]:
     """The groups that a process printed."""
-    return [json.loads(line) for line in out.splitlines()]
+    return [json.loads(line) for line in ran.out.splitlines()]
 
 
 def main() -> None:
@@ -108,29 +87,31 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="flowlog-bench-") as folder:
         paths = write_logs(Path(folder, "logs"), options.mb * 1_000_000)
-        top = ("top", "--by", ",".join(BY), "-n", str(GROUPS), "--output", "ndjson")
-        ours = run("-m", "flowlog_core", *top, f"{folder}/logs")
-        theirs = run("-c", DUCKDB, f"{folder}/logs/**/*.json", str(GROUPS))
-        everything = run("-m", "flowlog_core", "aggregate", "--every", "all", "--output", "ndjson",
-                         f"{folder}/logs")  # fmt: skip
-        tuples = rows_of(everything.out)[0]["tuples"]
-        if rows_of(ours.out) != rows_of(theirs.out):
+        all_logs, one_log = f"{folder}/logs", str(paths[0])
+        ndjson = ("--output", "ndjson")
+        ours = flowlog("top", "--by", ",".join(BY), "-n", str(GROUPS), *ndjson, all_logs)
+        theirs = run_python("-c", DUCKDB, f"{all_logs}/**/*.json", str(GROUPS))
+        if rows_of(ours) != rows_of(theirs):
             raise SystemExit("the sums are not the same")
-        print(f"## The analyst\n\n{machine()}; {options.mb} MB, {tuples:,} tuples\n")
-        print("| | processor s | elapsed s | largest MB |\n|---|--:|--:|--:|")
-        for name, ran in (("flowlog top", ours), ("DuckDB's JSON reader", theirs)):
-            print(f"| {name} | {ran.cpu_s:.1f} | {ran.wall_s:.1f} | {ran.max_mb:.0f} |")
-        cpu, wall = ours.cpu_s / theirs.cpu_s, ours.wall_s / theirs.wall_s
-        print(f"\nThe same sums, with {cpu:.2f} of the processor time and {wall:.2f} of the time.")
-        one = str(paths[0])
-        run("-m", "flowlog_core", "export", "--to", f"{folder}/out", one)
+        (total,) = rows_of(flowlog("aggregate", "--every", "all", *ndjson, all_logs))
+        flowlog("export", "--to", f"{folder}/out", one_log)
         parquet = sum(path.stat().st_size for path in Path(folder, "out").rglob("*.parquet"))
-        records = ("-m", "flowlog_core", "flows", one)
-        with Path(folder, "records").open("wb") as file:
-            subprocess.run([sys.executable, *records], stdout=file, check=True)
-        ndjson = Path(folder, "records").stat().st_size
-        print(f"\nOne log as Parquet: {parquet:,} bytes, {ndjson / parquet:.0f} times smaller than "
-              f"the {ndjson:,} of its records as NDJSON.")  # fmt: skip
+        records = Path(folder, "records")
+        with records.open("wb") as file:
+            flowlog("flows", one_log, stdout=file)
+        record_bytes = records.stat().st_size
+    print(f"## The analyst\n\n{machine()}; {options.mb} MB, {total['tuples']:,} tuples\n")
+    rows = [
+        (name, f"{ran.took.processor_s:.1f}", f"{ran.took.elapsed_s:.1f}", f"{ran.max_mb:.0f}")
+        for name, ran in (("flowlog top", ours), ("DuckDB's JSON reader", theirs))
+    ]
+    print(markdown(" | processor s | elapsed s | largest MB", rows))
+    cpu, wall = (one / other for one, other in zip(ours.took, theirs.took, strict=True))
+    print(f"\nThe same sums, with {cpu:.2f} of the processor time and {wall:.2f} of the time.")
+    print(
+        f"\nOne log as Parquet: {parquet:,} bytes, {record_bytes / parquet:.0f} times smaller than "
+        f"the {record_bytes:,} of its records as NDJSON."
+    )
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from statistics import quantiles
+from functools import partial
+from statistics import median, quantiles
 
 import orjson
 
+from bench.harness.azurite import GrowingBlob, service_of
 from bench.harness.by_hand import ByHand
-from bench.harness.growing import GrowingBlob, service_of
-from bench.harness.measuring import entries_of, machine
-from bench.latency import processor_s
+from bench.harness.figures import machine, markdown, processor_s, timed
+from bench.harness.logs import entries_of
 from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.parsing.entry import normalize
@@ -44,11 +44,6 @@ def spread(values_s: list[float]) -> str:
     return f"{middle} ms ({low} to {high})"
 
 
-def median(values: list[float]) -> float:
-    """The middle value."""
-    return quantiles(values, n=2)[0]
-
-
 def messages_by_hand(tuples: int) -> list[bytes]:
     """The uncompressed messages that so many tuples make."""
     (raw,) = entries_of(FORM, tuples, tuples)
@@ -57,40 +52,29 @@ def messages_by_hand(tuples: int) -> list[bytes]:
     return [message.text.encode() for message in messages]
 
 
-def small_appends(azurite: Azurite, tuples: int, appends: int) -> None:
-    """Print a row: an event, the requests by hand, and their ratios."""
+def small_appends(azurite: Azurite, tuples: int, appends: int) -> list[str]:
+    """A row: an event, the requests by hand, and their ratios."""
     service = service_of(azurite.connection_string)
     blob = GrowingBlob(service, FORM)
     texts = messages_by_hand(tuples)
     hand = ByHand(azurite, f"byhand{tuples}")
-    ours_s: list[float] = []
-    ours_cpu_s: list[float] = []
-    hand_s: list[float] = []
-    hand_cpu_s: list[float] = []
+    ours, by_hand = [], []
     for number in range(WARM_UP + appends):
         if number % APPENDS_A_BLOB == 0:
             blob.start_over()
             blob.ingest()
-        before_bytes = blob.blob_bytes
+        offset = blob.blob_bytes - 2
         blob.append(tuples)
-        marks = [(time.perf_counter(), time.process_time())]
-        blob.ingest()
-        marks.append((time.perf_counter(), time.process_time()))
-        hand.append(blob.client, before_bytes - 2, texts)
-        marks.append((time.perf_counter(), time.process_time()))
-        if number >= WARM_UP:
-            ours_s.append(marks[1][0] - marks[0][0])
-            ours_cpu_s.append(marks[1][1] - marks[0][1])
-            hand_s.append(marks[2][0] - marks[1][0])
-            hand_cpu_s.append(marks[2][1] - marks[1][1])
-    print(
-        f"| {tuples} | {spread(ours_cpu_s)} | {spread(hand_cpu_s)} "
-        f"| {median(ours_cpu_s) / median(hand_cpu_s):.2f} "
-        f"| {spread(ours_s)} | {spread(hand_s)} | {median(ours_s) / median(hand_s):.2f} |"
-    )
+        ours.append(timed(blob.ingest))
+        by_hand.append(timed(partial(hand.append, blob.client, offset, texts)))
     hand.close()
     blob.close()
     service.close()
+    cells = [str(tuples)]
+    for part in range(2):  # processor time and elapsed time
+        one, other = ([took[part] for took in each[WARM_UP:]] for each in (ours, by_hand))
+        cells += [spread(one), spread(other), f"{median(one) / median(other):.2f}"]
+    return cells
 
 
 def at_a_time(azurite: Azurite) -> None:
@@ -102,13 +86,12 @@ def at_a_time(azurite: Azurite) -> None:
         for number in range(1 + EVENTS_AT_A_TIME):
             for blob in blobs:
                 blob.append(100)
-            before = time.perf_counter(), time.process_time(), processor_s(azurite.pid)
-            list(pool.map(GrowingBlob.ingest, blobs))
-            after = time.perf_counter(), time.process_time(), processor_s(azurite.pid)
+            before_s = processor_s(azurite.pid)
+            took = timed(lambda: list(pool.map(GrowingBlob.ingest, blobs)))
             if number:  # the first ones open connections
-                took_s += after[0] - before[0]
-                ours_s += after[1] - before[1]
-                theirs_s += after[2] - before[2]
+                took_s += took.elapsed_s
+                ours_s += took.processor_s
+                theirs_s += processor_s(azurite.pid) - before_s
     events = AT_A_TIME * EVENTS_AT_A_TIME
     print(
         f"\n{AT_A_TIME} blobs at a time, 100 tuples an append: {events / took_s:.0f} appends a "
@@ -122,20 +105,16 @@ def at_a_time(azurite: Azurite) -> None:
     service.close()
 
 
-def main() -> None:
+def main(appends: int = 200) -> None:
     """Print all."""
-    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
     print(f"## Small appends\n\n{machine()}; Azurite on the same machine\n")
-    print(
-        "| tuples | processor time of an event | of the requests by hand | ratio "
-        "| latency of an event | of the requests by hand | ratio |\n|--:|--:|--:|--:|--:|--:|--:|"
-    )
+    three = "of an event | of the requests by hand | ratio"
     with running_azurite() as azurite:
-        for tuples in SIZES:
-            small_appends(azurite, tuples, appends)
+        rows = [small_appends(azurite, tuples, appends) for tuples in SIZES]
+        print(markdown(f"tuples | processor time {three} | latency {three}", rows, left=0))
         at_a_time(azurite)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

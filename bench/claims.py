@@ -9,7 +9,9 @@ claims from memory however rarely that holds; the app stops where it does not pa
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
+from bench.harness.figures import markdown
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.checkpoints.claim import take_or_ring
 from flowlog_core.checkpoints.released import Released
@@ -48,14 +50,12 @@ def calls_an_event(processes: list[Released | None]) -> float:
 
 def main() -> None:
     """Print the table."""
-    print("| processes | without memory | always | as it is |\n|--:|--:|--:|--:|")
-    for count in (1, 2, 4):
-        figures = [
-            calls_an_event([None] * count),
-            calls_an_event([Always() for _ in range(count)]),
-            calls_an_event([Released() for _ in range(count)]),
-        ]
-        print(f"| {count} | {' | '.join(f'{figure:.2f}' for figure in figures)} |")
+    memories: tuple[Callable[[], Released | None], ...] = (lambda: None, Always, Released)
+    rows = [
+        (n, *(f"{calls_an_event([memory() for _ in range(n)]):.2f}" for memory in memories))
+        for n in (1, 2, 4)
+    ]
+    print(markdown("processes | without memory | always | as it is", rows, left=0))
 
 
 if __name__ == "__main__":

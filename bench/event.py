@@ -17,21 +17,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from bench.harness.growing import GrowingBlob, service_of
-from bench.harness.measuring import HOUR, blob_of, entries_of, interface_of, machine
-from flowlog_core.blob import BlobRef, LogBlob, Position
+from bench.harness.azurite import GrowingBlob, service_of
+from bench.harness.figures import machine, markdown, timed
+from bench.harness.logs import blob_of, blob_ref, entries_of, interface_of, parse_and_pack
 from flowlog_core.demo.azurite import running_azurite
-from flowlog_core.parsing import Damaged, read
-from flowlog_core.sinks import EntryRecords
-from flowlog_core.sinks.message import messages_of
 from flowlog_core.testing.generate import Format
 
 ROOT = Path(__file__).resolve().parents[1]
 FORM: Format = "nsg2"
-TUPLES = 100  # three messages
-EVENTS = 300
+TUPLES = 100
 WARM_UP = 20
 LEAST_SHARE = 0.02
 
@@ -95,30 +92,15 @@ def appended(count: int) -> Iterator[tuple[int, GrowingBlob]]:
 def processor_s_an_event(count: int) -> tuple[float, float]:
     """Of an event, and of parsing and packing as much as it forwards, without a profiler."""
     event_s = pure_s = 0.0
+    ref = blob_ref(interface_of(FORM))
     entries = [blob_of([raw]) for raw in entries_of(FORM, TUPLES, (WARM_UP + count) * TUPLES)]
     for number, blob in appended(WARM_UP + count):
-        started_s = time.process_time()
-        blob.ingest()
-        ingested_s = time.process_time()
-        parse_and_pack(entries[number])
-        packed_s = time.process_time()
+        ingested = timed(blob.ingest)
+        packed = timed(partial(parse_and_pack, entries[number], ref))
         if number >= WARM_UP:
-            event_s += ingested_s - started_s
-            pure_s += packed_s - ingested_s
+            event_s += ingested.processor_s
+            pure_s += packed.processor_s
     return event_s / count, pure_s / count
-
-
-def parse_and_pack(blob: bytes) -> None:
-    """All of an event that is no storage call and no checkpoint: frame, normalize, pack."""
-    log = LogBlob.parse(interface_of(FORM).blob_name(HOUR))
-    if log is None:
-        raise SystemExit("the generator made a name that cannot be read")
-    start = Position(BlobRef("account", "container", log))
-    for item in read([blob], lambda offset: start.at(offset).entry_id):
-        if isinstance(item, Damaged):
-            raise SystemExit("the generator made a damaged entry: the figures would mean nothing")
-        for _ in messages_of(EntryRecords(start.at(item.start), item.lines))[0]:
-            pass
 
 
 def profiled(count: int) -> dict[str, float]:
@@ -131,20 +113,20 @@ def profiled(count: int) -> dict[str, float]:
     return profiles.seconds_by_package()
 
 
-def main() -> None:
+def main(count: int = 300) -> None:
     """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else EVENTS
     print(f"## One event of {TUPLES} tuples\n\n{machine()}; Azurite on the same machine\n")
     event_ms, pure_ms = (seconds * 1e3 for seconds in processor_s_an_event(count))
     seconds = profiled(count)
     whole = sum(seconds.values())
-    print("| package | share | ms |\n|---|--:|--:|")
-    for package, own_s in sorted(seconds.items(), key=lambda item: -item[1]):
-        if own_s / whole >= LEAST_SHARE:
-            print(f"| {package} | {own_s / whole:.0%} | {own_s / whole * event_ms:.1f} |")
-    print(f"| **together** | | {event_ms:.1f} |")
+    rows = [
+        (package, f"{own_s / whole:.0%}", f"{own_s / whole * event_ms:.1f}")
+        for package, own_s in sorted(seconds.items(), key=lambda item: -item[1])
+        if own_s / whole >= LEAST_SHARE
+    ]
+    print(markdown("package | share | ms", [*rows, ("**together**", "", f"{event_ms:.1f}")]))
     print(f"\nParsing and packing by themselves: {pure_ms:.2f} ms, {pure_ms / event_ms:.1%}")
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

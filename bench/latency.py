@@ -11,22 +11,20 @@ is one process of Node.js on the same machine; a storage account answers in a fe
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from statistics import quantiles
 from typing import Any, NamedTuple
 
 import orjson
 from azure.core import MatchConditions
 from azure.data.tables import UpdateMode
 
-from bench.harness.growing import GrowingBlob, service_of
-from bench.harness.measuring import best_of, entries_of, machine
+from bench.harness.azurite import GrowingBlob, service_of
+from bench.harness.figures import best_of, machine, markdown, percentiles, processor_s, timed
+from bench.harness.logs import entries_of
 from flowlog_core.blob import Position
 from flowlog_core.demo.azurite import Azurite, running_azurite
 from flowlog_core.parallel import Parallel
@@ -41,27 +39,9 @@ from flowlog_core.testing.memory import some_blob
 
 FORM: Format = "nsg2"
 TUPLES = 20  # one message
-SENDING_ROUNDS = 5
+WARM_UP = 20  # appends; the first ones open connections
+APPENDS_A_BLOB = 50  # Azurite's reads grow with the blob, which is not what is measured
 SENT_TUPLES = 15_000
-TABLE_BATCHES = 40  # each takes Azurite longer than the one before
-
-
-class Kind(NamedTuple):
-    """A way to send: its name, how many calls at a time are several, and how much of it is sent."""
-
-    name: str
-    hours: int
-    """Over how many the records spread: each has a partition of its own in a table."""
-    several: int
-    rounds: int
-    max_calls: int | None
-    make: Callable[[Service, Parallel, str], Any]
-
-
-def percentiles(seconds: list[float]) -> tuple[float, float]:
-    """p50 and p99 in milliseconds."""
-    cut = quantiles(seconds, n=100)
-    return cut[49] * 1e3, cut[98] * 1e3
 
 
 def latency(connection: str, appends: int) -> None:
@@ -73,42 +53,39 @@ def latency(connection: str, appends: int) -> None:
     table = service.clients.tables(settings.state).get_table_client("bare")
     table.create_table()
     table.create_entity({"PartitionKey": "p", "RowKey": "r"})
-    text = "x" * 20_000
-    took: list[float] = []
-    bare: list[float] = []
-    steps: dict[str, float] = defaultdict(float)
-    for number in range(appends + 20):
-        blob.append(TUPLES)
-        started = time.perf_counter()
-        outcome = blob.ingest()
-        ended = time.perf_counter()
-        bare_started = time.perf_counter()
-        bare_calls(blob.client, table, queue, blob.blob_bytes, text)
-        bare_ended = time.perf_counter()
-        if number >= 20:  # the first ones open connections
-            took.append(ended - started)
-            bare.append(bare_ended - bare_started)
-            for step, seconds in outcome.seconds.items():
-                steps[step] += seconds
-        if number % 50 == 0:
+    took_s: list[float] = []
+    bare_s: list[float] = []
+    steps: defaultdict[str, float] = defaultdict(float)
+    for number in range(WARM_UP + appends):
+        if number % APPENDS_A_BLOB == 0:
             blob.start_over()
             blob.ingest()
-    p50, p99 = percentiles(took)
-    bare50, bare99 = percentiles(bare)
-    print(
-        f"### Latency over {appends} appends of {TUPLES} tuples\n\n| | p50 | p99 |\n|---|---|---|"
-    )
-    print(f"| append to message readable | {p50:.1f} ms | {p99:.1f} ms |")
-    print(f"| the bare storage calls | {bare50:.1f} ms | {bare99:.1f} ms |")
-    print(f"| ratio | {p50 / bare50:.2f} | {p99 / bare99:.2f} |")
-    whole = sum(steps.values())
-    print("\n| step | share |\n|---|---|")
-    for name, seconds in sorted(steps.items(), key=lambda item: -item[1]):
-        print(f"| {name} | {seconds / whole:.0%} |")
+        blob.append(TUPLES)
+        started_s = time.perf_counter()
+        outcome = blob.ingest()
+        ended_s = time.perf_counter()
+        bare = timed(partial(bare_calls, blob.client, table, queue, blob.blob_bytes))
+        if number >= WARM_UP:
+            took_s.append(ended_s - started_s)
+            bare_s.append(bare.elapsed_s)
+            for step, seconds in outcome.seconds.items():
+                steps[step] += seconds
+    ours, bare_calls_s = percentiles(took_s), percentiles(bare_s)
+    rows = [
+        ("append to message readable", *(f"{one * 1e3:.1f} ms" for one in ours)),
+        ("the bare storage calls", *(f"{one * 1e3:.1f} ms" for one in bare_calls_s)),
+        ("ratio", *(f"{a / b:.2f}" for a, b in zip(ours, bare_calls_s, strict=True))),
+    ]
+    print(f"### Latency over {appends} appends of {TUPLES} tuples\n")
+    print(markdown(" | p50 | p99", rows), end="\n\n")
+    whole_s = sum(steps.values())
+    by_share = sorted(steps.items(), key=lambda item: -item[1])
+    print(markdown("step | share", [(name, f"{s / whole_s:.0%}") for name, s in by_share]))
+    blob.close()
     service.close()
 
 
-def bare_calls(client: Any, table: Any, queue: Any, size: int, text: str) -> None:
+def bare_calls(client: Any, table: Any, queue: Any, size: int) -> None:
     """What an ordinary append costs: get, claim, read, send, commit and let go."""
     entity = table.get_entity("p", "r")
     client.download_blob(max(0, size - 2500), 2500, max_concurrency=1).readall()
@@ -120,7 +97,19 @@ def bare_calls(client: Any, table: Any, queue: Any, size: int, text: str) -> Non
             match_condition=MatchConditions.IfNotModified,
         )
         entity.metadata["etag"] = said["etag"]
-    queue.send_message(text)
+    queue.send_message("x" * 20_000)
+
+
+class Kind(NamedTuple):
+    """A way to send: its name, the sink, how many calls at a time are several, how much is sent."""
+
+    name: str
+    make: Callable[[Service, Parallel, str], Any]
+    several: int = 16
+    rounds: int = 5
+    max_calls: int | None = None
+    hours: int = 1
+    """Over how many the records spread: each has a partition of its own in a table."""
 
 
 def sending(azurite: Azurite) -> None:
@@ -130,37 +119,39 @@ def sending(azurite: Azurite) -> None:
     times add up; with several the longer of the two remains, whatever the sink does.
     """
     service = service_of(azurite.connection_string)
-    print("\n### Sending, 15,000 records\n")
-    print("| sink | calls | one at a time | several | ratio | ours | Azurite's | ratio at most |")
-    print("|---|---|---|---|---|---|---|---|")
-    for label, hours, several, rounds, max_calls, make in KINDS:
+    rows = []
+    for kind in KINDS:
         # Tables of their own, as Azurite takes longer the more rows a partition has.
-        name = "bench" + "".join(filter(str.isalnum, label))
-        sinks = {n: make(service, Parallel(n), f"{name}{n}") for n in (1, several)}
-        entries = records_of(SENT_TUPLES, hours)
+        name = "bench" + "".join(filter(str.isalnum, kind.name))
+        sinks = {n: kind.make(service, Parallel(n), f"{name}{n}") for n in (1, kind.several)}
+        entries = records_of(SENT_TUPLES, kind.hours)
         messages = [message for entry in entries for message in sinks[1].pack(entry).messages]
-        messages = messages[:max_calls]
-        best = dict.fromkeys(sinks, 0.0)
-        busy = dict.fromkeys(sinks, (0.0, 0.0))
-        for _ in range(rounds):
+        messages = messages[: kind.max_calls]
+        best: dict[int, tuple[float, ...]] = {}  # seconds a call: elapsed, ours, Azurite's
+        for _ in range(kind.rounds):
             for in_flight, sink in sinks.items():
                 sink.send(messages[:in_flight])  # opens the connections
-                before = time.process_time(), processor_s(azurite.pid)
-                started = time.perf_counter()
-                count = sink.send(messages)
-                rate = count / (time.perf_counter() - started)
-                if rate > best[in_flight]:
-                    best[in_flight] = rate
-                    after = time.process_time(), processor_s(azurite.pid)
-                    ours, theirs = ((b - a) / count for a, b in zip(before, after, strict=True))
-                    busy[in_flight] = ours, theirs
-        ours, theirs = busy[several]
-        print(
-            f"| {label} | {len(messages)} | {best[1]:.1f}/s | {best[several]:.1f}/s with {several} "
-            f"| {best[several] / best[1]:.2f} | {ours * 1e3:.1f} ms | {theirs * 1e3:.1f} ms "
-            f"| {1 / best[1] / max(ours, theirs):.2f} |"
+                before_s = processor_s(azurite.pid)
+                took = timed(partial(sink.send, messages))
+                theirs_s = processor_s(azurite.pid) - before_s
+                all_s = took.elapsed_s, took.processor_s, theirs_s
+                found = tuple(seconds / len(messages) for seconds in all_s)
+                best[in_flight] = min(best.get(in_flight, found), found)
+        alone_s = best[1][0]
+        several_s, ours_s, theirs_s = best[kind.several]
+        rows.append(
+            (
+                *(kind.name, len(messages), f"{1 / alone_s:.1f}/s"),
+                f"{1 / several_s:.1f}/s with {kind.several}",
+                f"{alone_s / several_s:.2f}",
+                *(f"{ours_s * 1e3:.1f} ms", f"{theirs_s * 1e3:.1f} ms"),
+                f"{alone_s / max(ours_s, theirs_s):.2f}",
+            )
         )
     service.close()
+    print(f"\n### Sending, {SENT_TUPLES:,} records\n")
+    columns = "sink | calls | one at a time | several | ratio | ours | Azurite's | ratio at most"
+    print(markdown(columns, rows))
 
 
 def queue_sink(encoding: Encoding, service: Service, parallel: Parallel, name: str) -> QueueSink:
@@ -175,12 +166,13 @@ def table_sink(service: Service, parallel: Parallel, name: str) -> TableSink:
     return TableSink(tables.get_table_client(name), parallel)
 
 
-# A batch keeps Azurite busy for as long as many messages, so fewer go at a time there.
+# A batch keeps Azurite busy for as long as many messages, so fewer go at a time there, and each
+# takes it longer than the one before, so few are sent.
 KINDS = (
-    Kind("queue", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "json")),
-    Kind("gzip", 1, 16, SENDING_ROUNDS, None, partial(queue_sink, "gzip")),
-    Kind("table", 20, 4, 1, TABLE_BATCHES, table_sink),
-    Kind("table, one hour", 1, 4, 1, TABLE_BATCHES, table_sink),
+    Kind("queue", partial(queue_sink, "json")),
+    Kind("gzip", partial(queue_sink, "gzip")),
+    Kind("table", table_sink, several=4, rounds=1, max_calls=40, hours=20),
+    Kind("table, one hour", table_sink, several=4, rounds=1, max_calls=40),
 )
 
 
@@ -194,33 +186,25 @@ def records_of(total_tuples: int, hours: int = 1) -> list[EntryRecords]:
     return entries
 
 
-def processor_s(pid: int) -> float:
-    """The processor time that a process has taken so far, where the system tells it; else 0."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
-        return 0.0
-    fields = stat.read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def encodings() -> None:
     """Print how many messages a million tuples make, and what that costs the processor."""
     entries = records_of(6_000)
     tuples = sum(len(entry.lines) for entry in entries)
-    print("\n### Encodings\n\n| encoding | messages a million tuples | packing, ns a tuple |")
-    print("|---|---|---|")
+    rows = []
     for encoding in ("json", "gzip"):
 
         def pack(encoding: Any = encoding) -> int:
             return sum(1 for entry in entries for _ in messages_of(entry, encoding)[0])
 
         (seconds,) = best_of(3, pack)
-        print(f"| {encoding} | {pack() / tuples * 1e6:,.0f} | {seconds / tuples * 1e9:.0f} |")
+        messages = f"{pack() / tuples * 1e6:,.0f}"
+        rows.append((encoding, messages, f"{seconds / tuples * 1e9:.0f}"))
+    print("\n### Encodings\n")
+    print(markdown("encoding | messages a million tuples | packing, ns a tuple", rows))
 
 
-def main() -> None:
+def main(appends: int = 1000) -> None:
     """Print all."""
-    appends = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
     print(f"## Latency and sending\n\n{machine()}; Azurite on the same machine\n")
     with running_azurite() as azurite:
@@ -230,4 +214,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

@@ -3,7 +3,7 @@
 Run from the repository's root: python -m bench.memory [--megabytes 1000] [--max-megabytes 200]
                                             [--largest-entries]
 
-Measures, each in a process of its own, the peak resident memory (getrusage) of three things:
+Measures, each in a process of its own, the peak resident memory (wait4) of three things:
 `ingest` of a blob that nobody has read yet, packed as queue messages that are then thrown away;
 `flowlog parse -` of the same bytes; and 16 blobs at once with an entry each that is as large as an
 entry may be and as many JSON values as can be in it. The backlog is made as it is read, so that
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -22,10 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from threading import Barrier, local
 from time import perf_counter
 from typing import Any
 
+from bench.harness.fakes import DiscardingSink
+from bench.harness.figures import run_python
 from flowlog_core.allocator import keep_freed_memory
 from flowlog_core.blob import BlobRef
 from flowlog_core.dead_letters import DeadLetter
@@ -80,14 +82,6 @@ class StreamedBlob:
         """See `LogReader.blob_bytes`. So far as it is known."""
         del blob
         return self.read_bytes + bool(self._ahead)
-
-
-class DiscardingSink(MemorySink):
-    """Packs as the queue sink does, and keeps nothing."""
-
-    def send(self, messages: Iterable[Any]) -> int:
-        """See `Sink.send`."""
-        return sum(1 for _ in messages)
 
 
 def ingest_many(megabytes: int) -> str:
@@ -199,38 +193,37 @@ def ingest_largest_entries(_: int) -> str:
 
 
 def write_backlog(megabytes: int) -> None:
-    for piece in blob_of(megabytes):
-        sys.stdout.buffer.write(piece)
-
-
-def own_peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE
+    """To standard output."""
+    sys.stdout.buffer.writelines(blob_of(megabytes))
 
 
 def child(what: str, megabytes: int) -> list[str]:
-    return [sys.executable, "-m", "bench.memory", "--child", what, "--megabytes", str(megabytes)]
+    return ["-m", "bench.memory", "--child", what, "--megabytes", str(megabytes)]
 
 
 def measure_ingest(megabytes: int, what: str = "ingest") -> tuple[float, str]:
-    run = subprocess.run(child(what, megabytes), stdout=subprocess.PIPE, text=True, check=True)
-    peak, _, told = run.stdout.strip().partition(" ")
-    return float(peak), told
+    ran = run_python(*child(what, megabytes))
+    return ran.max_mb, ran.out.decode().strip()
 
 
 def measure_parse(megabytes: int) -> tuple[float, str]:
-    with subprocess.Popen(child("write", megabytes), stdout=subprocess.PIPE) as writer:
-        parse = subprocess.Popen(
-            [sys.executable, "-m", "flowlog_core", "parse", "-"],
-            stdin=writer.stdout,
-            stdout=subprocess.DEVNULL,
-        )
-        if writer.stdout:
-            writer.stdout.close()  # so that the writer notices if the reader ends first
-        _, status, usage = os.wait4(parse.pid, 0)
-        parse.returncode = os.waitstatus_to_exitcode(status)
-    if parse.returncode or writer.returncode:
+    command = [sys.executable, *child("write", megabytes)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as writer,
+        Path(os.devnull).open("wb") as nowhere,
+    ):
+        ran = run_python("-m", "flowlog_core", "parse", "-", stdin=writer.stdout, stdout=nowhere)
+    if writer.returncode:
         raise SystemExit("the backlog was not parsed: the figures would mean nothing")
-    return usage.ru_maxrss * 1024 / MEGABYTE, "records to standard output"
+    return ran.max_mb, "records to standard output"
+
+
+CHILDREN: dict[str, Callable[[int], str | None]] = {
+    "ingest": ingest_backlog,
+    "many": ingest_many,
+    "largest": ingest_largest_entries,
+    "write": write_backlog,
+}
 
 
 def main() -> None:
@@ -240,16 +233,11 @@ def main() -> None:
     parser.add_argument(
         "--largest-entries", action="store_true", help="these too; takes two minutes"
     )
-    children = ("ingest", "many", "largest", "write")
-    parser.add_argument("--child", choices=children, help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child == "write":
-        write_backlog(options.megabytes)
-        return
     if options.child:
-        run = {"ingest": ingest_backlog, "many": ingest_many, "largest": ingest_largest_entries}
-        told = run[options.child](options.megabytes)
-        print(own_peak_megabytes(), told)
+        if told := CHILDREN[options.child](options.megabytes):
+            print(told)
         return
     print(f"peak memory for a backlog of {options.megabytes} MB, in MB")
     too_much = False

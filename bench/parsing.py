@@ -12,7 +12,6 @@ turns; what counts are the ratios within one run.
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib
 import random
 import sys
@@ -24,13 +23,12 @@ from typing import Any
 
 import orjson
 
-from bench.harness.measuring import best_of, blob_of, entries_of, machine
+from bench.harness.figures import best_of, machine, markdown
+from bench.harness.logs import SAMPLES, blob_of, captures, entries_of, renewed_captures
 from flowlog_core.parsing import ParsedEntry, read
-from flowlog_core.testing.generate import Format
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT.parent / "shared" / "samples"
 TUPLES = 60_000
+ENTRIES_ALONE = 2_000  # of one tuple: what is left is what an entry costs
 ROUNDS = 7
 ID = "0123456789abcdef01234567.0.{}"
 
@@ -83,45 +81,6 @@ def yardsticks(folder: Path) -> dict[str, Parse]:
     return {"old Python": way(compiled=False), "compiled": way(compiled=True)}
 
 
-def captures(
-    renew: Callable[[str, int], str] = lambda text, _: text,
-    tuples: int = TUPLES,
-    pattern: str = "*.json",
-) -> bytes:
-    """The samples again and again, each time with the tuples that `renew` makes of theirs."""
-    entries: list[bytes] = []
-    samples = [orjson.loads(path.read_bytes()) for path in sorted(SAMPLES.glob(pattern))]
-    count = times = 0
-    while count < tuples:
-        times += 1
-        for sample in copy.deepcopy(samples):
-            for entry in sample["records"]:
-                for outer in (entry.get("properties") or entry["flowRecords"])["flows"]:
-                    for group in outer.get("flows") or outer["flowGroups"]:
-                        texts = group["flowTuples"]
-                        group["flowTuples"] = [renew(text, times) for text in texts]
-                        count += len(texts)
-                entries.append(orjson.dumps(entry))
-    return blob_of(entries)
-
-
-def renewed_captures(tuples: int = TUPLES) -> bytes:
-    """The samples minute after minute, with other client ports and traffic: nothing to remember."""
-    random_ = random.Random(1)
-
-    def renew(text: str, minute: int) -> str:
-        time, source, destination, source_port, port, *rest = text.split(",")
-        time = str(int(time) + minute * (60 if len(time) == 10 else 60_000))
-        source_port = str(random_.randint(1024, 65535))
-        counted = [
-            str(int(int(one) * random_.uniform(0.5, 2))) if one.isdigit() else one
-            for one in rest[-4:]
-        ]
-        return ",".join((time, source, destination, source_port, port, *rest[:-4], *counted))
-
-    return captures(renew, tuples)
-
-
 def addresses(count: int) -> bytes:
     """Entries of 150 tuples between so many addresses."""
     random_ = random.Random(1)
@@ -141,33 +100,27 @@ def addresses(count: int) -> bytes:
     return blob_of(entries)
 
 
-def entries_alone(form: Format) -> bytes:
-    """Entries of one tuple: what is left is what an entry costs."""
-    return blob_of(entries_of(form, 1, 2_000))
-
-
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="From a blob's bytes to its records.")
     parser.add_argument("--yardstick", type=Path, help="the version to measure against, unpacked")
     options = parser.parse_args()
     ways = {"now": parse, **(yardsticks(options.yardstick) if options.yardstick else {})}
-    logs: dict[str, Callable[[], bytes]] = {
-        **(
-            {"the samples": captures, "the samples, renewed": renewed_captures}
-            if SAMPLES.exists()
-            else {}
-        ),
-        "vnet4, 1 an entry": lambda: entries_alone("vnet4"),
-        "nsg2, 1 an entry": lambda: entries_alone("nsg2"),
+    logs: dict[str, Callable[[], bytes]] = {}
+    if SAMPLES.exists():
+        logs["the samples"] = lambda: captures(TUPLES)
+        logs["the samples, renewed"] = lambda: renewed_captures(TUPLES)
+    logs |= {
+        "vnet4, 1 an entry": lambda: blob_of(entries_of("vnet4", 1, ENTRIES_ALONE)),
+        "nsg2, 1 an entry": lambda: blob_of(entries_of("nsg2", 1, ENTRIES_ALONE)),
         "nsg2, 150 an entry": lambda: blob_of(entries_of("nsg2", 150, TUPLES)),
         "vnet4, 150 an entry": lambda: blob_of(entries_of("vnet4", 150, TUPLES)),
         "50 addresses": lambda: addresses(50),
         "100,000 addresses": lambda: addresses(100_000),
     }
     print(f"## Parsing\n\n{machine()}; ns of processor time a tuple, from bytes to records\n")
-    print(f"| log | tuples | {' | '.join(ways)} | {' | '.join(f'{way} / now' for way in ways)} |")
-    print("|---|" + "--:|" * (1 + 2 * len(ways)))
+    header = ["log", "tuples", *ways, *(f"{way} / now" for way in ways if way != "now")]
+    print(markdown(" | ".join(header), ()))
     for name, log in logs.items():
         blob = log()
         counts = {way(blob) for way in ways.values()}
@@ -176,7 +129,7 @@ def main() -> None:
         (count,) = counts
         works = [partial(way, blob) for way in ways.values()]
         ns = [seconds / count * 1e9 for seconds in best_of(ROUNDS, *works)]
-        ratios = [one / ns[0] for one in ns]
+        ratios = [one / ns[0] for one in ns[1:]]
         cells = [f"{one:.0f}" for one in ns] + [f"{one:.2f}" for one in ratios]
         print(f"| {name} | {count:,} | {' | '.join(cells)} |", flush=True)
 

@@ -35,13 +35,14 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
-from bench.harness.measuring import blob_of, entries_of, machine
-from bench.parsing import ID, SAMPLES, TUPLES, captures, renewed_captures
+from bench.harness.figures import machine, markdown
+from bench.harness.logs import SAMPLES, blob_of, captures, entries_of, renewed_captures
 from flowlog_core import analyze
 from flowlog_core.parsing import ParsedEntry, read
 from flowlog_core.testing.generate import Format
 
 ROUNDS = 5
+TUPLES = 60_000
 FORMS: tuple[Format, ...] = ("nsg2", "vnet4")
 VERSIONS = (
     f"Polars {pl.__version__}, DuckDB {duckdb.__version__}, pandas {pd.__version__}, "
@@ -103,7 +104,7 @@ def by_split(log: Log) -> list[tuple[Any, ...]]:
 
 def by_flowlog(log: Log) -> list[Sequence[str]]:
     """The records that Flowlog sends."""
-    items = read((log.blob,), ID.format)
+    items = read((log.blob,), "0123456789abcdef01234567.0.{}".format)
     return [item.lines for item in items if isinstance(item, ParsedEntry)]
 
 
@@ -308,8 +309,8 @@ def row(name: str, log: Log, all_ways: dict[str, Way], rounds: int) -> str:
 def logs(tuples: int) -> Iterator[tuple[str, bytes]]:
     """What is parsed."""
     if SAMPLES.exists():
-        yield "the captures", captures(tuples=tuples)
-        yield "those of VNet alone", captures(tuples=tuples, pattern="vnet*.json")
+        yield "the captures", captures(tuples)
+        yield "those of VNet alone", captures(tuples, "vnet*.json")
         yield "all, renewed", renewed_captures(tuples)
     for form in FORMS:
         yield f"{form}, one entry", blob_of(entries_of(form, 30, 30))
@@ -331,8 +332,7 @@ def main() -> None:
         print("jq is left out: it is not installed.\n")
     if not SAMPLES.exists():
         print("The captures are left out: there is no ../shared/samples.\n")
-    print(f"| log, tuples | orjson.loads, ns a tuple | {' | '.join(all_ways)} |")
-    print("|---|" + "--:|" * (1 + len(all_ways)))
+    print(markdown(" | ".join(("log, tuples", "orjson.loads, ns a tuple", *all_ways)), ()))
     with tempfile.TemporaryDirectory(prefix="flowlog-bench-") as folder:
         path = Path(folder, "PT1H.json")
         for name, blob in logs(options.tuples):

@@ -9,14 +9,14 @@ not repeat.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import thread_time
 
 import orjson
 
-from bench.harness.measuring import entries_of, machine
+from bench.harness.figures import machine, markdown
+from bench.harness.logs import entries_of
 from flowlog_core.parsing import tuples
-from flowlog_core.parsing.entry import DropsByVersion, normalize
+from flowlog_core.parsing.entry import normalize
 from flowlog_core.shape.keep_drop import KeepDrop
 from flowlog_core.shape.tuple_filter import tuple_filters
 
@@ -56,28 +56,23 @@ def main() -> None:
         for at in range(0, len(raws), per_round)
     ]
 
-    def normalizing(drops: DropsByVersion | None) -> Callable[[int], None]:
-        def work(number: int) -> None:
-            for entry in rounds[number]:
-                normalize(entry, "x.", drops)
-
-        return work
-
-    works = [normalizing(None)]
-    works += [normalizing(tuple_filters(KeepDrop.parse("", text))) for text in RULES]
-    best = [float("inf")] * len(works)
-    for number in range(ROUNDS):
-        for at, work in enumerate(works):
+    filters = [None, *(tuple_filters(KeepDrop.parse("", text)) for text in RULES)]
+    best = [float("inf")] * len(filters)
+    for entries in rounds:
+        for at, drops in enumerate(filters):
             tuples._ADDRESSES.clear()
             started = thread_time()
-            work(number)
+            for entry in entries:
+                normalize(entry, "x.", drops)
             best[at] = min(best[at], (thread_time() - started) / TUPLES_A_ROUND * 1e9)
     plain, *with_rules = best
     print(f"## A rule\n\n{machine()}; processor time, entries of {TUPLES} tuples\n")
-    print("| drop rule | ns a tuple | more than without |\n|---|--:|--:|")
-    print(f"| (none) | {plain:.0f} | |")
-    for text, ns in zip(RULES, with_rules, strict=True):
-        print(f"| `{text}` | {ns:.0f} | {(ns - plain) / plain:.0%} |")
+    rows = [("(none)", f"{plain:.0f}", "")]
+    rows += [
+        (f"`{text}`", f"{ns:.0f}", f"{(ns - plain) / plain:.0%}")
+        for text, ns in zip(RULES, with_rules, strict=True)
+    ]
+    print(markdown("drop rule | ns a tuple | more than without", rows))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
 """How long the worker takes to import the app: the cost of a cold start before its first event.
 
-Run from the repository's root: python -m bench.starting [--python PATH]
+    python -m bench.starting
 
-Imports function_app in fresh processes, with .venv-worker's newest Python unless another is named,
-and prints the shortest and the median time, then the packages that take most of it, each without
+Imports function_app in fresh processes, with .venv-worker's newest Python if there is one, and
+prints the shortest and the median time, then the packages that take most of it, each without
 the packages that it imports. The first process, which compiles what is new, is not counted.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import subprocess
@@ -48,10 +47,8 @@ def package_of(module: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="How long the app takes to import.")
-    parser.add_argument("--python", type=Path)
     prepared = sorted((ROOT / ".venv-worker").glob("*/bin/python"))
-    python = parser.parse_args().python or (prepared or [Path(sys.executable)])[-1]
+    python = (prepared or [Path(sys.executable)])[-1]
     times_s = [float(run(python, "-c", TIMED).stdout) for _ in range(1 + ROUNDS)][1:]
     version = run(python, "--version").stdout.strip()
     print(f"import function_app, {version}, {ROUNDS} processes")

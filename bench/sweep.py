@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from bench.harness.azurite import service_of
+from bench.harness.figures import markdown, timed
+from bench.harness.logs import blob_ref, one_of
 from bench.harness.sweep_account import ACCOUNT, CONTAINER
-from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Checkpoint, Progress, checkpoint_key
-from flowlog_core.config.settings import Settings
 from flowlog_core.ingest import Pipeline
 from flowlog_core.parallel import Parallel
 from flowlog_core.service import Service
@@ -33,73 +33,73 @@ from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.sweep import Sweep
 from flowlog_core.testing.generate import Interface
 from flowlog_core.testing.memory import (
-    EPOCH,
     ManualClock,
     MemoryBlobs,
     MemoryCheckpoints,
     MemoryCursors,
     MemoryDeadLetters,
     MemorySink,
+    service_time,
 )
 
 HOURS = 24
 NOW_S = 40 * 24 * 3600.0
-ROWS_A_PAGE = 1000
 
 
-class PagedCheckpoints(MemoryCheckpoints):
-    """Counts the pages that a table would send."""
-
-    pages = 0
-
-    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
-        """See `CheckpointStore.forwarded`."""
-        rows = super().forwarded(partition, first, last)
-        self.pages += max(1, -(-len(rows) // ROWS_A_PAGE))
-        return rows
+def one_network(number: int) -> Interface:
+    """Its interfaces share a folder."""
+    return one_of(1, number)
 
 
-def measure(kind: str, interfaces: int, hours: int, swept_hours: int) -> None:
-    """Print one line: so many interfaces, logs of so many hours in the account."""
+def group_each(number: int) -> Interface:
+    """Each has a folder of its own, the worst layout for any listing."""
+    return Interface.nsg(number + 1)
+
+
+LAYOUTS = (
+    ("one network", one_network, 400, 25),
+    ("one network", one_network, 4000, 25),
+    ("one network", one_network, 140, 720),
+    ("a security group each", group_each, 400, 25),
+    ("a security group each", group_each, 140, 720),
+)
+
+
+def calls(interface: Callable[[int], Interface], interfaces: int, hours: int) -> list[str]:
+    """Cells: with logs of so many hours, a sweep of 24 whole hours, then one without closed hours.
+
+    Each has how many blobs it looked at, its listing calls and its pages of checkpoints.
+    """
     clock = ManualClock(NOW_S)
-    blobs, checkpoints = MemoryBlobs(clock), PagedCheckpoints(clock)
-    now = EPOCH + timedelta(seconds=NOW_S)
-    network = Interface.vnet(1)
+    blobs, checkpoints = MemoryBlobs(clock), MemoryCheckpoints(clock)
     for hour in range(hours):
         for number in range(interfaces):
-            one = network if kind == "one network" else Interface.nsg(number + 1)
-            name = one.blob_name(now - timedelta(hours=hour))
-            if kind == "one network":
-                name = re.sub("macAddress=[^/]*", f"macAddress=0022{number:08X}", name)
-            log = LogBlob.parse(name)
-            if log is None:
-                raise SystemExit(f"cannot be read: {name}")
-            blob = BlobRef("account", "logs", log)
+            blob = blob_ref(interface(number), service_time(clock) - timedelta(hours=hour))
             blobs.put(blob, b"{}")
-            etag = blobs.read(blob, 0, 1, None).etag
-            key = checkpoint_key(blob)
-            checkpoints.create(key, Checkpoint(str(blob), Progress(offset=2, etag=etag)))
+            progress = Progress(offset=2, etag=blobs.read(blob, 0, 1, None).etag)
+            checkpoints.create(checkpoint_key(blob), Checkpoint(str(blob), progress))
     pipeline = Pipeline(blobs, checkpoints, MemorySink(), MemoryDeadLetters(), 180, clock)
     parallel = Parallel(1)
     cursors = MemoryCursors(clock)
-    options = SweepOptions([Container("account", "logs")], swept_hours, untouched_for_s=0)
+    container = Container("account", interface(0).container)
+    options = SweepOptions([container], HOURS, untouched_for_s=0)
     counts: list[int] = []
-    for _ in range(2):  # of the whole window, then without closed hours
+    for _ in range(2):
         blobs.calls.clear()
-        checkpoints.pages = 0
+        checkpoints.calls.clear()
         report = Sweep(blobs, pipeline, cursors, options, parallel).run()
         if report.behind:
             raise SystemExit("something was behind: the figures would mean nothing")
         listings = blobs.calls["page"] + blobs.calls["folders"]
-        counts += [report.looked_at, listings, checkpoints.pages]
+        counts += [report.looked_at, listings, checkpoints.calls["forwarded"]]
     parallel.close()
-    print(f"| {kind} | {interfaces * hours:,} | {' | '.join(f'{one:,}' for one in counts)} |")
+    return [f"{one:,}" for one in (interfaces * hours, *counts)]
 
 
 @contextmanager
-def account_of(resources: int, interfaces: int, hours: int) -> Iterator[Service]:
-    """A service whose account and table are a stand-in's, with so many blobs."""
-    sizes = map(str, (resources, interfaces, hours))
+def account_of(interfaces: int) -> Iterator[Service]:
+    """A service whose account and table are a stand-in's, with logs of so many interfaces."""
+    sizes = map(str, (interfaces, HOURS))
     command = [sys.executable, "-m", "bench.harness.sweep_account", *sizes]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -109,9 +109,7 @@ def account_of(resources: int, interfaces: int, hours: int) -> Iterator[Service]
                 f"AccountName={ACCOUNT};AccountKey=Zm9v;"
                 f"BlobEndpoint={at};QueueEndpoint={at};TableEndpoint={at}"
             )
-            connections = {"FlowLogs": text, "AzureWebJobsStorage": text}
-            hours_back = {"FLOWLOG_SWEEP_HOURS": str(hours - 1)}
-            service = Service(Settings.from_environment(connections | hours_back))
+            service = service_of(text, FLOWLOG_SWEEP_HOURS=str(HOURS - 1))
             yield service
             service.close()
         finally:
@@ -132,36 +130,28 @@ def by_the_sdk(service: Service) -> None:
         raise SystemExit("not every blob has its checkpoint: the figures would mean nothing")
 
 
-def processor_s(work: Callable[[], object]) -> float:
-    """Seconds of processor time of this process."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def measure_processor(interfaces: int) -> None:
     """Print the processor time of a sweep, whole and as eleven of twelve are."""
-    with account_of(1, interfaces, HOURS) as service:
+    with account_of(interfaces) as service:
         blobs = interfaces * HOURS
-        sdk_s = processor_s(lambda: by_the_sdk(service))
+        sdk_s = timed(lambda: by_the_sdk(service)).processor_s
         reports: list[SweepReport] = []
-        seconds = [processor_s(lambda: reports.append(service.sweep())) for _ in range(3)]
+        seconds = [timed(lambda: reports.append(service.sweep())).processor_s for _ in range(3)]
     if reports[0].looked_at != blobs or any(one.behind for one in reports):
         raise SystemExit(f"the figures would mean nothing: {reports}")
     usual_s = min(seconds[1:])
-    hourly = (seconds[0] + 11 * usual_s) / 12
+    hourly_s = (seconds[0] + 11 * usual_s) / 12
     print(f"\nOne network, {blobs:,} blobs of {HOURS} hours\n")
-    print("| | looked at | processor s | us a blob of the window | part |\n|---|--:|--:|--:|--:|")
-    for what, looked_at, took_s in (
-        ("listing and query by the SDK", blobs, sdk_s),
-        ("sweep of the whole window, once an hour", blobs, seconds[0]),
-        ("sweep without closed hours", reports[1].looked_at, usual_s),
-        ("mean of the twelve of an hour", "", hourly),
-    ):
-        print(
-            f"| {what} | {looked_at} | {took_s:.2f} | {took_s / blobs * 1e6:.0f} "
-            f"| {took_s / sdk_s:.3f} |"
+    rows = [
+        (what, looked_at, f"{s:.2f}", f"{s / blobs * 1e6:.0f}", f"{s / sdk_s:.3f}")
+        for what, looked_at, s in (
+            ("listing and query by the SDK", blobs, sdk_s),
+            ("sweep of the whole window, once an hour", blobs, seconds[0]),
+            ("sweep without closed hours", reports[1].looked_at, usual_s),
+            ("mean of the twelve of an hour", "", hourly_s),
         )
+    ]
+    print(markdown(" | looked at | processor s | µs a blob of the window | part", rows))
     print(f"\nMachine load {os.getloadavg()[0]:.1f}")
 
 
@@ -173,16 +163,9 @@ def main() -> None:
     print(
         "## The sweep\n\nNothing behind; the last 24 hours and the open one. Once an hour, then\n"
     )
-    print("| layout | blobs in all | looked at | listings | table pages | looked at | ... | ... |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for kind, number, hours in (
-        ("one network", 400, 25),
-        ("one network", 4000, 25),
-        ("one network", 140, 720),
-        ("a security group each", 400, 25),
-        ("a security group each", 140, 720),
-    ):
-        measure(kind, number, hours, 24)
+    each = "looked at | listings | table pages"
+    rows = [(layout, *calls(of, number, hours)) for layout, of, number, hours in LAYOUTS]
+    print(markdown(f"layout | blobs in all | {each} | {each}", rows))
     measure_processor(interfaces)
 
 

@@ -131,21 +131,11 @@ def test_a_row_of_sums_is_as_large_as_the_sums_of_real_logs_are() -> None:
     assert sum(sizes) / len(sizes) / 1000 == pytest.approx(cost.ROW_KB, abs=0.06)
 
 
-class PagedCheckpoints(MemoryCheckpoints):
-    """Counts the pages that a table would send, here of 50."""
-
-    pages = 0
-
-    def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
-        found = super().forwarded(partition, first, last)
-        self.pages += max(1, -(-len(found) // 50))
-        return found
-
-
 def test_a_timer_lists_and_queries_as_often_as_its_sweep_does() -> None:
     """A flow log of 50 interfaces in pages of 250 and 50, for one of 1,000 in 5,000 and 1,000."""
     clock = ManualClock(40 * 24 * 3600.0)
-    blobs, checkpoints = MemoryBlobs(clock, blobs_a_page=250), PagedCheckpoints(clock)
+    blobs, checkpoints = MemoryBlobs(clock, blobs_a_page=250), MemoryCheckpoints(clock)
+    checkpoints.rows_a_page = 50
     for hour in range(26):
         for number in range(50):
             one = replace(Interface.vnet(1), mac=f"0022{number:08X}")
@@ -163,10 +153,11 @@ def test_a_timer_lists_and_queries_as_often_as_its_sweep_does() -> None:
     counted = []
     for _ in range(2):
         blobs.calls.clear()
-        checkpoints.pages = 0
+        checkpoints.calls.clear()
         report = Sweep(blobs, pipeline, cursors, options, parallel).run()
         looked_at = report.looked_at / 50 + 3  # those of the young hours are counted once
-        counted.append((blobs.calls["page"] + blobs.calls["folders"], checkpoints.pages, looked_at))
+        listings = blobs.calls["page"] + blobs.calls["folders"]
+        counted.append((listings, checkpoints.calls["forwarded"], looked_at))
         clock.sleep(60)
     parallel.close()
     once_an_hour, other_runs = counted

@@ -1,11 +1,11 @@
 """A stand-in for a log account of any size, and for its checkpoints: nothing is stored.
 
-    python -m bench.harness.sweep_account RESOURCES INTERFACES HOURS
+    python -m bench.harness.sweep_account INTERFACES HOURS
 
-Names and rows follow from their numbers, so an account of millions of blobs costs nothing. Each
-blob is forwarded: its checkpoint has the ETag of the listing. Answers look as Azure writes them
-("List Blobs", "Query Entities"). It runs in a process of its own, so that a benchmark does not
-count its time. Its first line of output is its port.
+Names and rows follow from their numbers, so an account of millions of blobs costs nothing. All are
+of one flow log, and each is forwarded: its checkpoint has the ETag of the listing. Answers look as
+Azure writes them ("List Blobs", "Query Entities"). It runs in a process of its own, so that a
+benchmark does not count its time. Its first line of output is its port.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ import orjson
 from flowlog_core.blob import digest, hour_key
 
 ACCOUNT, CONTAINER = "bench", "insights-logs-flowlogflowevent"
+RESOURCE = (
+    "AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE_NETWORKWATCHERRG"
+    "/NETWORKWATCHER_WESTEUROPE_VNET-00001-RG-NETWORK-PRODUCTION-FLOWLOGS"
+)
+"""The part of a name between its first `=/` and the date."""
 ROWS_A_PAGE = 1000
 _CREATED = "Sat, 31 Jan 2026 09:00:12 GMT"
 _BLOB = (
@@ -38,38 +43,28 @@ _BLOB = (
 
 
 class Account:
-    """Blobs and rows by number: all of a resource's hours, then the next resource."""
+    """Blobs and rows by number: all of an hour's interfaces, then the next hour."""
 
-    def __init__(self, resources: int, interfaces: int, hours: int) -> None:
-        self.interfaces, self.hours = interfaces, hours
-        self.count = resources * interfaces * hours
+    def __init__(self, interfaces: int, hours: int) -> None:
+        self.interfaces = interfaces
+        self.count = interfaces * hours
         now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
         self.first = now - timedelta(hours=hours - 1)
 
-    def _parts(self, number: int) -> tuple[int, datetime, int]:
-        number, interface = divmod(number, self.interfaces)
-        resource, hour = divmod(number, self.hours)
-        return resource, self.first + timedelta(hours=hour), interface
-
-    def resource(self, number: int) -> str:
-        """The part of a name between its first `=/` and the date."""
-        return (
-            "AAAAAAAA-BBBB-CCCC-DDDD-EEEEEEEEEEEE_NETWORKWATCHERRG"
-            f"/NETWORKWATCHER_WESTEUROPE_VNET-{number:05d}-RG-NETWORK-PRODUCTION-FLOWLOGS"
-        )
+    def _parts(self, number: int) -> tuple[datetime, int]:
+        hour, interface = divmod(number, self.interfaces)
+        return self.first + timedelta(hours=hour), interface
 
     def name(self, number: int) -> str:
         """The name of a blob."""
-        resource, hour, interface = self._parts(number)
-        return (
-            f"flowLogResourceID=/{self.resource(resource)}"
-            f"/{hour:y=%Y/m=%m/d=%d/h=%H}/m=00/macAddress={interface:012X}/PT1H.json"
-        )
+        hour, interface = self._parts(number)
+        path = f"{RESOURCE}/{hour:y=%Y/m=%m/d=%d/h=%H}/m=00/macAddress={interface:012X}"
+        return f"flowLogResourceID=/{path}/PT1H.json"
 
     def row(self, number: int) -> tuple[str, str]:
         """Partition and row of its checkpoint."""
-        resource, hour, interface = self._parts(number)
-        partition = f"{ACCOUNT}|{CONTAINER}|{self.resource(resource).replace('/', '|')}"
+        hour, interface = self._parts(number)
+        partition = f"{ACCOUNT}|{CONTAINER}|{RESOURCE.replace('/', '|')}"
         name_digest = digest(self.name(number), digest_bytes=6)
         return partition, f"{hour_key(hour)}|{interface:012X}|{name_digest}"
 
@@ -88,7 +83,7 @@ class Account:
                 parts.append(f"<BlobPrefix><Name>{whole}</Name></BlobPrefix>")
                 at = bisect_left(every, whole + "\x7f", key=self.name)
             else:
-                _, hour, _ = self._parts(at)
+                hour, _ = self._parts(at)
                 written = f"{hour + timedelta(minutes=59):%a, %d %b %Y %H:%M:%S GMT}"
                 parts.append(_BLOB % (name, written, at))
                 at += 1
@@ -239,7 +234,7 @@ def handler_of(account: Account) -> type[BaseHTTPRequestHandler]:
 
 def main() -> None:
     """Serve until killed."""
-    account = Account(*map(int, sys.argv[1:4]))
+    account = Account(*map(int, sys.argv[1:3]))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(account))
     print(server.server_address[1], flush=True)
     server.serve_forever()

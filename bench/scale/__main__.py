@@ -21,7 +21,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.harness.measuring import machine
+from bench.harness.figures import machine
 from bench.scale.event_cost import Kind, measure
 from bench.scale.listed_blob import listed_s
 from bench.scale.timer import most_interfaces
@@ -38,9 +38,8 @@ EVENTS: tuple[tuple[Format, Kind, int], ...] = (
 )
 
 
-def main() -> None:
+def main(count: int = 120) -> None:
     """Measure, and have the docs written."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 120
     logging.disable(logging.WARNING)  # each blob that is started over is said to be rewritten
     busy = os.getloadavg()[0]
     with running_azurite() as azurite:
@@ -63,4 +62,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))

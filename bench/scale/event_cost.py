@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
-from azure.core.rest import HttpRequest
-
-from bench.harness.growing import GrowingBlob, service_of
-from bench.ingest import Counting
+from bench.harness.azurite import CountingTransport, GrowingBlob, service_of
+from bench.harness.figures import timed
 from bench.scale.model import Job, Step
 from bench.scale.storage import Call
 from flowlog_core.testing.generate import Format
+from infra import cost
 
 Kind = Literal["queue", "gzip", "table"]
 TUPLES = 100  # an append
@@ -28,24 +25,6 @@ HOST_BATCH, CONSUMER_BATCH = 9, 32
 HOST_QUEUE_UNITS = 2 + 1 / HOST_BATCH  # put, deleted, received
 RECORD_MESSAGE_UNITS = 2 + 1 / CONSUMER_BATCH  # sent by the app, deleted and received
 ROW_UNITS = 2  # a row has about 2 KB, and the published limits are for entities of 1 KiB
-
-
-class ByKind(Counting):
-    """Counts requests by what they are for, and the bytes sent to the sink."""
-
-    def start_over(self) -> None:
-        """Forget what was counted."""
-        super().start_over()
-        self.kinds: Counter[str] = Counter()
-        self.sent_bytes = 0
-
-    def send(self, request: HttpRequest, **kwargs: Any) -> Any:
-        """Send, and count."""
-        url = request.url
-        to_sink = "/messages" in url or "$batch" in url
-        self.kinds["send" if to_sink else "read" if "PT1H.json" in url else "checkpoint"] += 1
-        self.sent_bytes += int(request.headers.get("Content-Length", 0)) if to_sink else 0
-        return super().send(request, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -89,7 +68,8 @@ class EventCost:
         """
         each_s = self.processor_s * processor_times / (CHECKPOINT_CALLS + READS + 1)
         host, checkpoint = (Call("host's queue"),), (Call("checkpoint"),)
-        ours = checkpoint, checkpoint, (Call("read"),), self.sends * (self._send,), checkpoint
+        sends = self.sends * (Call("send", self.send_units),)
+        ours = checkpoint, checkpoint, (Call("read"),), sends, checkpoint
         asking = (
             (Call("host's queue", 1 / HOST_BATCH),),
             *properties * ((Call("properties"),),),
@@ -100,17 +80,13 @@ class EventCost:
             leaving=host,
         )
 
-    @property
-    def _send(self) -> Call:
-        return Call("send", self.send_units)
-
 
 def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCost:
     """The medians over so many appends to one blob, each taken by an event of its own."""
-    counting = ByKind()
+    counted = CountingTransport()
     service = service_of(
         connection,
-        counting,
+        counted,
         FLOWLOG_SINK="table" if sink == "table" else "queue",
         FLOWLOG_QUEUE_ENCODING="gzip" if sink == "gzip" else "json",
         FLOWLOG_CHECKPOINT_TABLE=f"checkpoints{form}{sink}",
@@ -119,25 +95,28 @@ def measure(connection: str, form: Format, sink: Kind, appends: int) -> EventCos
     processor_s = []
     for number in range(WARM_UP + appends):
         if number == WARM_UP:
-            counting.start_over()
+            counted.start_over()
         blob.append(TUPLES)
-        started_s = time.process_time()
-        blob.ingest()
-        processor_s.append(time.process_time() - started_s)
+        processor_s.append(timed(blob.ingest).processor_s)
     blob.close()
     service.close()
-    sends, odd = divmod(counting.kinds["send"], appends)
+    requests = counted.requests
+    sends, odd = divmod(requests["send"], appends)
     # One process, as here, remembers what it released last and reads nothing; several instances
     # meet each other's releases, so the simulation makes all calls.
-    if odd or not appends <= counting.kinds["checkpoint"] <= CHECKPOINT_CALLS * appends:
-        raise SystemExit(f"not the calls that the simulation makes: {counting.kinds}")
-    if counting.kinds["read"] != READS * appends:
-        raise SystemExit(f"not the reads that the simulation makes: {counting.kinds}")
+    is_known = appends <= requests["state"] <= CHECKPOINT_CALLS * appends
+    if odd or not is_known or requests["read"] != READS * appends:
+        raise SystemExit(f"not the calls that the simulation makes: {requests}")
     return EventCost(
         form,
         sink,
         median(processor_s[WARM_UP:]),
         sends,
-        counting.downloaded_bytes / appends,
-        counting.sent_bytes / appends,
+        counted.read_bytes / appends,
+        counted.sent_bytes / appends,
     )
+
+
+def measured_costs() -> dict[str, EventCost]:
+    """Those of measured.json, by their names."""
+    return {name: EventCost(**fields) for name, fields in cost.MEASURED["events"].items()}

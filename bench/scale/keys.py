@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
-from bench.harness.measuring import HOUR
+from bench.harness.logs import blob_ref, one_of
 from bench.scale.model import Append
 from bench.scale.storage import Place
-from flowlog_core.blob import BlobRef, LogBlob
+from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import checkpoint_key
 from flowlog_core.sinks.shards import shard_of
-from flowlog_core.testing.generate import Interface
 
 # Microsoft's scalability targets, read 2026-11-27 under learn.microsoft.com/azure/storage:
 # queues/scalability-targets and tables/scalability-targets, for messages and entities of 1 KiB, and
@@ -34,15 +32,7 @@ LOG_ACCOUNT = Place("the account of the logs", ACCOUNT_REQUESTS_A_SECOND)
 
 def fleet(interfaces: int, in_a_flow_log: int) -> list[BlobRef]:
     """The blobs of one hour of so many interfaces, so many of them sharing a VNet flow log."""
-    blobs = []
-    for number in range(interfaces):
-        shared = Interface.vnet(number // in_a_flow_log)
-        name = replace(shared, mac=f"0022{number:08X}").blob_name(HOUR)
-        log = LogBlob.parse(name)
-        if log is None:
-            raise ValueError(f"cannot be read: {name}")
-        blobs.append(BlobRef("account", shared.container, log))
-    return blobs
+    return [blob_ref(one_of(number // in_a_flow_log, number)) for number in range(interfaces)]
 
 
 def places(

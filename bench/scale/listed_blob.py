@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from statistics import median
 
-from bench.harness.growing import service_of
-from bench.harness.measuring import blob_of, entries_of
+from bench.harness.azurite import service_of
+from bench.harness.logs import blob_of, entries_of, one_of
 from flowlog_core.operate.catch_up import catch_up
-from flowlog_core.testing.generate import Interface
 
 ROUNDS = 3
 
@@ -27,8 +25,7 @@ def listed_s(connection: str, interfaces: int) -> float:
     (entry,) = entries_of("vnet4", 1, 1)
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     for number in range(interfaces):
-        one = replace(Interface.vnet(9), mac=f"0022{number:08X}")
-        container.upload_blob(one.blob_name(now), blob_of([entry]))
+        container.upload_blob(one_of(9, number).blob_name(now), blob_of([entry]))
     catch_up(service, threading.Event())
     took_s = []
     for _ in range(ROUNDS):

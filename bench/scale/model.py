@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
 from typing import NamedTuple
 
+from bench.scale.agenda import Agenda
 from bench.scale.storage import Call, Storage
 
 
@@ -53,11 +54,6 @@ class Job(NamedTuple):
     leaving: tuple[Call, ...] = ()
     """Made by the host once it is forwarded, while it still takes one of its instance's places."""
 
-    @property
-    def processor_s(self) -> float:
-        """Of all steps."""
-        return sum(step.processor_s for step in self.steps)
-
 
 class Core:
     """An instance: so many events, and one core that those of them share which compute."""
@@ -65,8 +61,6 @@ class Core:
     def __init__(self) -> None:
         self.events = 0
         self.busy_s = 0.0
-        self.occupied_s = 0.0
-        """How long it had an event at all, if only one that waited for storage."""
         self.changes = 0  # of who computes
         self._now_s = 0.0
         self._each_s = 0.0  # the processor time of one that would have computed all along
@@ -75,7 +69,6 @@ class Core:
     def pass_time(self, now_s: float) -> None:
         """Account for the time up to now: called before every change."""
         passed_s = now_s - self._now_s
-        self.occupied_s += passed_s if self.events else 0.0
         if self._computing:
             self.busy_s += passed_s
             self._each_s += passed_s / len(self._computing)
@@ -110,37 +103,33 @@ class Simulation:
         """From append to forwarded, in the order of forwarding."""
         self.max_waiting = 0
         """The largest number of events that no instance had room for."""
-        self.now_s = 0.0
         self.cores = [Core() for _ in range(instances)]
         self._events, self._job, self._at_a_time = events, job, at_a_time
         self._running: dict[int, Generator[float | None, None, None]] = {}
         self._core_of: dict[int, Core] = {}
         self._waiting: deque[int] = deque()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._planned = 0
+        self._agenda = Agenda()
         for event, append in enumerate(events):
             self._running[event] = self._life(event, append)
-            self._at(append.at_s, partial(self._go_on, event))
-        while self._agenda:
-            self.now_s, _, happen = heappop(self._agenda)
-            happen()
+            self._agenda.at(append.at_s, partial(self._go_on, event))
+        while self._agenda.go_on():
+            pass
+
+    @property
+    def now_s(self) -> float:
+        """When the last call is answered, in the end."""
+        return self._agenda.now_s
 
     @property
     def busy_s(self) -> float:
         """Processor time that the instances gave, in all."""
         return sum(core.busy_s for core in self.cores)
 
-    @property
-    def occupied_s(self) -> float:
-        """How long instances had an event at all, in all."""
-        return sum(core.occupied_s for core in self.cores)
-
     def _life(self, event: int, append: Append) -> Generator[float | None, None, None]:
         """Yields until when it waits; None where another's deed lets it go on."""
         yield self._answers_at(self._job.arriving, append)
         core = min(self.cores, key=lambda one: one.events)
         if core.events < self._at_a_time:
-            core.pass_time(self.now_s)
             core.events += 1
         else:
             self._waiting.append(event)
@@ -159,29 +148,24 @@ class Simulation:
         if self._waiting:  # its place is taken at once
             following = self._waiting.popleft()
             self._core_of[following] = core
-            self._at(self.now_s, partial(self._go_on, following))
+            self._agenda.at(self.now_s, partial(self._go_on, following))
         else:
-            core.pass_time(self.now_s)
             core.events -= 1
 
     def _answers_at(self, calls: Sequence[Call], append: Append) -> float:
         answers = [self.storage.answers_at(self.now_s, call, append.interface) for call in calls]
         return max(answers, default=self.now_s)
 
-    def _at(self, when_s: float, happen: Callable[[], None]) -> None:
-        self._planned += 1  # what is planned for one moment happens in the order of planning
-        heappush(self._agenda, (when_s, self._planned, happen))
-
     def _go_on(self, event: int) -> None:
         until_s = next(self._running[event], inf)
         if until_s == inf:
             del self._running[event]
         elif until_s is not None:
-            self._at(until_s, partial(self._go_on, event))
+            self._agenda.at(until_s, partial(self._go_on, event))
 
     def _plan_end(self, core: Core) -> None:
         if (end_s := core.next_end_s()) < inf:
-            self._at(end_s, partial(self._end, core, core.changes))
+            self._agenda.at(end_s, partial(self._end, core, core.changes))
 
     def _end(self, core: Core, changes: int) -> None:
         if core.changes == changes:  # else another end was planned meanwhile

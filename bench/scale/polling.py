@@ -18,11 +18,11 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from heapq import heappop, heappush
 from typing import NamedTuple
 
+from bench.scale.agenda import Agenda
 from infra.cost import RATES
 
 SHORTEST_PAUSE_S = 0.1
@@ -74,24 +74,21 @@ class Polling:
     call_s: float = 0.005
     events: int = 2000
     seed: int = 1
-    _agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
-    _planned: int = 0
-    _now_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._agenda = Agenda()
         self._queue: deque[int] = deque()
         self._listeners = [_Listener() for _ in range(self.instances)]
         self._done = 0
         put_s = 0.0
         for number in range(self.events):
             put_s += self._random.expovariate(self.events_a_second)
-            self._at(put_s, partial(self._put, number))
+            self._agenda.at(put_s, partial(self._put, number))
         for listener in self._listeners:
             self._poll(listener)
         while self._done < self.events:
-            self._now_s, _, happen = heappop(self._agenda)
-            happen()
+            self._agenda.go_on()
 
     @property
     def receives(self) -> float:
@@ -116,8 +113,8 @@ class Polling:
             while self._queue and len(found) < self.trigger.batch:
                 found.append(self._queue.popleft())
 
-        self._at(self._now_s + self.call_s / 2, take)
-        self._at(self._now_s + self.call_s, lambda: self._answered(listener, len(found)))
+        self._after(self.call_s / 2, take)
+        self._after(self.call_s, lambda: self._answered(listener, len(found)))
 
     def _answered(self, listener: _Listener, found: int) -> None:
         if not found:
@@ -126,7 +123,7 @@ class Polling:
         listener.has_found = True
         listener.running += found
         for _ in range(found):
-            self._at(self._now_s + self.trigger.event_s, lambda: self._ended(listener))
+            self._after(self.trigger.event_s, lambda: self._ended(listener))
         listener.waiting = "room"
         self._poll_if_room(listener)
 
@@ -161,11 +158,10 @@ class Polling:
             if listener.turn == turn:
                 self._poll(listener)
 
-        self._at(self._now_s + listener.pause_s, over)
+        self._after(listener.pause_s, over)
 
-    def _at(self, when_s: float, happen: Callable[[], None]) -> None:
-        self._planned += 1
-        heappush(self._agenda, (when_s, self._planned, happen))
+    def _after(self, seconds: float, happen: Callable[[], None]) -> None:
+        self._agenda.at(self._agenda.now_s + seconds, happen)
 
 
 def receives(trigger: Trigger, rates: Iterable[float]) -> list[float]:

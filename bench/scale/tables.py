@@ -7,7 +7,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from functools import cache
 from statistics import median
 
-from bench.scale.event_cost import CHECKPOINT_CALLS, HOST_QUEUE_UNITS, TUPLES, EventCost
+from bench.harness.figures import markdown
+from bench.scale.event_cost import CHECKPOINT_CALLS, HOST_QUEUE_UNITS, TUPLES, measured_costs
 from bench.scale.keys import (
     ACCOUNT_REQUESTS_A_SECOND,
     PARTITION_ENTITIES_A_SECOND,
@@ -35,15 +36,9 @@ NAMES = {
 }
 
 
-def markdown(header: str, rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A table whose first `left` columns hold words and the others figures."""
-    columns = header.count("|") + 1
-    lines = [f"| {header} |", "|" + "---|" * left + "--:|" * (columns - left)]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def event_table(costs: Sequence[EventCost]) -> str:
+def event_table() -> str:
     """What was measured of one event."""
+    costs = measured_costs().values()
     rows = [
         ("processor time", [f"{one.processor_s * 1e3:.1f} ms" for one in costs]),
         ("messages, or batches of rows", [str(one.sends) for one in costs]),
@@ -126,9 +121,9 @@ def _interfaces(count: int | None) -> str:
     return f"{round(count, -max(0, digits - 3)):,}"
 
 
-def limits_table(costs: Sequence[EventCost]) -> str:
+def limits_table() -> str:
     """With how many interfaces each limit is met, all of them in one flow log."""
-    by_name = {one.name: one for one in costs}
+    by_name = measured_costs()
     one = ["one"] * MAX_INTERFACES
     partitions = [checkpoint_key(blob).partition for blob in _blobs()]
     rows = []
@@ -166,12 +161,12 @@ def limits_table(costs: Sequence[EventCost]) -> str:
     return markdown("limit a second | of | an append | in a second | on average", rows, left=2)
 
 
-def shards_table(costs: Sequence[EventCost]) -> str:
+def shards_table() -> str:
     """The interfaces possible in the fullest shard's busiest second, and on average."""
     host = _met(["one"] * MAX_INTERFACES, HOST_QUEUE_UNITS, QUEUE_MESSAGES_A_SECOND)
     rows: list[list[str]] = [[str(count)] for count in SHARDS]
     header = "shards"
-    for one in sorted(costs, key=lambda one: one.sink == "table"):
+    for one in sorted(measured_costs().values(), key=lambda one: one.sink == "table"):
         header += f" | {NAMES[one.name]}"
         over = _met(["one"] * MAX_INTERFACES, one.table_units, TABLES_ENTITIES_A_SECOND)
         bound, word = (over, "tables") if one.sink == "table" else (host, "host")
@@ -191,19 +186,15 @@ def money(
     interfaces: int, trigger: str, messages: int = 1, instances: float | None = None
 ) -> list[str]:
     """A row about a month; as many instances as cost.py assumes unless it is said."""
-    apps, found = (
-        1,
-        cost.month(interfaces, messages, flows=TUPLES, instances=instances, trigger=trigger),
-    )
+    name = {"EventGrid": "blob trigger", "EventQueue": "event queue", "Timer": "timer"}[trigger]
     if trigger == "Timer":
         apps, found = cost.timer_apps(interfaces)
-    cells = [f"${dollars:,.0f}" for dollars in (*found[2:], found.total)]
-    name = {"EventGrid": "blob trigger", "EventQueue": "event queue", "Timer": "timer"}[trigger]
-    if apps > 1:
-        name += f", {apps} apps"
-    if messages > 1:
-        name += ", JSON"
-    return [name, f"{interfaces:,}", f"{found.instances:.1f}", *cells]
+        name += f", {apps} apps" if apps > 1 else ""
+    else:
+        found = cost.month(interfaces, messages, TUPLES, instances, trigger=trigger)
+        name += ", JSON" if messages > 1 else ""
+    dollars = (f"${one:,.0f}" for one in (*found[2:], found.total))
+    return [name, f"{interfaces:,}", f"{found.instances:.1f}", *dollars]
 
 
 def money_table(instances: float) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.latency import percentiles
+from bench.harness.figures import markdown, percentiles
 from bench.scale.model import Append, appends
 from infra.cost import LISTED_S, PROCESSOR_S, TIMER_MAX_INTERFACES
 
@@ -66,8 +66,7 @@ def latency_s(
     found = timer_latencies_s(
         appends(interfaces, MINUTES, RUN_EVERY_S), interfaces, processor_s, listed_s
     )
-    p50, p99 = percentiles(found)
-    return p50 / 1e3, p99 / 1e3
+    return percentiles(found)
 
 
 def most_interfaces(processor_s: float, listed_s: float) -> int:
@@ -82,11 +81,8 @@ def timer_table() -> str:
     """p50 and p99 by the number of interfaces, up to more than one timer carries."""
     most = TIMER_MAX_INTERFACES
     sizes = sorted({100, 1_000, most // 2, most, most + STEP, 10_000})
-    lines = ["| interfaces | p50 | p99 |", "|--:|--:|--:|"]
-    for interfaces in sizes:
-        p50, p99 = latency_s(interfaces)
-        lines.append(f"| {interfaces:,} | {p50:.0f} s | {p99:.0f} s |")
-    return "\n".join(lines)
+    rows = [(f"{one:,}", *(f"{late_s:.0f} s" for late_s in latency_s(one))) for one in sizes]
+    return markdown("interfaces | p50 | p99", rows, left=0)
 
 
 if __name__ == "__main__":

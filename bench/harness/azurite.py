@@ -1,24 +1,53 @@
-"""A growing blob on Azurite and a service that forwards it, for several measurements."""
+"""A growing blob on Azurite, a service that forwards it, and what its storage calls come to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import Any
 
-from bench.harness.measuring import HOUR, interface_of
+from bench.harness.logs import HOUR, interface_of
 from flowlog_core.config.settings import Settings
 from flowlog_core.outcome import Outcome
 from flowlog_core.service import Service
-from flowlog_core.storage.clients import Clients
+from flowlog_core.storage.clients import STEADY, Clients
+from flowlog_core.storage.transport import make_transport
 from flowlog_core.testing.generate import FlowLogGenerator, Format
 from flowlog_core.testing.network_watcher import NetworkWatcherWriter
 
-if TYPE_CHECKING:
-    from azure.core.pipeline.transport import HttpTransport
+
+class CountingTransport:
+    """Sends with Flowlog's own transport; counts requests by what they are for, and bytes."""
+
+    def __init__(self) -> None:
+        self._transport = make_transport(
+            connect_s=STEADY.connect_s, call_s=STEADY.call_s, max_connections=32
+        )
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what was counted."""
+        self.requests: Counter[str] = Counter()
+        """By "send", "read" (of blobs) and "state" (of checkpoints, and all else)."""
+        self.read_bytes = self.sent_bytes = 0
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """See `HttpTransport.send`."""
+        answer = self._transport.send(request, **options)
+        if "/messages" in request.url or "$batch" in request.url:
+            self.requests["send"] += 1
+            self.sent_bytes += int(request.headers.get("Content-Length", 0))
+        elif "PT1H.json" in request.url:
+            self.requests["read"] += 1
+            self.read_bytes += len(answer.content)
+        else:
+            self.requests["state"] += 1
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
-def service_of(
-    connection: str, transport: HttpTransport[Any, Any] | None = None, **others: str
-) -> Service:
+def service_of(connection: str, transport: Any = None, **others: str) -> Service:
     """A service all of whose ends are in one account; `others` are more settings."""
     ends = {"FlowLogs": connection, "AzureWebJobsStorage": connection}
     settings = Settings.from_environment({**ends, **others})
