@@ -771,6 +771,7 @@ def test_a_connection_string_that_no_client_can_use_is_refused(text: str, fault:
 AZURITE = "http://127.0.0.1:{}/devstoreaccount1"
 
 
+@pytest.mark.parametrize("is_identity", [False, True], ids=["string", "identity"])
 @pytest.mark.parametrize(
     ("blob", "queue", "wrong"),
     [
@@ -783,14 +784,29 @@ AZURITE = "http://127.0.0.1:{}/devstoreaccount1"
     ],
 )
 def test_addresses_of_azurite_in_the_place_of_others_are_refused(
-    blob: int, queue: int, wrong: list[tuple[str, int, str, int]]
+    blob: int,
+    queue: int,
+    wrong: list[tuple[str, int, str, int]],
+    is_identity: bool,
 ) -> None:
-    ends = f"BlobEndpoint={AZURITE.format(blob)};QueueEndpoint={AZURITE.format(queue)}"
-    connection = f"AccountName=devstoreaccount1;AccountKey=eA==;{ends}"
-    polls = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan", "FlowLogs": connection}
+    polls = {**LOCAL, "FLOWLOG_TRIGGER_SOURCE": "LogsAndContainerScan"}
+    at = AZURITE.replace("http", "https") if is_identity else AZURITE
+    if is_identity:
+        del polls["FlowLogs"]
+        polls |= {
+            "FlowLogs__blobServiceUri": at.format(blob),
+            "FlowLogs__queueServiceUri": at.format(queue),
+        }
+    else:
+        ends = f"BlobEndpoint={at.format(blob)};QueueEndpoint={at.format(queue)}"
+        polls["FlowLogs"] = f"AccountName=devstoreaccount1;AccountKey=eA==;{ends}"
     expected = [
-        f"FlowLogs: {key}Endpoint is '{AZURITE.format(port)}', which is the port of Azurite's "
-        f"{there} service. Write {AZURITE.format(right)}"
+        (
+            f"FlowLogs__{key.lower()}ServiceUri: '{at.format(port)}' is the port of "
+            if is_identity
+            else f"FlowLogs: {key}Endpoint is '{at.format(port)}', which is the port of "
+        )
+        + f"Azurite's {there} service. Write {at.format(right)}"
         for key, port, there, right in wrong
     ]
     if not expected:

@@ -18,6 +18,7 @@ from azure.core.utils import parse_connection_string
 from flowlog_core.config.addresses import AZURITE_PORTS, exchanged, unresolved, wrong_address
 
 Service = Literal["blob", "queue", "table"]
+_SERVICES = ("blob", "queue", "table")
 
 _DEVELOPMENT = "UseDevelopmentStorage=true"  # in these letters: some clients know no others
 _DEVELOPMENT_ACCOUNT = "devstoreaccount1"
@@ -124,6 +125,12 @@ def parse_connection(
             uris[service] = uri
         else:
             faults.append(_missing(name, setting, service, purpose, environment))
+    given = {end: environment.get(f"{name}__{end}ServiceUri", "").strip() for end in _SERVICES}
+    for end, there in exchanged(given).items():
+        faults.append(
+            f"{name}__{end}ServiceUri: '{given[end].partition('?')[0]}' is the port of Azurite's "
+            f"{there} service. Write {_azurite(end, 'https')}"
+        )
     client_id = parse_identity(name, environment, faults)
     return Connection(name, uris=uris, client_id=client_id)
 
@@ -270,9 +277,9 @@ def _missing(
     return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
 
 
-def _azurite(service: str) -> str:
+def _azurite(service: str, scheme: str = "http") -> str:
     return next(
-        f"http://127.0.0.1:{port}/{_DEVELOPMENT_ACCOUNT}"
+        f"{scheme}://127.0.0.1:{port}/{_DEVELOPMENT_ACCOUNT}"
         for port, name in AZURITE_PORTS.items()
         if name == service
     )
