@@ -44,7 +44,7 @@ from flowlog_core.operate import replay as replaying
 from flowlog_core.operate.catch_up import catch_up
 from flowlog_core.operate.record_file import RecordFile
 from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
-from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
+from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor, named_in_errors
 from flowlog_core.outcome import Outcome
 from flowlog_core.service import Service
 from flowlog_core.shape.fields import Fields
@@ -425,6 +425,22 @@ def test_a_cursor_is_stored_whole_and_read_back(tmp_path: Path) -> None:
     file.remove()
     file.remove()
     assert file.load() is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_told_with_the_file_that_it_holds(tmp_path: Path) -> None:
+    file = CursorFile(tmp_path / "cursor.json")
+    (tmp_path / "cursor.json.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as raised:
+        file.save(begin())
+    assert raised.value.filename == str(tmp_path / "cursor.json.new")
+    with (
+        pytest.raises(OSError, match="No space left") as raised,
+        named_in_errors(Path("/dev/full")),
+        Path("/dev/full").open("wb") as out,
+    ):
+        RecordFile(out, MemorySink()).send([b"{}"])
+    assert raised.value.filename == "/dev/full"
 
 
 def test_two_runs_of_one_replay_exclude_each_other(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError, SettingsError
 from flowlog_core.operate.record_file import RecordFile
 from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
-from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor
+from flowlog_core.operate.replay_cursor import BadCursor, CursorFile, ReplayCursor, named_in_errors
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service
 
@@ -261,7 +261,8 @@ class _Command:
                 raise _UsageError(
                     f"{to} is gone, and an earlier run wrote to it. Begin again with --restart"
                 )
-            with path.open("r+b" if path.exists() else "xb") as file:
+            mode = "r+b" if path.exists() else "xb"
+            with named_in_errors(path), path.open(mode) as file:
                 file.truncate(cursor.output_bytes)
                 file.seek(cursor.output_bytes)
                 yield file

@@ -98,6 +98,16 @@ class ReplayCursor:
         )
 
 
+@contextmanager
+def named_in_errors(file: Path) -> Iterator[None]:
+    """Raise an `OSError` with the file's name: that of a write to a full disk has none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
+
+
 class CursorFile:
     """Keeps a cursor in a file."""
 
@@ -119,7 +129,7 @@ class CursorFile:
         """Put `cursor` in the place of the one before. Raises `OSError`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.new")
-        with new.open("wb") as file:
+        with named_in_errors(new), new.open("wb") as file:
             stored = {"format": FORMAT, **asdict(cursor), "container": list(cursor.container)}
             file.write(orjson.dumps(stored))
             file.flush()
