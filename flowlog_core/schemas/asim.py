@@ -43,6 +43,11 @@ _PROTOCOLS = {
     "shim6": "Shim6",
     "ethernet": "Ethernet",
 }
+_ADDITIONAL = (
+    *("acl_id", "direction", "encryption", "log_time", "mac"),
+    *("protocol_number", "resource_id", "target_resource_id"),
+)
+"""Fields without a column of their own."""
 
 
 def asim(record: Record) -> dict[str, Any]:
@@ -94,16 +99,7 @@ def asim(record: Record) -> dict[str, Any]:
             "NetworkProtocolVersion": f"IPv{ip_version(record['src_ip'])}",
             "NetworkRuleName": record["rule"],
             "Rule": record["rule"],
-            "AdditionalFields": {
-                "acl_id": record["acl_id"],
-                "direction": record["direction"],
-                "encryption": record["encryption"],
-                "log_time": record["log_time"],
-                "mac": record["mac"],
-                "protocol_number": record["protocol_number"],
-                "resource_id": record["resource_id"],
-                "target_resource_id": record["target_resource_id"],
-            },
+            "AdditionalFields": {name: record[name] for name in _ADDITIONAL},
         }
     )
 

@@ -23,6 +23,11 @@ from flowlog_core.shape.times import milliseconds
 ECS_VERSION = "9.4.0"
 
 _TYPES = {"begin": ["start"], "end": ["end"]}
+_OURS = (
+    *("category", "version", "log_time", "resource_id", "target_resource_id"),
+    *("mac", "direction", "state", "encryption", "tuples"),
+)
+"""Fields without an ECS name."""
 
 
 def ecs(record: Record) -> dict[str, Any]:
@@ -67,18 +72,7 @@ def ecs(record: Record) -> dict[str, Any]:
                 "account": {"id": subscription(record)},
             },
             "related": {"ip": list(dict.fromkeys((record["src_ip"], record["dst_ip"])))},
-            "flowlog": {
-                "category": record["category"],
-                "version": record["version"],
-                "log_time": record["log_time"],
-                "resource_id": record["resource_id"],
-                "target_resource_id": record["target_resource_id"],
-                "mac": record["mac"],
-                "direction": record["direction"],
-                "state": record["state"],
-                "encryption": record["encryption"],
-                "tuples": record.get("tuples"),
-            },
+            "flowlog": {name: record.get(name) for name in _OURS},
         }
     )
 

@@ -28,6 +28,11 @@ _TRAFFIC, _REFUSE = (6, "Traffic"), (5, "Refuse")
 _DIRECTIONS = {"inbound": (1, "Inbound"), "outbound": (2, "Outbound")}
 _LATERAL = (3, "Lateral")
 _AZURE_SUBSCRIPTION = (13, "Azure Subscription")
+_UNMAPPED = (
+    *("direction", "encryption", "log_time", "mac", "resource_id"),
+    *("state", "target_resource_id"),
+)
+"""Fields that the class has no attribute for."""
 
 
 def ocsf(record: Record) -> dict[str, Any]:
@@ -90,15 +95,7 @@ def ocsf(record: Record) -> dict[str, Any]:
             "traffic": _traffic(record),
             "firewall_rule": {"name": record["rule"]},
             "policy": {"uid": record["acl_id"]},
-            "unmapped": {
-                "direction": record["direction"],
-                "encryption": record["encryption"],
-                "log_time": record["log_time"],
-                "mac": record["mac"],
-                "resource_id": record["resource_id"],
-                "state": record["state"],
-                "target_resource_id": record["target_resource_id"],
-            },
+            "unmapped": {name: record[name] for name in _UNMAPPED},
         }
     )
 
