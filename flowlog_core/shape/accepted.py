@@ -20,8 +20,8 @@ _OCTETS = {256 ** (_IPV4 - octets): octets for octets in range(_IPV4 + 1)}
 _MAX_STARTS = 8
 _MAX_REMEMBERED = 16384
 _MAX_REMEMBERED_CHARACTERS = 256
-ABOVE_ALL = 2**65 * 1000 - 1
-"""More than all counters, sums, ports and times; as a time in milliseconds, it ends a second."""
+ABOVE_ALL = 2**66
+"""More than all counters, sums, ports and times."""
 
 
 class Answers(dict[Any, bool]):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 
 import orjson
 
@@ -43,9 +42,12 @@ _VALUES = {
     "log_time": "log_time",
 }
 """By field, the expression of what a tuple, or its place, says for it."""
-_ONCE = {"id": "prefix in prefix_of(head)", "log_time": "log_time in log_time_of(common)"}
+_BEFORE_ID = len('{"id":"')  # an id holds nothing that JSON escapes
+_ONCE = {
+    "id": f"prefix in [head[{_BEFORE_ID}:].lower()]",
+    "log_time": "log_time in log_time_of(common)",
+}
 """What is looked up once a batch, by the field that needs it."""
-_BEFORE_ID = len('{"id":')
 _BEFORE_LOG_TIME = len('Z","log_time":')
 _FEW_NUMBERS = 2048
 
@@ -63,18 +65,8 @@ def compiled(rules: KeepDrop, flows: Mapping[str, str]) -> Drops:
     return compiler.drops(drops)
 
 
-@lru_cache(maxsize=64)
-def _prefix(head: str) -> tuple[str]:
-    return (orjson.loads(f'{head[_BEFORE_ID:]}"').lower(),)
-
-
 def _log_time(common: str) -> tuple[object]:
-    return _value(common[_BEFORE_LOG_TIME : common.index(',"category":')])
-
-
-@lru_cache(maxsize=64)
-def _value(text: str) -> tuple[object]:
-    return (orjson.loads(text),)
+    return (orjson.loads(common[_BEFORE_LOG_TIME : common.index(',"category":')]),)
 
 
 class _Compiler:
@@ -83,11 +75,7 @@ class _Compiler:
     def __init__(self, flows: Mapping[str, str]) -> None:
         self._flows = flows
         self._reads: set[str] = set()
-        self._names: dict[str, object] = {
-            "bisect": bisect,
-            "prefix_of": _prefix,
-            "log_time_of": _log_time,
-        }
+        self._names: dict[str, object] = {"bisect": bisect, "log_time_of": _log_time}
 
     def drops(self, expression: str) -> Drops:
         """Drops the tuples for which an expression is true."""
@@ -119,12 +107,15 @@ class _Compiler:
         """
         value = _VALUES[name]
         if name in _OF_FLOW:
-            return f"{self._named(self._answers_of_flow(term, name))}[{value}]"
+            flows, accepts = self._flows, accepts_value(term)
+            answers = Answers(lambda text: accepts(orjson.loads(f"{{{flows[text][1:]}0}}")[name]))
+            return f"{self._named(answers)}[{value}]"
         match term.query_field.kind:
             case "number":
                 return self._accepts_number(term, value)
             case "time":
-                return self._accepts_time(term, value)
+                milliseconds = f"int({value} + ({_VALUES['time_ms']} or '000'))"
+                return self._is_in(ranges_of(term.accepts), milliseconds)
             case "address":
                 return self._accepts_address(term, value)
         if name == "id":
@@ -138,23 +129,12 @@ class _Compiler:
         self._names[name] = value
         return name
 
-    def _answers_of_flow(self, term: Term, name: str) -> Answers:
-        flows, accepts = self._flows, accepts_value(term)
-        return Answers(lambda text: accepts(orjson.loads(f"{{{flows[text][1:]}0}}")[name]))
-
     def _accepts_number(self, term: Term, value: str) -> str:
         ranges = ranges_of(term.accepts)
         if sum(high - low + 1 for low, high in ranges) > _FEW_NUMBERS:
             return f"({value} and {self._is_in(ranges, f'int({value})')})"
         numbers = (str(number) for low, high in ranges for number in range(low, high + 1))
         return f"({value} in {self._named(frozenset(numbers))})"
-
-    def _accepts_time(self, term: Term, value: str) -> str:
-        ranges = ranges_of(term.accepts)
-        seconds = [(low // 1000, high // 1000) for low, high in ranges]
-        if ranges == [(low * 1000, high * 1000 + 999) for low, high in seconds]:
-            return self._is_in(seconds, f"int({value})")
-        return self._is_in(ranges, f"int({value} + ({_VALUES['time_ms']} or '000'))")
 
     def _accepts_address(self, term: Term, value: str) -> str:
         remembered = f"{self._named(AddressAnswers(term.accepts))}[{value}]"

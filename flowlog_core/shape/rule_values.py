@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from flowlog_core.parsing.protocols import KEYWORDS, keyword
-from flowlog_core.shape.terms import QUERY_FIELDS, Accept, Addresses, Glob, Span
+from flowlog_core.shape.terms import QUERY_FIELDS, Accept, Addresses, Glob, Kind, Span
 from flowlog_core.shape.times import milliseconds
 
 _NUMBER = re.compile(r"[0-9]{1,20}")
@@ -20,8 +20,11 @@ _TIME = re.compile(
 _REST_OF_TIME = "T00:00:00.000"
 _LENGTHS_MS = {10: 86_400_000, 13: 3_600_000, 16: 60_000, 19: 1000, 23: 1}
 """Of a day, an hour, a minute, a second and one, by how many characters a time has."""
-_ANY_NUMBER = (Span(None, None),)
-_ANY_ADDRESS = (Addresses(4, 0, 2**32 - 1), Addresses(6, 0, 2**128 - 1))
+_ANY: dict[Kind, tuple[Accept, ...]] = {
+    "number": (Span(None, None),),
+    "time": (Span(None, None),),
+    "address": (Addresses(4, 0, 2**32 - 1), Addresses(6, 0, 2**128 - 1)),
+}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -34,25 +37,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def accepts_of(field: str, text: str) -> tuple[Accept, ...]:
     """What a value accepts; raises ValueError with what was expected."""
     query_field = QUERY_FIELDS[field]
+    if text == "*":
+        return _ANY.get(query_field.kind, (Glob("*"),))
+    accept: Accept
     match query_field.kind:
         case "number":
-            return _ANY_NUMBER if text == "*" else (_span(field, text),)
+            accept = _span(field, text)
         case "time":
-            return _ANY_NUMBER if text == "*" else (Span(*_period(text)),)
+            accept = Span(*_period(text))
         case "address":
-            return _ANY_ADDRESS if text == "*" else (_addresses(field, text),)
+            accept = _addresses(field, text)
         case "text":
             plain = text.replace("-", "").replace(":", "") if _MAC.fullmatch(text) else text
-            return (Glob((plain if field == "mac" else text).lower()),)
+            accept = Glob((plain if field == "mac" else text).lower())
         case "protocol":
-            return (Glob(text if text == "*" else _protocol(text)),)
+            accept = Glob(_protocol(text))
         case "choice":
-            lowered = text.lower()
-            if text != "*" and lowered not in query_field.choices:
+            if text.lower() not in query_field.choices:
                 known = " or ".join(query_field.choices)
                 hint = nearest(text, query_field.choices)
                 raise ValueError(f"{field} is {known}, not {text!r}.{hint}")
-            return (Glob(lowered),)
+            accept = Glob(text.lower())
+    return (accept,)
 
 
 def compared(field: str, operator: str, text: str) -> Span:
