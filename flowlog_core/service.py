@@ -6,7 +6,6 @@ import logging
 import threading
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from flowlog_core.allocator import keep_freed_memory
 from flowlog_core.blob import BlobRef
@@ -32,21 +31,13 @@ from flowlog_core.sinks.sharded import ShardedSink
 from flowlog_core.sinks.shards import suffixes
 from flowlog_core.sinks.table import TableSink
 from flowlog_core.source.blobs import AzureBlobs
-from flowlog_core.source.events import (
-    CommittedBlob,
-    EventReader,
-    service_address,
-)
+from flowlog_core.source.events import CommittedBlob, EventReader, service_address
 from flowlog_core.storage.clients import Clients
 from flowlog_core.sweep.cleanup import remove_stale_checkpoints
 from flowlog_core.sweep.cursor import Container
 from flowlog_core.sweep.options import SweepOptions
 from flowlog_core.sweep.report import SweepReport
 from flowlog_core.sweep.sweep import Sweep
-
-if TYPE_CHECKING:
-    from flowlog_core.observe.log_analytics import TrafficObserver
-    from flowlog_core.sinks.event_hub_client import EventHub
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +65,15 @@ class Service:
         self._owners = Owners()
         self._parallel = Parallel(settings.sends_in_flight)
         # Their own threads: they are stored while a message is being drawn.
-        self._letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
+        letters_at_a_time = Parallel(_DEAD_LETTERS_AT_A_TIME)
         alone = settings.trigger_source == "Timer"
         self.blobs_at_a_time = Parallel(settings.sends_in_flight if alone else _BLOBS_AT_A_TIME)
         """For sweeps, and for commands that go through many blobs."""
+        self._to_close = [
+            self.blobs_at_a_time.close,
+            self._parallel.close,
+            letters_at_a_time.close,
+        ]
         opened = {source.name: self.clients.blobs(source) for source in settings.sources}
         self.accounts = {
             name: str(client.account_name or client.primary_hostname)
@@ -90,7 +86,6 @@ class Service:
         )
         self._ignored = IgnoredEvents(self.metrics)
         self.blobs = AzureBlobs({self.accounts[name]: opened[name] for name in opened})
-        self._event_hub: EventHub | None = None
         state = settings.state
         table = self.clients.table(state, settings.checkpoint_table)
         self.cursors = TableCursors(table)
@@ -100,7 +95,7 @@ class Service:
             sink=self._sink(),
             dead_letters=BlobDeadLetters(
                 self.clients.blobs(state).get_container_client(settings.dead_letter_container),
-                self._letters_at_a_time,
+                letters_at_a_time,
             ),
             shaper=Shaper.of(settings),
             owned_for_s=settings.claim_s,
@@ -109,7 +104,6 @@ class Service:
             observer=Observers(LogObserver(), self.metrics),
         )
         self._has_told_of_queues = False
-        self._traffic: TrafficObserver | None = None
         if settings.traffic_rule:
             self._sum_up_traffic()
 
@@ -193,16 +187,7 @@ class Service:
 
     def close(self) -> None:
         """End the threads, close the connections, send the last traffic summaries and metrics."""
-        close_all(
-            self.blobs_at_a_time.close,
-            self._parallel.close,
-            self._letters_at_a_time.close,
-            *([self._event_hub.close] if self._event_hub is not None else []),
-            self.clients.close,
-            self._owners.close,
-            *([self._traffic.close] if self._traffic is not None else []),
-            self.metrics.close,
-        )
+        close_all(*self._to_close, self.clients.close, self._owners.close, self.metrics.close)
 
     def _sum_up_traffic(self) -> None:
         # Imported here, so that it costs nothing if it is off.
@@ -211,8 +196,9 @@ class Service:
 
         settings = self.settings
         open_client = partial(logs_client, settings.traffic_endpoint, settings.state)
-        self._traffic = TrafficObserver(settings.traffic_rule, open_client)
-        observer = Observers(self.pipeline.observer, self._traffic)
+        traffic = TrafficObserver(settings.traffic_rule, open_client)
+        self._to_close.append(traffic.close)
+        observer = Observers(self.pipeline.observer, traffic)
         self.pipeline = replace(self.pipeline, observer=observer, new_traffic=Traffic)
 
     def _sink(self) -> Sink:
@@ -223,8 +209,9 @@ class Service:
             from flowlog_core.sinks.event_hub import EventHubSink  # noqa: PLC0415
             from flowlog_core.sinks.event_hub_client import EventHub  # noqa: PLC0415
 
-            self._event_hub = EventHub(settings.sink_connection, settings.event_hub)
-            sinks = [EventHubSink(self._event_hub, settings.queue_encoding, parallel)]
+            hub = EventHub(settings.sink_connection, settings.event_hub)
+            self._to_close.append(hub.close)
+            sinks = [EventHubSink(hub, settings.queue_encoding, parallel)]
         elif settings.sink == "table":
             table = self.clients.table(settings.sink_connection, settings.table)
             sinks = [TableSink(table, parallel, mark) for mark in suffixes(settings.shards, "|")]
