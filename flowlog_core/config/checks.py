@@ -156,40 +156,34 @@ class Extra(NamedTuple):
     name: str
     """As in `pip install 'flowlog-azure[NAME]'`."""
     modules: tuple[str, ...]
-    is_needed: Callable[[Facts], str]
-    """The setting that needs it, or an empty text."""
+    settings: tuple[str, ...]
+    """Each of them needs it."""
     level: Level = "warning"
     """Of the finding that they are missing: a warning if records are sent without them."""
 
 
-def _first_set(*names: str) -> Callable[[Facts], str]:
-    return lambda facts: next((name for name in names if facts.environment.get(name)), "")
-
-
-def _event_hub(facts: Facts) -> str:
-    return "FLOWLOG_SINK=eventhub" if facts.settings.sink == "eventhub" else ""
-
-
 EXTRAS = (
-    Extra("eventhub", ("azure.eventhub.aio",), _event_hub, "fault"),
-    Extra("traffic", ("azure.monitor.ingestion",), _first_set("FLOWLOG_TRAFFIC_RULE")),
+    Extra("eventhub", ("azure.eventhub.aio",), ("FLOWLOG_SINK=eventhub",), "fault"),
+    Extra("traffic", ("azure.monitor.ingestion",), ("FLOWLOG_TRAFFIC_RULE",)),
     Extra(
         "telemetry",
         ("opentelemetry.sdk.metrics", "azure.monitor.opentelemetry.exporter"),
-        _first_set("APPLICATIONINSIGHTS_CONNECTION_STRING"),
+        ("APPLICATIONINSIGHTS_CONNECTION_STRING",),
     ),
     Extra(
         "telemetry",
         ("opentelemetry.sdk.metrics", "opentelemetry.exporter.otlp.json.http"),
-        _first_set("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
     ),
 )
 
 
 def extras_are_installed(facts: Facts) -> Iterator[Finding]:
     """The packages that the settings need are installed."""
+    in_force = {name for name, value in facts.environment.items() if value}
+    in_force.add(f"FLOWLOG_SINK={facts.settings.sink}")
     for extra in EXTRAS:
-        setting = extra.is_needed(facts)
+        setting = next(filter(in_force.__contains__, extra.settings), None)
         missing = [name for name in extra.modules if setting and not _is_installed(name)]
         if missing:
             yield Finding(

@@ -42,10 +42,7 @@ class Connection:
     @property
     def is_emulator(self) -> bool:
         """Whether the account is Azurite's, or an address of this machine."""
-        text = (self.connection_string or "").lower()
-        if "usedevelopmentstorage=true" in text:
-            return True
-        return any(
+        return self.connection_string == _DEVELOPMENT or any(
             _host(address) in _LOOPBACK or "devstoreaccount" in address
             for address in self.addresses
         )
@@ -163,8 +160,8 @@ def _parse_string(
                 f"{_DEVELOPMENT}"
             )
         return Connection(name, connection_string=_DEVELOPMENT)
-    wrong = [f"{name}: {fault}" for fault in _wrong_parts(parts, needed)]
-    faults += [*_lacking(name, parts, needed), *wrong]
+    wrong = list(_wrong_parts(parts, needed))
+    faults += (f"{name}: {fault}" for fault in (*_lacking(parts, needed), *wrong))
     # Without the text where a part is wrong: an address that is none cannot be taken apart.
     return Connection(name, connection_string=None if wrong else text.rstrip(";"))
 
@@ -231,9 +228,8 @@ def _wrong_parts(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Ite
         )
 
 
-def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str]) -> list[str]:
+def _lacking(parts: Mapping[str, str], needed: Mapping[Service, str]) -> Iterator[str]:
     """What a connection string lacks; `parts` has its keys in lower case."""
-    faults = []
     opens_all = "sharedaccesssignature" in parts or {"accountname", "accountkey"} <= parts.keys()
     # The clients of blobs and queues also accept a signature inside the address.
     signed = {
@@ -242,18 +238,16 @@ def _lacking(name: str, parts: Mapping[str, str], needed: Mapping[Service, str])
         if "sig=" in parts.get(f"{service}endpoint", "").partition("?")[2]
     }
     if not opens_all and not signed.issuperset(needed):
-        faults.append(
-            f"{name}: the connection string has no key. It must have AccountName and AccountKey, "
-            "or SharedAccessSignature"
+        yield (
+            "the connection string has no key. It must have AccountName and AccountKey, or "
+            "SharedAccessSignature"
         )
-    if "accountname" not in parts:
-        faults += [
-            f"{name}: the connection string has no address of the {service} service, needed for "
-            f"{purpose}. Add AccountName, or {service.capitalize()}Endpoint"
-            for service, purpose in needed.items()
-            if f"{service}endpoint" not in parts
-        ]
-    return faults
+    for service, purpose in needed.items():
+        if not {"accountname", f"{service}endpoint"} & parts.keys():
+            yield (
+                f"the connection string has no address of the {service} service, needed for "
+                f"{purpose}. Add AccountName, or {service.capitalize()}Endpoint"
+            )
 
 
 def _absent(name: str, needed: Mapping[Service, str]) -> str:

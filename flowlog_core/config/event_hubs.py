@@ -8,7 +8,7 @@ learn.microsoft.com, "Azure Event Hubs trigger and bindings for Azure Functions"
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from azure.core.utils import parse_connection_string
@@ -33,7 +33,7 @@ def parse_event_hubs(
         faults.append(f"{name if text else setting}: {reference}")
         return Connection(name)
     if text:
-        faults += [f"{name}: {fault}" for fault in _faults_of(text, hub)]
+        faults += (f"{name}: {fault}" for fault in _faults_of(text, hub))
         return Connection(name, connection_string=text)
     if not namespace:
         faults.append(
@@ -57,38 +57,37 @@ def _is_namespace(endpoint: str) -> bool:
         return False
 
 
-def _faults_of(text: str, hub: str) -> list[str]:
+def _faults_of(text: str, hub: str) -> Iterator[str]:
     """What is wrong with a connection string. Never its value, which is secret."""
     try:
         parts = parse_connection_string(text)  # keys in lower case
     except ValueError:
-        return [
+        yield (
             "not a connection string (its value is not shown here). Each part must be Key=value, "
             f"and each key may occur only once. Write '{_STRING}'"
-        ]
-    faults = []
+        )
+        return
     if not _is_namespace(parts.get("endpoint", "")):
-        faults.append(
+        yield (
             "not a connection string of Event Hubs (its value is not shown here). Write "
             f"'{_STRING}', or remove it and use an identity"
         )
     elif "sharedaccesssignature" not in parts and not (
         {"sharedaccesskeyname", "sharedaccesskey"} <= parts.keys()
     ):
-        faults.append(
+        yield (
             "the connection string has no key. It must have SharedAccessKeyName and "
             "SharedAccessKey, or SharedAccessSignature"
         )
     entity = parts.get("entitypath", hub)
     if entity.lower() != hub.lower():
-        faults.append(
+        yield (
             f"the connection string is for the event hub '{entity}', and FLOWLOG_EVENT_HUB is "
             f"'{hub}'. Make both the same, or remove EntityPath"
         )
     emulator = parts.get("usedevelopmentemulator", "true")
     if emulator != "true":
-        faults.append(
+        yield (
             f"UseDevelopmentEmulator={emulator} has no effect: the SDK knows only 'true', in lower "
             "case"
         )
-    return faults
