@@ -105,7 +105,7 @@ class EntityTable:
     def create(self, entity: Mapping[str, Any]) -> tuple[str, datetime]:
         """Insert it, in a table that is created on first use. Raises `Conflict` if it exists."""
         path, content = f"/{self.client.table_name}", table_json(entity)
-        with storage_errors(f"creating {_named(_key_of(entity))}"), time_limit():
+        with storage_errors(f"creating {_named(key_of(entity))}"), time_limit():
             answer = create_if_missing(
                 lambda: self._sender.ask("POST", path, _CREATES, content),
                 self.client.create_table,
@@ -114,7 +114,7 @@ class EntityTable:
 
     def replace(self, entity: Mapping[str, Any], etag: str) -> tuple[str, datetime]:
         """Put it in place of the version `etag`. Raises `Conflict` if that is not there."""
-        key = _key_of(entity)
+        key = key_of(entity)
         with storage_errors(f"updating {_named(key)}"), time_limit():
             answer = self._sender.ask(
                 "PUT",
@@ -124,15 +124,15 @@ class EntityTable:
             )
         return _version(answer.headers)
 
-    def _path(self, key: CheckpointKey) -> str:
-        return f"/{self.client.table_name}{entity_path(*key)}"
-
     def remove(self, key: CheckpointKey, etag: str) -> None:
         """Remove the version `etag`. Raises `Conflict` if that is not there."""
         with storage_errors(f"removing {_named(key)}"), time_limit():
             self.client.delete_entity(
                 *key, etag=etag, match_condition=MatchConditions.IfNotModified
             )
+
+    def _path(self, key: CheckpointKey) -> str:
+        return f"/{self.client.table_name}{entity_path(*key)}"
 
 
 def text_in_filter(text: str) -> str:
@@ -190,5 +190,6 @@ def _named(key: CheckpointKey) -> str:
     return f"the checkpoint {key.partition} {key.row}"
 
 
-def _key_of(entity: Mapping[str, Any]) -> CheckpointKey:
+def key_of(entity: Mapping[str, Any]) -> CheckpointKey:
+    """Where an entity is stored."""
     return CheckpointKey(entity["PartitionKey"], entity["RowKey"])

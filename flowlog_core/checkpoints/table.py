@@ -19,6 +19,7 @@ from flowlog_core.checkpoints.checkpoint import (
 from flowlog_core.checkpoints.cursors import SWEEP_PARTITION
 from flowlog_core.checkpoints.entity import (
     EntityTable,
+    key_of,
     moment_in_filter,
     read_entity,
     text_in_filter,
@@ -72,13 +73,13 @@ class TableCheckpoints:
         for page in self._table.query(f"RowKey lt {text_in_filter(row)}"):
             for entity in page.entities:
                 answer = Answer(read_checkpoint(entity), entity["odata.etag"], page.server_time)
-                yield _key_of(entity), answer
+                yield key_of(entity), answer
 
     def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
         """See `CheckpointStore.since`."""
         for page in self._table.query(f"{_OF_BLOBS} and RowKey ge {text_in_filter(row)}"):
             for entity in page.entities:
-                yield _key_of(entity), read_checkpoint(entity)
+                yield key_of(entity), read_checkpoint(entity)
 
     def unsettled(
         self, now: datetime, after: str = ""
@@ -101,10 +102,6 @@ _OF_BLOBS = f"PartitionKey ne '{SWEEP_PARTITION}'"
 def _between(partition: str, first: str, last: str) -> str:
     partition, first, last = map(text_in_filter, (partition, first, last))
     return f"PartitionKey eq {partition} and RowKey ge {first} and RowKey le {last}"
-
-
-def _key_of(entity: Mapping[str, Any]) -> CheckpointKey:
-    return CheckpointKey(entity["PartitionKey"], entity["RowKey"])
 
 
 def _checkpoint_entity(key: CheckpointKey, checkpoint: Checkpoint) -> dict[str, Any]:

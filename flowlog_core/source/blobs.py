@@ -19,17 +19,14 @@ from flowlog_core.storage.requests import Sender
 from flowlog_core.storage.responses import http_date
 
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", re.ASCII)  # RFC 9110, section 14.4
-MAX_BLOBS_A_PAGE = 5000  # Microsoft's page "List Blobs": maxresults
 
 
 class AzureBlobs:
     """A `LogReader` and `BlobLister` over the source accounts, by account name."""
 
-    def __init__(
-        self, accounts: Mapping[str, BlobServiceClient], blobs_a_page: int = MAX_BLOBS_A_PAGE
-    ) -> None:
+    def __init__(self, accounts: Mapping[str, BlobServiceClient]) -> None:
         self._services = {name: _Service(client) for name, client in accounts.items()}
-        self.blobs_a_page = blobs_a_page
+        self.blobs_a_page = 5000  # Microsoft's page "List Blobs": the most that it allows
 
     def read(self, blob: BlobRef, start: int, max_bytes: int, etag: str | None) -> Slice:
         """See `LogReader.read`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import reduce
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
@@ -140,30 +141,25 @@ def flow_logs_since(
             return
         if folder and is_done(folder, done):
             return
-        listed: list[Listed] = []
-        others = Others()
-        folders: set[str] = set()
-        is_whole = False
+        found: list[Page] = []
         is_of_one_hour = len(_date_in(folder)) == len(_hour_of(since))
         if may_fit or is_of_one_hour:
             for page in pages(folder, by_folder=False):
-                listed += page.listed
-                others = others.plus(page.others)
-                is_whole = not page.marker
+                found.append(page)
                 yield Step()
                 if not is_of_one_hour:
                     break  # where there is more, entering the folder leaves out older hours
-        if not is_whole:
-            listed.clear()
-            others = Others()
+        if not found or found[-1].marker:
+            found.clear()
             for page in pages(folder, by_folder=True):
-                listed += page.listed
-                others = others.plus(page.others)
-                folders.update(page.folders)
+                found.append(page)
                 yield Step()
+        folders = {name for page in found for name in page.folders}
+        others = reduce(Others.plus, (page.others for page in found))
         listed = [
             one
-            for one in listed
+            for page in found
+            for one in page.listed
             if (until is None or one.blob.log.hour <= until) and not is_done(one.blob.name, done)
         ]
         if not folders:
