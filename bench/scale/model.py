@@ -130,6 +130,7 @@ class Simulation:
         yield self._answers_at(self._job.arriving, append)
         core = min(self.cores, key=lambda one: one.events)
         if core.events < self._at_a_time:
+            core.pass_time(self.now_s)
             core.events += 1
         else:
             self._waiting.append(event)
@@ -150,6 +151,7 @@ class Simulation:
             self._core_of[following] = core
             self._agenda.at(self.now_s, partial(self._go_on, following))
         else:
+            core.pass_time(self.now_s)
             core.events -= 1
 
     def _answers_at(self, calls: Sequence[Call], append: Append) -> float:
