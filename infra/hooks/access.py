@@ -95,8 +95,9 @@ def senders_in_force_at(hook: Hook, accounts: Iterable[LogAccount], queue_id: st
 def assignments_of(hook: Hook, scope: str, principal: str) -> list[dict[str, Any]]:
     """The role assignments of `principal` that hold for `scope`, its own and inherited ones."""
     path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
-    parameters = {"version": "2022-04-01", "$filter": f"principalId eq '{principal}'"}
-    found = [one["properties"] | {"id": one["id"]} for one in hook.az.list(path, **parameters)]
+    query = {"$filter": f"principalId eq '{principal}'"}
+    assigned = hook.az.list(path, version="2022-04-01", **query)
+    found = [one["properties"] | {"id": one["id"]} for one in assigned]
     # The filter also gives those below the scope, on one container of an account, say.
     below = f"{scope}/".casefold()
     return [one for one in found if not one["scope"].casefold().startswith(below)]
@@ -107,15 +108,9 @@ def _oldest(assignments: list[dict[str, Any]], roles: tuple[str, ...]) -> dateti
     wanted = {ROLES[role].lower() for role in roles if role in ROLES}
     return min(
         (
-            _time(properties["createdOn"])
+            datetime.fromisoformat(properties["createdOn"])
             for properties in assignments
             if properties["roleDefinitionId"].rsplit("/", 1)[-1].lower() in wanted
         ),
         default=None,
     )
-
-
-def _time(text: str) -> datetime:
-    """A time of Azure Resource Manager, whose fractions have seven digits."""
-    seconds = text.replace("Z", "").partition("+")[0].partition(".")[0]
-    return datetime.fromisoformat(seconds).replace(tzinfo=UTC)

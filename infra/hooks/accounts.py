@@ -6,7 +6,7 @@ A valid list is rewritten in one form, which main.bicep divides with `split`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from flowlog_core.config.connection_names import breaks_sections, is_connection_name
@@ -68,10 +68,6 @@ class LogAccount:
     def text(self) -> str:
         """The entry as main.bicep reads it."""
         return f"{self.name}={self.id}" + (f"={self.topic}" if self.topic else "")
-
-    def with_topic(self, topic: str) -> LogAccount:
-        """The same account, with a topic that exists."""
-        return replace(self, topic=topic)
 
     def is_at(self, resource_id: str) -> bool:
         """Whether `resource_id` is this account's. Azure returns ids in any letter case."""

@@ -8,12 +8,10 @@ a key was renewed.
 
 from __future__ import annotations
 
-import json
-
 from infra.hooks.access import senders_in_force_at, wait_for_access
 from infra.hooks.accounts import LogAccount, Refused, read_event_sources
 from infra.hooks.azure_cli import AzFailed
-from infra.hooks.hook import INFRA, Hook
+from infra.hooks.hook import INFRA, NAMES, Hook
 from infra.hooks.remains import name_remains
 from infra.hooks.subscriptions import App, find_app, remove_stale, to_event_queue
 from infra.hooks.trigger import BLOB_TRIGGER, EVENT_QUEUE, TIMER, trigger_of
@@ -30,14 +28,7 @@ LAST_APP, LAST_PRINCIPAL = "FLOWLOG_LAST_APP", "FLOWLOG_LAST_PRINCIPAL"
 """What remove.py needs after `azd down`, which deletes the outputs."""
 KEY_LOOKS, BETWEEN_LOOKS_S = 60, 10.0
 DEPLOYMENT_TRIES, BETWEEN_REFUSALS_S = 3, 60.0
-_QUEUE: str = json.loads((INFRA / "names.json").read_text())["eventQueue"]
-
-
-class NoAnswer(Exception):
-    """The app did not list its keys; the arguments are the lines that `az` printed."""
-
-    def __str__(self) -> str:
-        return " ".join(self.args)
+_QUEUE: str = NAMES["eventQueue"]
 
 
 def postdeploy(hook: Hook) -> None:
@@ -64,10 +55,10 @@ def postprovision(hook: Hook) -> None:
     app = hook.value("FLOWLOG_FUNCTION_APP")
     try:
         has_key = KEY in _keys(hook)
-    except NoAnswer as failed:  # as of an app without code, often
+    except AzFailed as failed:  # as of an app without code, often
         hook.say(
-            f"{app} has not started with its code: {failed}. Events are sent to it after "
-            "'azd deploy'."
+            f"{app} has not started with its code: {' '.join(failed.lines)}. Events are sent to "
+            "it after 'azd deploy'."
         )
         return
     if not has_key and not _uses_event_queue(hook):
@@ -81,15 +72,12 @@ def postprovision(hook: Hook) -> None:
 def _keys(hook: Hook) -> list[str]:
     """The names of the app's system keys; the keys themselves are not asked for.
 
-    Raises `NoAnswer`.
+    Raises `AzFailed`.
     """
     subscription, group, app = (hook.value(name) for name in NEEDED[:3])
     where = ("--subscription", subscription, "--resource-group", group, "--name", app)
     query = ("--query", "systemKeys | keys(@)", "--output", "tsv")
-    try:
-        return hook.az.run("functionapp", "keys", "list", *where, *query).split()
-    except AzFailed as failed:
-        raise NoAnswer(*str(failed).splitlines()) from failed
+    return hook.az.run("functionapp", "keys", "list", *where, *query).split()
 
 
 def _wait_for_key(hook: Hook) -> None:
@@ -105,8 +93,8 @@ def _wait_for_key(hook: Hook) -> None:
             if KEY in _keys(hook):
                 return
             said = ()
-        except NoAnswer as failed:
-            said = failed.args
+        except AzFailed as failed:
+            said = failed.lines
     raise Refused(
         *said,
         f"{app} has no key '{KEY}' after {KEY_LOOKS} looks, so its blob triggers have not started.",
@@ -118,7 +106,7 @@ def _wait_for_key(hook: Hook) -> None:
 def _uses_event_queue(hook: Hook) -> bool:
     """Whether events still go to the event queue."""
     accounts = read_event_sources(hook.value("FLOWLOG_EVENT_SOURCES"))
-    return any(to_event_queue(hook.az, account, hook.state_id) for account in accounts)
+    return any(to_event_queue(hook, account) for account in accounts)
 
 
 def _send_events(hook: Hook, trigger: str) -> None:
@@ -135,7 +123,7 @@ def _send_events(hook: Hook, trigger: str) -> None:
         _deploy(hook, accounts, trigger)
     for account in accounts:
         remove_stale(hook, account, app, trigger)
-    name_remains(hook, accounts, app, trigger, hook.state_id)
+    name_remains(hook, accounts, app, trigger)
     _say_what_is_sent(hook, accounts, app, trigger)
 
 
@@ -160,9 +148,8 @@ def _deploy(hook: Hook, accounts: tuple[LogAccount, ...], trigger: str) -> None:
             )
             return
         except AzFailed as failed:
-            said = str(failed).splitlines()
             if in_force is None and trigger == EVENT_QUEUE:
-                queue = f"{hook.state_id}/queueServices/default/queues/{_QUEUE}"
+                queue = f"{hook.state_queues_id}/{_QUEUE}"
                 in_force = senders_in_force_at(hook, accounts, queue)
                 if hook.now() < in_force:
                     hook.say(
@@ -177,7 +164,7 @@ def _deploy(hook: Hook, accounts: tuple[LogAccount, ...], trigger: str) -> None:
             failed_times += 1
             if failed_times == DEPLOYMENT_TRIES:
                 raise Refused(
-                    *said,
+                    *failed.lines,
                     "the event subscriptions could not be made; see above. Until they are, the "
                     "sweep forwards the logs, minutes late.",
                     f"Then run 'azd hooks run {hook.name}'.",

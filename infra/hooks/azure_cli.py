@@ -21,6 +21,11 @@ class AzFailed(Exception):
     """`az` ended with an error; the text is what it said."""
 
     @property
+    def lines(self) -> tuple[str, ...]:
+        """What it said, to be shown line by line."""
+        return tuple(str(self).splitlines())
+
+    @property
     def not_found(self) -> bool:
         """Whether what was asked for does not exist."""
         # `az rest` writes Not Found({"error":…}): send_raw_request in azure/cli/core/util.py.
@@ -47,7 +52,7 @@ class Az:
             self.run("account", "show", *which, "--output", "none")
         except AzFailed as failed:
             raise Refused(
-                *str(failed).splitlines(),
+                *failed.lines,
                 f"the Azure CLI cannot use subscription {subscription or 'any'}. Run 'az login', "
                 f"then 'azd hooks run {hook}'.",
             ) from failed
@@ -61,38 +66,34 @@ class Az:
             raise AzFailed(ran.stderr.strip() or f"az ended with {ran.returncode}")
         return ran.stdout
 
-    def rest(self, method: str, path: str, **query: str) -> dict[str, Any]:
-        """Call Azure Resource Manager. `query` needs `version`, the API's. Raises `AzFailed`.
+    def rest(self, method: str, path: str, *, version: str = "", **query: str) -> dict[str, Any]:
+        """Call Azure Resource Manager; `version` is the API's. Raises `AzFailed`.
 
         The query is passed beside the path: on Windows a `&` would end the command.
         """
-        parameters = [f"{name}={value}" for name, value in query.items() if name != "version"]
-        if "version" in query:
-            parameters.insert(0, f"api-version={query['version']}")
+        if version:
+            query = {"api-version": version, **query}
         text = self.run(
-            *("rest", "--method", method, "--uri", path),
-            *("--uri-parameters", *parameters, "--output", "json"),
+            *("rest", "--method", method, "--uri", path, "--uri-parameters"),
+            *(f"{name}={value}" for name, value in query.items()),
+            *("--output", "json"),
         )
         answer = json.loads(text) if text.strip() else {}
         return answer if isinstance(answer, dict) else {}
 
-    def get(self, path: str, **query: str) -> dict[str, Any]:
-        """One resource. Raises `AzFailed`."""
-        return self.rest("get", path, **query)
-
-    def find(self, path: str, **query: str) -> dict[str, Any] | None:
+    def find(self, path: str, *, version: str) -> dict[str, Any] | None:
         """One resource, or None if it does not exist. Raises `AzFailed`."""
         try:
-            return self.get(path, **query)
+            return self.rest("get", path, version=version)
         except AzFailed as failed:
             if failed.not_found:
                 return None
             raise
 
-    def list(self, path: str, **query: str) -> list[dict[str, Any]]:
+    def list(self, path: str, *, version: str, **query: str) -> list[dict[str, Any]]:
         """All resources of a collection, of all its pages. Raises `AzFailed`."""
         items: list[dict[str, Any]] = []
-        page = self.get(path, **query)
+        page = self.rest("get", path, version=version, **query)
         while True:
             items += page.get("value") or []
             link = page.get("nextLink")

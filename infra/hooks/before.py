@@ -72,13 +72,16 @@ def _register(
             f"az provider register --subscription {subscription} --namespace {provider} --wait"
         )
         try:
-            if hook.az.get(path, version="2021-04-01").get("registrationState") == "Registered":
+            if (
+                hook.az.rest("get", path, version="2021-04-01").get("registrationState")
+                == "Registered"
+            ):
                 continue
             hook.say(f"Registering {provider} in subscription {subscription}; this takes a minute")
             hook.az.run(*register.split()[1:], "--output", "none")
         except AzFailed as failed:
             faults += [
-                *str(failed).splitlines(),
+                *failed.lines,
                 f"the provider {provider} could not be registered in subscription {subscription}; "
                 "see above. Ask someone who may register it, such as a Contributor, to run:",
                 f"  {register}",
@@ -141,7 +144,7 @@ def _stop_events_of_removed(hook: Hook, accounts: tuple[LogAccount, ...], *, tri
     if not removed or (app := find_app(hook)) is None:
         return
     for old in removed:
-        sent = [*webhooks(hook.az, old, app), *to_event_queue(hook.az, old, hook.state_id)]
+        sent = [*webhooks(hook, old, app), *to_event_queue(hook, old)]
         for subscription in sent:
             remove(hook, subscription, f"{old.account} is no longer in {SETTING}")
         hook.say(

@@ -8,20 +8,25 @@ Azure/azure-dev, ae35809f).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from infra.hooks import programs
 from infra.hooks.accounts import Refused
 from infra.hooks.azure_cli import Az, AzFailed
 
 INFRA = Path(__file__).resolve().parents[1]
+NAMES: dict[str, Any] = json.loads((INFRA / "names.json").read_text())
+"""What the app, the templates and the hooks call alike: `eventQueue`, and what is `watched`."""
 
 
 def _print(line: str) -> None:
@@ -42,11 +47,6 @@ class Hook:
     say: Callable[[str], None] = _print
     now: Callable[[], datetime] = _utc_now
     sleep: Callable[[float], None] = time.sleep
-    azd: str | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        azd = shutil.which("azd", path=self.environment.get("PATH", ""))
-        object.__setattr__(self, "azd", azd)
 
     def value(self, name: str) -> str:
         """A value of the azd environment; empty if it is not set."""
@@ -70,6 +70,11 @@ class Hook:
             f"/providers/Microsoft.Storage/storageAccounts/{account}"
         )
 
+    @property
+    def state_queues_id(self) -> str:
+        """What the resource ids of that account's queues begin with."""
+        return f"{self.state_id}/queueServices/default/queues"
+
     def needed(self, *names: str) -> tuple[str, ...]:
         """Values that must be set. Raises `Refused` naming all that are not."""
         missing = [name for name in names if not self.value(name)]
@@ -81,36 +86,42 @@ class Hook:
         """Set a value of the azd environment, unless it is set so. Without azd, print it."""
         if self.value(name) == value:
             return
-        if self.azd is None or not self.value("AZURE_ENV_NAME"):
+        set_it = ("env", "set", name, value, "--environment", self.value("AZURE_ENV_NAME"))
+        ran = run_azd(self.environment, *set_it) if self.value("AZURE_ENV_NAME") else None
+        if ran is None:
             self.say(f"{name}={value}")
-            return
-        environment = self.value("AZURE_ENV_NAME")
-        ran = programs.run(
-            [self.azd, "env", "set", name, value, "--environment", environment, "--no-prompt"],
-            self.environment,
-            INFRA,
-        )
-        if ran.returncode:
+        elif ran.returncode:
             raise Refused(*ran.stderr.splitlines(), f"azd could not store {name}; see above.")
+
+
+def run_azd(
+    environment: Mapping[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str] | None:
+    """Run `azd`, which asks nothing; None where it is not installed."""
+    azd = shutil.which("azd", path=environment.get("PATH", ""))
+    if azd is None:
+        return None
+    return programs.run([azd, *arguments, "--no-prompt"], environment, INFRA)
 
 
 def run(name: str, action: Callable[[Hook], None]) -> int:
     """Run a hook, and print what it refuses on standard error. Returns the exit code."""
     hook = Hook(name, os.environ, Az(os.environ))
+    return exit_code_of(lambda: action(hook), f"Run 'azd hooks run {name}' to continue.")
+
+
+def exit_code_of(action: Callable[[], None], again: str) -> int:
+    """0, or 1 after a fault, which is printed on standard error; `again` says how to go on."""
     try:
-        action(hook)
+        action()
     except Refused as refused:
         lines = refused.lines
     except AzFailed as failed:
-        lines = (*str(failed).splitlines(), f"the Azure CLI failed; see above. {_again(name)}")
+        lines = (*failed.lines, f"the Azure CLI failed; see above. {again}")
     except KeyboardInterrupt:
-        lines = (f"stopped. {_again(name)}",)
+        lines = (f"stopped. {again}",)
     else:
         return 0
     for line in lines:
         print(f"Flowlog: {line}", file=sys.stderr)  # noqa: T201 - azd shows it
     return 1
-
-
-def _again(name: str) -> str:
-    return f"Run 'azd hooks run {name}' to continue." if name.startswith("p") else "Run it again."

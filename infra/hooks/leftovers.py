@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.hooks import programs
 from infra.hooks.access import assignments_of
 from infra.hooks.accounts import SETTING, LogAccount, Refused, parse_accounts, read_event_sources
 from infra.hooks.after import LAST_APP, LAST_PRINCIPAL
-from infra.hooks.azure_cli import Az, AzFailed
-from infra.hooks.hook import INFRA, Hook
+from infra.hooks.azure_cli import Az
+from infra.hooks.hook import Hook, exit_code_of, run_azd
 from infra.hooks.subscriptions import App, find_app, webhooks
-from infra.hooks.topics import API, ENVIRONMENT_TAG, is_ours, topics_of
+from infra.hooks.topics import API, is_ours, topics_of
 
 _DESCRIPTION = "List what Flowlog has in the resource groups of log accounts, and remove it."
 
@@ -40,29 +37,17 @@ def main(arguments: Sequence[str], environment: Mapping[str, str] | None = None)
     )
     parser.add_argument("--yes", action="store_true", help="delete what is listed")
     options = parser.parse_args(arguments)
-    try:
-        values = dict(_with_azd_values(os.environ if environment is None else environment))
-        hook = Hook("remove", values, Az(values))
-        _remove(hook, options.account or [], delete=options.yes)
-    except Refused as refused:
-        lines: Sequence[str] = refused.lines
-    except AzFailed as failed:
-        lines = (*str(failed).splitlines(), "the Azure CLI failed; see above. Run this again.")
-    else:
-        return 0
-    for line in lines:
-        print(f"Flowlog: {line}", file=sys.stderr)  # noqa: T201 - a command of people
-    return 1
+    values = _with_azd_values(os.environ if environment is None else environment)
+    hook = Hook("remove", values, Az(values))
+    return exit_code_of(
+        lambda: _remove(hook, options.account or [], delete=options.yes), "Run this again."
+    )
 
 
-def _with_azd_values(environment: Mapping[str, str]) -> Mapping[str, str]:
+def _with_azd_values(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment, with the values of azd's default environment where azd is."""
-    azd = shutil.which("azd", path=environment.get("PATH", ""))
-    if azd is None:
-        return environment
-    command = [azd, "env", "get-values", "--output", "json", "--no-prompt"]
-    ran = programs.run(command, environment, INFRA)
-    return {**environment, **json.loads(ran.stdout)} if ran.returncode == 0 else environment
+    ran = run_azd(environment, "env", "get-values", "--output", "json")
+    return {**environment, **(json.loads(ran.stdout) if ran and ran.returncode == 0 else {})}
 
 
 def _remove(hook: Hook, wanted: list[str], *, delete: bool) -> None:
@@ -149,7 +134,7 @@ def _of_account(
         f"{group}/providers/Microsoft.Insights/metricAlerts", version="2018-03-01"
     ):
         name = str(alert["id"]).rsplit("/", 1)[-1]
-        if name.lower() in ours and (alert.get("tags") or {}).get(ENVIRONMENT_TAG) == environment:
+        if name.lower() in ours and is_ours(alert, environment):
             yield Leftover(
                 "alert", f"{group}/providers/Microsoft.Insights/metricAlerts/{name}", "2018-03-01"
             )
@@ -172,7 +157,7 @@ def _trial_flow_logs(hook: Hook) -> Iterator[Leftover]:
     if hook.az.find(watcher, version="2023-11-01") is None:
         return
     for one in hook.az.list(f"{watcher}/flowLogs", version="2023-11-01"):
-        if (one.get("tags") or {}).get(ENVIRONMENT_TAG) == environment:
+        if is_ours(one, environment):
             yield Leftover("flow log of the trial", one["id"], "2023-11-01")
 
 
@@ -187,7 +172,7 @@ def _subscriptions(
     where = LogAccount(
         account.name, account.subscription, group, account.account, str(topic["name"])
     )
-    to_app = {webhook.id for webhook in webhooks(hook.az, where, app)} if app else set()
+    to_app = {webhook.id for webhook in webhooks(hook, where, app)} if app else set()
     for one in hook.az.list(f"{where.topic_id}/eventSubscriptions", version=API):
         if one["id"] in to_app or str(one["name"]).lower().startswith(f"{name}-".lower()):
             yield Leftover("event subscription", one["id"], API)

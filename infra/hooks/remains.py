@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from infra.hooks.access import ROLES, assignments_of
 from infra.hooks.accounts import LogAccount
-from infra.hooks.hook import INFRA, Hook
+from infra.hooks.hook import NAMES, Hook
 from infra.hooks.subscriptions import App
 from infra.hooks.topics import is_ours, topics_of
 from infra.hooks.trigger import BLOB_TRIGGER, EVENT_QUEUE, SETTING, TIMER
 
 _QUEUES_API = "2023-05-01"
-_EVENT_QUEUE: str = json.loads((INFRA / "names.json").read_text())["eventQueue"]
+_EVENT_QUEUE: str = NAMES["eventQueue"]
 _HOST_QUEUE = "azure-webjobs-blobtrigger-"
 _POISON_OF_BLOB_TRIGGER = "webjobs-blobtrigger-poison"
 _ROLE = "Storage Queue Data Contributor"
 
 
-def name_remains(
-    hook: Hook, accounts: Iterable[LogAccount], app: App, trigger: str, state_id: str
-) -> None:
+def name_remains(hook: Hook, accounts: Iterable[LogAccount], app: App, trigger: str) -> None:
     """Say which queues, roles and topics of another trigger are left, and how to remove each."""
-    for queue in _old_queues(hook, accounts, trigger, state_id):
+    for queue in _old_queues(hook, accounts, trigger):
         count = (queue.get("properties") or {}).get("approximateMessageCount")
         if count == 0:
             continue
@@ -43,9 +40,9 @@ def name_remains(
 
 
 def _old_queues(
-    hook: Hook, accounts: Iterable[LogAccount], trigger: str, state_id: str
+    hook: Hook, accounts: Iterable[LogAccount], trigger: str
 ) -> Iterator[dict[str, Any]]:
-    state = f"{state_id}/queueServices/default/queues"
+    state = hook.state_queues_id
     paths = []
     if trigger != EVENT_QUEUE:
         paths += [f"{state}/{_EVENT_QUEUE}", f"{state}/{_EVENT_QUEUE}-poison"]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from infra.hooks.accounts import LogAccount
-from infra.hooks.azure_cli import Az
-from infra.hooks.hook import INFRA, Hook
+from infra.hooks.hook import NAMES, Hook
 from infra.hooks.topics import API
 from infra.hooks.trigger import BLOB_TRIGGER, EVENT_QUEUE, SETTING
 
 WEBHOOK_PATH = "/runtime/webhooks/blobs"
-_NAMES = json.loads((INFRA / "names.json").read_text())
-WATCHED: tuple[str, ...] = tuple(one["function"] for one in _NAMES["watched"])
+WATCHED: tuple[str, ...] = tuple(one["function"] for one in NAMES["watched"])
 """First part of the names of the functions; the connection's name follows."""
 
 
@@ -67,32 +64,35 @@ def find_app(hook: Hook) -> App | None:
     return App(name, host, tuple(filter(None, principals)))
 
 
-def webhooks(az: Az, account: LogAccount, app: App) -> list[Webhook]:
-    """The subscriptions of the account's topic that send events to the app's blob triggers."""
-    if az.find(account.topic_id, version=API) is None:
+def _of_topic(hook: Hook, account: LogAccount) -> list[dict[str, Any]]:
+    """All event subscriptions of the account's topic; none if it does not exist."""
+    if hook.az.find(account.topic_id, version=API) is None:
         return []
+    return hook.az.list(f"{account.topic_id}/eventSubscriptions", version=API)
+
+
+def webhooks(hook: Hook, account: LogAccount, app: App) -> list[Webhook]:
+    """The subscriptions of the account's topic that send events to the app's blob triggers."""
     found = []
-    for one in az.list(f"{account.topic_id}/eventSubscriptions", version=API):
+    for one in _of_topic(hook, account):
         destination = one["properties"].get("destination") or {}
         base = urlsplit((destination.get("properties") or {}).get("endpointBaseUrl") or "")
         if (base.hostname or "").lower() == app.host and base.path.rstrip("/") == WEBHOOK_PATH:
             # The address holds the app's key: what is not the function's name is left behind here.
-            full = az.rest("post", f"{one['id']}/getFullUrl", version=API).get("endpointUrl") or ""
-            query = parse_qs(urlsplit(full).query)
+            full = hook.az.rest("post", f"{one['id']}/getFullUrl", version=API)
+            query = parse_qs(urlsplit(full.get("endpointUrl") or "").query)
             found.append(Webhook(one["id"], one["name"], query.get("functionName", [""])[0]))
     return found
 
 
-def to_event_queue(az: Az, account: LogAccount, state_id: str) -> list[Subscription]:
+def to_event_queue(hook: Hook, account: LogAccount) -> list[Subscription]:
     """The subscriptions of the account's topic that send events to the app's event queue."""
-    if az.find(account.topic_id, version=API) is None:
-        return []
     found = []
-    for one in az.list(f"{account.topic_id}/eventSubscriptions", version=API):
+    for one in _of_topic(hook, account):
         delivery = one["properties"].get("deliveryWithResourceIdentity") or {}
         queue = (delivery.get("destination") or {}).get("properties") or {}
-        is_here = str(queue.get("resourceId") or "").casefold() == state_id.casefold()
-        if is_here and queue.get("queueName") == _NAMES["eventQueue"]:
+        is_here = str(queue.get("resourceId") or "").casefold() == hook.state_id.casefold()
+        if is_here and queue.get("queueName") == NAMES["eventQueue"]:
             found.append(Subscription(one["id"], one["name"]))
     return found
 
@@ -109,7 +109,7 @@ def remove_stale(hook: Hook, account: LogAccount, app: App, trigger: str) -> Non
     The app answers Event Grid's handshake and 202 to events of a function that does not exist, and
     drops them; an address without a function stops the host every ten minutes.
     """
-    for webhook in webhooks(hook.az, account, app):
+    for webhook in webhooks(hook, account, app):
         if trigger != BLOB_TRIGGER:
             remove(hook, webhook, f"{SETTING} is {trigger}")
         elif not webhook.function:
@@ -117,7 +117,7 @@ def remove_stale(hook: Hook, account: LogAccount, app: App, trigger: str) -> Non
         elif webhook.function.lower() not in functions_of(account):
             remove(hook, webhook, f"no function {webhook.function} reads {account.account}")
     if trigger != EVENT_QUEUE:
-        for subscription in to_event_queue(hook.az, account, hook.state_id):
+        for subscription in to_event_queue(hook, account):
             remove(hook, subscription, f"{SETTING} is {trigger}")
 
 

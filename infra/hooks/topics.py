@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from infra.hooks.accounts import LogAccount, Refused
 from infra.hooks.azure_cli import Az
 
 API = "2022-06-15"
-ENVIRONMENT_TAG = "azd-env-name"
 
 
 def topics_of(az: Az, account: LogAccount) -> list[dict[str, Any]]:
@@ -23,9 +23,9 @@ def topics_of(az: Az, account: LogAccount) -> list[dict[str, Any]]:
     ]
 
 
-def is_ours(topic: dict[str, Any], environment: str) -> bool:
-    """Whether this azd environment made `topic`."""
-    return bool(environment) and (topic.get("tags") or {}).get(ENVIRONMENT_TAG) == environment
+def is_ours(resource: dict[str, Any], environment: str) -> bool:
+    """Whether this azd environment made it."""
+    return bool(environment) and (resource.get("tags") or {}).get("azd-env-name") == environment
 
 
 def with_topics(az: Az, accounts: Iterable[LogAccount], environment: str) -> tuple[LogAccount, ...]:
@@ -43,10 +43,10 @@ def with_topics(az: Az, accounts: Iterable[LogAccount], environment: str) -> tup
         topic = topics[0]
         name, group = str(topic["name"]), str(topic["id"]).split("/")[4]
         if is_ours(topic, environment) and _made_for(account, name):
-            found.append(account.with_topic(""))  # the template keeps it up to date
+            found.append(replace(account, topic=""))  # the template keeps it up to date
             continue
         faults += _unusable(account, topic, name, group)
-        found.append(account.with_topic(name))
+        found.append(replace(account, topic=name))
     if faults:
         raise Refused(*faults)
     return tuple(found)
