@@ -144,10 +144,13 @@ def test_ids_are_positions_in_the_blob(world: World) -> None:
     ]
 
 
+SMALL_CHUNK_BYTES = CHUNK_BYTES // 16
+
+
 def test_a_large_gap_is_committed_piece_by_piece(world: World) -> None:
-    stream = FlowLogGenerator(1).stream("nsg2", NSG, HOUR, 3 * CHUNK_BYTES)
+    stream = FlowLogGenerator(1).stream("nsg2", NSG, HOUR, 3 * SMALL_CHUNK_BYTES)
     world.blobs.put(BLOB, b"".join(stream))
-    world.ingest()
+    ingest(BLOB, replace(world.pipeline(), chunk_bytes=SMALL_CHUNK_BYTES))
     reads = world.blobs.calls["read"]
     assert reads == 4
     # The claim with the first read, a commit after each piece but the last, the release.

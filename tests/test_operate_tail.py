@@ -79,9 +79,9 @@ def ids(out: str) -> list[int]:
     return [int(json.loads(line)["id"].partition(".")[0]) for line in out.splitlines()]
 
 
-def test_a_hundred_looks_change_nothing(filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_looks_change_nothing(filled: Filled, capsys: pytest.CaptureFixture[str]) -> None:
     filled.fill()
-    for _ in range(98):
+    for _ in range(20):
         assert main(["tail", "--once"]) == 0
         out, err = capsys.readouterr()
         assert ids(out) == list(range(FRONT))
@@ -90,14 +90,13 @@ def test_a_hundred_looks_change_nothing(filled: Filled, capsys: pytest.CaptureFi
             "Nothing is taken from it.",
             "About 8 more messages in the queue; only --consume reaches them.",
         ]
-    for _ in range(2):
-        command = f"'{sys.executable}' -m flowlog_core tail | head -n 3; exit ${{PIPESTATUS[0]}}"
-        piped = subprocess.run(
-            ["/bin/bash", "-c", command], capture_output=True, text=True, check=False,
-            cwd=ROOT, timeout=60,
-        )  # fmt: skip
-        assert ids(piped.stdout) == [0, 1, 2]
-        assert (piped.returncode, "Traceback" in piped.stderr) == (0, False)
+    command = f"'{sys.executable}' -m flowlog_core tail | head -n 3; exit ${{PIPESTATUS[0]}}"
+    piped = subprocess.run(
+        ["/bin/bash", "-c", command], capture_output=True, text=True, check=False,
+        cwd=ROOT, timeout=60,
+    )  # fmt: skip
+    assert ids(piped.stdout) == [0, 1, 2]
+    assert (piped.returncode, "Traceback" in piped.stderr) == (0, False)
     assert filled.count == MESSAGES
     # All are visible, and each is taken for the first time.
     assert filled.taken() == [(f"{number}.m0.1", 1) for number in range(MESSAGES)]

@@ -499,23 +499,23 @@ def test_a_limit_of_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     "bomb",
     [
-        pytest.param(b"{" * 500_000, id="braces"),
-        pytest.param(b"[" * 500_000, id="brackets"),
-        pytest.param(b'"' * 500_000, id="quotes"),
-        pytest.param(b"\\" * 500_000, id="backslashes"),
-        pytest.param(b'{"time":' * 200_000, id="nested-starts"),
-        pytest.param(b'{"time":' * 200_000 + b"1" + b"}" * 200_000, id="nested-and-closed"),
-        pytest.param(b'{"time":1,"category":"x",' * 200_000, id="starts"),
-        pytest.param(b'{"time":"x,"category":"{"time":1}",' * 50_000, id="quotes-lost"),
-        pytest.param(b"x" + b" {" * 500_000, id="white-space"),
-        pytest.param(b'{"a":1,' * 200_000, id="heads"),
-        pytest.param(b'{"a":"},' * 100_000, id="strings-inside-out"),
-        pytest.param(b'{"flowTuples":["a","]},' * 50_000, id="tuples-inside-out"),
-        pytest.param(b'{"flowTuples":["' + b'","' * 200_000, id="tuples-without-end"),
+        pytest.param(b"{" * 200_000, id="braces"),
+        pytest.param(b"[" * 200_000, id="brackets"),
+        pytest.param(b'"' * 200_000, id="quotes"),
+        pytest.param(b"\\" * 200_000, id="backslashes"),
+        pytest.param(b'{"time":' * 100_000, id="nested-starts"),
+        pytest.param(b'{"time":' * 100_000 + b"1" + b"}" * 100_000, id="nested-and-closed"),
+        pytest.param(b'{"time":1,"category":"x",' * 100_000, id="starts"),
+        pytest.param(b'{"time":"x,"category":"{"time":1}",' * 25_000, id="quotes-lost"),
+        pytest.param(b"x" + b" {" * 200_000, id="white-space"),
+        pytest.param(b'{"a":1,' * 100_000, id="heads"),
+        pytest.param(b'{"a":"},' * 50_000, id="strings-inside-out"),
+        pytest.param(b'{"flowTuples":["a","]},' * 25_000, id="tuples-inside-out"),
+        pytest.param(b'{"flowTuples":["' + b'","' * 100_000, id="tuples-without-end"),
     ],
 )
 def test_hostile_input_takes_linear_time_and_hides_no_entry(bomb: bytes) -> None:
-    """With quadratic work any of these would take minutes."""
+    """With quadratic work any of these would take a minute."""
     neighbour = b'{"time":1,"category":"c","properties":{}}'
     items = frame(HEAD + bomb + neighbour + TAIL, range(0, len(bomb), 1 << 16))
     assert entries_in(items) == [neighbour]
@@ -524,6 +524,6 @@ def test_hostile_input_takes_linear_time_and_hides_no_entry(bomb: bytes) -> None
 
 def test_many_small_items_take_linear_time() -> None:
     """A brace in a string fools the quick guess, which must not start over for each entry."""
-    assert entries_in(frame(b'{"{":1},' * 50_000)) == [b'{"{":1}'] * 50_000
+    assert entries_in(frame(b'{"{":1},' * 20_000)) == [b'{"{":1}'] * 20_000
     broken = b'{"time":1,{"time":1,"category":"","properties":1},'
-    assert damage_in(frame(broken * 20_000)) == [b'{"time":1'] * 20_000
+    assert damage_in(frame(broken * 10_000)) == [b'{"time":1'] * 10_000
