@@ -58,13 +58,13 @@ def azurite() -> Iterator[Azurite]:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def connection_string(azurite: Azurite) -> str:
     """Leads to the emulator's blobs, queues and tables."""
     return azurite.connection_string
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def unique() -> Callable[[str], str]:
     """Makes names that no other test has: `unique("logs")` is valid for container, queue, table."""
     return lambda prefix: f"{prefix}{uuid.uuid4().hex[:12]}"

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +30,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(params=PYTHONS, ids=lambda path: path.parts[-3])
+@pytest.fixture(scope="module", params=PYTHONS, ids=lambda path: path.parts[-3])
 def python(request: pytest.FixtureRequest) -> Path:
     """One Python after the other that has the worker's library and the app's requirements."""
     path: Path = request.param
@@ -47,6 +48,32 @@ def start(python: Path, app: Path) -> Iterator[Callable[[dict[str, str]], Worker
 def account(connection_string: str, unique: Callable[[str], str]) -> Iterator[Account]:
     account = Account(connection_string, unique, "queue")
     yield account
+    account.close()
+
+
+@dataclass
+class Serving:
+    """A worker with its functions loaded, the settings it has, and the account that they name."""
+
+    worker: Worker
+    account: Account
+    settings: dict[str, str]
+
+    def received(self, interface: Interface) -> list[str]:
+        """The interface's tuples in the queue, which is emptied."""
+        records = self.account.received()
+        return [tuple_of(record) for record in records if record["mac"] == interface.mac]
+
+
+@pytest.fixture(scope="module")
+def serving(
+    python: Path, app: Path, connection_string: str, unique: Callable[[str], str]
+) -> Iterator[Serving]:
+    """For tests of interfaces of their own: the start of a worker takes longer than such a test."""
+    account = Account(connection_string, unique, "queue")
+    settings = account.environment | {"PYTHON_THREADPOOL_THREAD_COUNT": "16"}
+    with running_worker(python, app, settings) as worker:
+        yield Serving(worker.load(), account, settings)
     account.close()
 
 
@@ -203,20 +230,17 @@ def test_our_modules_leave_azure_identity_until_it_is_needed(python: Path, app: 
 
 
 @pytest.mark.parametrize("interface", [Interface.nsg(), Interface.vnet()], ids=["nsg", "vnet"])
-def test_an_event_ends_as_messages_in_the_queue(
-    start: Callable[[dict[str, str]], Worker], account: Account, interface: Interface
-) -> None:
-    worker, writer = start(account.environment).load(), written(account, interface)
+def test_an_event_ends_as_messages_in_the_queue(serving: Serving, interface: Interface) -> None:
+    worker, account = serving.worker, serving.account
+    writer = written(account, interface)
     answer = worker.now("invoke", **event(worker, account, interface))
     assert answer["ok"], answer["error"]
-    assert [tuple_of(record) for record in account.received()] == writer.written
+    assert serving.received(interface) == writer.written
 
 
-def test_an_event_leaves_one_line_in_the_log(
-    start: Callable[[dict[str, str]], Worker], account: Account
-) -> None:
+def test_an_event_leaves_one_line_in_the_log(serving: Serving) -> None:
     """The SDK would tell of every request and answer, which no level in host.json can stop."""
-    worker, interface = start(account.environment).load(), Interface.nsg()
+    worker, account, interface = serving.worker, serving.account, Interface.nsg(2)
     written(account, interface)
     before = len(worker.logs)
     worker.now("invoke", **event(worker, account, interface))
@@ -280,12 +304,11 @@ def test_what_does_not_fit_is_told_once_at_the_first_use(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sixteen_events_at_once_give_every_tuple_once(
-    start: Callable[[dict[str, str]], Worker], account: Account, workers: int
+    start: Callable[[dict[str, str]], Worker], serving: Serving, workers: int
 ) -> None:
     """In one worker, whose threads they share, and on two instances of the app."""
-    settings = account.environment | {"PYTHON_THREADPOOL_THREAD_COUNT": "16"}
-    started = [start(settings).load() for _ in range(workers)]
-    interface = Interface.vnet()
+    account, interface = serving.account, Interface.vnet(2 + workers)
+    started = [serving.worker, *(start(serving.settings).load() for _ in range(workers - 1))]
     writer = written(account, interface)
     asked: list[Future[dict[str, Any]]] = [
         started[number % workers].ask(
@@ -295,34 +318,31 @@ def test_sixteen_events_at_once_give_every_tuple_once(
     ]
     wait(asked, 60)
     assert [answer.result()["error"] for answer in asked] == [None] * 16
-    assert [tuple_of(record) for record in account.received()] == writer.written
+    assert serving.received(interface) == writer.written
 
 
 def test_storage_out_of_reach_fails_the_invocation_and_moves_nothing(
-    start: Callable[[dict[str, str]], Worker], account: Account
+    start: Callable[[dict[str, str]], Worker], serving: Serving
 ) -> None:
+    account, interface = serving.account, Interface.nsg(5)
     nowhere = re.sub(
         r"TableEndpoint=[^;]*", "TableEndpoint=http://127.0.0.1:9/x", account.connection_string
     )
     # The table sink, because the SDK gives up soonest there.
     sink = {"FLOWLOG_SINK": "table", "FLOWLOG_SINK_CONNECTION": "sink", "sink": nowhere}
-    interface = Interface.nsg()
     writer = written(account, interface)
     worker = start(account.environment | sink).load()
     answer = worker.now("invoke", **event(worker, account, interface))
     assert not answer["ok"]
     assert re.match(r"Unavailable: writing \d+ rows .*refused", answer["error"])
-    worker = start(account.environment).load()
-    assert worker.now("invoke", **event(worker, account, interface))["ok"]
-    assert [tuple_of(record) for record in account.received()] == writer.written
+    assert serving.worker.now("invoke", **event(serving.worker, account, interface))["ok"]
+    assert serving.received(interface) == writer.written
 
 
-def test_a_blob_of_another_name_is_a_success_and_says_so(
-    start: Callable[[dict[str, str]], Worker], account: Account
-) -> None:
-    worker = start(account.environment).load()
+def test_a_blob_of_another_name_is_a_success_and_says_so(serving: Serving) -> None:
+    worker, account, before = serving.worker, serving.account, len(serving.worker.logs)
     assert worker.now("invoke", **event(worker, account, Interface.nsg(), "a/readme.txt"))["ok"]
-    assert worker.messages("flowlog_core.") == [
+    assert worker.messages("flowlog_core.", before) == [
         "Events arrive for blobs that are not named like a flow log, such as "
         f"{ACCOUNT}/{account.nsg}/a/readme.txt. They are ignored. Set a filter (subject ends with "
         "PT1H.json) in the event subscription."

@@ -56,9 +56,10 @@ class Worker:
             assert self.now("load", function_id=function_id)["ok"]
         return self
 
-    def messages(self, logger: str) -> list[str]:
-        """What was logged by the loggers whose names begin so."""
-        return [each["message"] for each in self.logs if each["logger"].startswith(logger)]
+    def messages(self, logger: str, since: int = 0) -> list[str]:
+        """What was logged by the loggers whose names begin so, from record `since` on."""
+        told = self.logs[since:]
+        return [each["message"] for each in told if each["logger"].startswith(logger)]
 
     def stop(self) -> int:
         """Send no more; the exit code once all was answered."""
