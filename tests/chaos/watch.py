@@ -14,7 +14,7 @@ from flowlog_core.config.settings import Settings
 from flowlog_core.operate.look import look
 from flowlog_core.service import Service
 
-_EVERY_S = 0.2
+_EVERY_S = 0.5
 _ROUNDING_S = 2  # times have whole seconds, and the lag allows for it by one more
 _MAX_TOLD = 5
 
