@@ -7,7 +7,6 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TextIO
 
 from flowlog_core.cli.terminal import can_draw, is_coloured
@@ -42,12 +41,7 @@ class Display:
             self._write(_ENTER)
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._draws:
             self._write(_LEAVE)
 

@@ -8,9 +8,11 @@ the forwarding are found.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from flowlog_core.blob import Position
@@ -162,12 +164,13 @@ class Ledger:
     def delays(self) -> Delays | None:
         """The delays so far; None if nothing was received."""
         with self._lock:
-            ordered = sorted(self._delays_ms.items())
-        total = sum(count for _, count in ordered)
-        if not total:
+            counts = sorted(self._delays_ms.items())
+        if not counts:
             return None
+        passed = list(accumulate(count for _, count in counts))
+        # The smallest delay that so many percent of all do not exceed.
         return Delays(
-            _percentile(ordered, total, 50), _percentile(ordered, total, 99), ordered[-1][0]
+            *(counts[bisect_left(passed, passed[-1] * each / 100)][0] for each in (50, 99, 100))
         )
 
     def check(self) -> Verdict:
@@ -181,13 +184,3 @@ class Ledger:
                 altered=tuple(self._altered),
                 unknown=tuple(self._early),
             )
-
-
-def _percentile(ordered: list[tuple[int, int]], total: int, percent: int) -> int:
-    """The smallest value that `percent` of all do not exceed. `ordered`: value and count."""
-    passed = 0
-    for value, count in ordered:
-        passed += count
-        if passed * 100 >= total * percent:
-            return value
-    raise AssertionError("the counts do not add up to their total")

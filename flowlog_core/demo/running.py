@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from types import TracebackType
 
 from flowlog_core.closing import close_all
 from flowlog_core.config.settings import Settings
@@ -75,12 +74,7 @@ class Running:
         ]
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._closing:
             self._stop.set()
             self._finish.set()
