@@ -16,7 +16,7 @@ import pytest
 from flowlog_core.analyze.export import EXPORT_SCHEMA, Exported, export
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.rows import rows
-from flowlog_core.analyze.scan import reader, tables
+from flowlog_core.analyze.scan import Query, reader
 from flowlog_core.analyze.sources import expand
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.testing.generate import FlowLogGenerator, Interface, document
@@ -55,7 +55,7 @@ def expected(logs: Path) -> dict[str, dict[str, Any]]:
 
 
 def exported(logs: Path, to: Path) -> Exported:
-    return export(reader(expand([str(logs)]), Problems()), to)
+    return export(reader(expand([str(logs)]), Problems(), Query()), to)
 
 
 def by_id(found: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -111,7 +111,7 @@ def test_an_export_that_fails_leaves_nothing(logs: Path, tmp_path: Path) -> None
     before = sorted(to.rglob("*"))
 
     def failing() -> Any:
-        yield from tables(expand([str(logs)]), Problems())
+        yield from reader(expand([str(logs)]), Problems(), Query())
         raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):

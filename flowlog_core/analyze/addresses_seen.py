@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from flowlog_core.analyze.duck import connected, with_plain_integers
+from flowlog_core.analyze.duck import answer
 
 COLUMNS = ("ip", "tuples", "flows", "bytes_sent", "bytes_received", "first_time", "last_time")
 READS = ("time", "src_ip", "dst_ip", "state", "bytes_src_to_dst", "bytes_dst_to_src")
@@ -37,6 +37,4 @@ def addresses_seen(rows: pa.RecordBatchReader) -> pa.Table:
 
     Bytes are null where no tuple of the address counts them.
     """
-    with connected() as connection:
-        connection.register("seen", rows)
-        return with_plain_integers(connection.sql(_SQL).to_arrow_table())
+    return answer(rows, "seen", _SQL)

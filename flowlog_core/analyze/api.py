@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from flowlog_core.analyze.names import Names, Networks, read_names, read_service_tags
+from flowlog_core.analyze.names import Names
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.rows import rows
 from flowlog_core.analyze.selection import Selection, moment
@@ -128,8 +128,7 @@ def to_arrow(  # noqa: PLR0913 - all but the first are named
     """
     from flowlog_core.analyze.scan import Query, reader  # noqa: PLC0415 - needs the extra
 
-    known = _known(service_tags, names)
-    query = Query(tuple(fields), _rules(where), known)
+    query = Query(tuple(fields), _rules(where), Names.read(service_tags, names))
     chosen = _selection(since, until, resource, mac)
     return reader(_sources(source, chosen), _problems(), query).read_all()
 
@@ -172,7 +171,7 @@ def aggregate(  # noqa: PLR0913 - all but the first are named
     if sort not in SORTS:
         raise ValueError(f"sort is one of {', '.join(SORTS)}, not {sort!r}")
     sums = Sums(checked_names(tuple(by)), width_s(every) if every else None, sort, limit)
-    query = Query(sums.reads, _rules(where), _known(service_tags, names))
+    query = Query(sums.reads, _rules(where), Names.read(service_tags, names))
     chosen = _selection(since, until, resource, mac)
     return sums.of(reader(_sources(source, chosen), _problems(), query))
 
@@ -196,11 +195,6 @@ def _time(time: Time) -> datetime | None:
 
 def _rules(where: str) -> Rules | None:
     return parse(where) if where else None
-
-
-def _known(service_tags: str, names: str) -> Names:
-    tags = read_service_tags(service_tags) if service_tags else Networks()
-    return Names(tags, read_names(names) if names else Networks())
 
 
 def _problems() -> Problems:

@@ -30,6 +30,13 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
 
 
+def answer(rows: pa.RecordBatchReader, name: str, sql: str) -> pa.Table:
+    """The result of a query that reads rows under a name."""
+    with connected() as connection:
+        connection.register(name, rows)
+        return with_plain_integers(connection.sql(sql).to_arrow_table())
+
+
 def with_plain_integers(table: pa.Table) -> pa.Table:
     """DuckDB's sums, which are of 128 bits, as 64-bit integers where all of a column fit."""
     for at, field in enumerate(table.schema):

@@ -63,15 +63,15 @@ class _Partition:
     """Rows of one hour that wait, and the file that they go to."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._waiting, self._rows = path, list[pa.Table](), 0
+        self._path, self._waiting, self._waiting_rows = path, list[pa.Table](), 0
         self._writer: parquet.ParquetWriter | None = None
-        self.rows = 0
+        self._rows = 0
 
     def add(self, table: pa.Table) -> None:
         self._waiting.append(table)
+        self._waiting_rows += table.num_rows
         self._rows += table.num_rows
-        self.rows += table.num_rows
-        if self._rows >= _MAX_ROWS_A_GROUP:
+        if self._waiting_rows >= _MAX_ROWS_A_GROUP:
             self._write()
 
     def _write(self) -> None:
@@ -83,18 +83,20 @@ class _Partition:
         whole = pa.concat_tables(self._waiting).combine_chunks()
         self._writer.write_table(whole, row_group_size=_MAX_ROWS_A_GROUP)
         self._waiting.clear()
-        self._rows = 0
+        self._waiting_rows = 0
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """How many rows it got."""
         try:
             if self._waiting:
                 self._write()
         finally:
             if self._writer is not None:
                 self._writer.close()
+        return self._rows
 
 
-def export(tables: Iterable[pa.Table | pa.RecordBatch], folder: Path) -> Exported:
+def export(batches: Iterable[pa.RecordBatch], folder: Path) -> Exported:
     """Write records, with all their columns, under `folder` by the UTC hour of their time.
 
     Files get names that no other run has, so a second export adds to the first. While it runs, its
@@ -108,20 +110,18 @@ def export(tables: Iterable[pa.Table | pa.RecordBatch], folder: Path) -> Exporte
     rows = files = size = 0
     number = 0
     try:
-        for part in tables:
-            table = pa.table(part) if isinstance(part, pa.RecordBatch) else part
-            table = with_numbers(table).select(EXPORT_SCHEMA.names)
+        for batch in batches:
+            table = with_numbers(pa.table(batch)).select(EXPORT_SCHEMA.names)
             for place, some in _by_hour(table):
                 if place not in open_ones:
                     if len(open_ones) >= _MAX_OPEN:
-                        oldest = next(iter(open_ones))
-                        rows += _closed(open_ones.pop(oldest))
+                        rows += open_ones.pop(next(iter(open_ones))).close()
                     path = building / place / f"flows-{run}-{number}.parquet"
                     number += 1
                     open_ones[place] = _Partition(path)
                 open_ones[place].add(some)
         for partition in open_ones.values():
-            rows += _closed(partition)
+            rows += partition.close()
         for path in sorted(building.rglob("*.parquet")):
             target = folder / path.relative_to(building)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -130,11 +130,6 @@ def export(tables: Iterable[pa.Table | pa.RecordBatch], folder: Path) -> Exporte
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return Exported(rows, files, size)
-
-
-def _closed(partition: _Partition) -> int:
-    partition.close()
-    return partition.rows
 
 
 def _by_hour(table: pa.Table) -> Iterable[tuple[str, pa.Table]]:

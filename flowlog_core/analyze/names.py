@@ -134,6 +134,14 @@ class Names:
     tags: Networks = field(default_factory=Networks)
     names: Networks = field(default_factory=Networks)
 
+    @classmethod
+    def read(cls, service_tags: str | None, names: str | None) -> Names:
+        """From the files that are given. Raises `BadNames`."""
+        return cls(
+            read_service_tags(service_tags) if service_tags else Networks(),
+            read_names(names) if names else Networks(),
+        )
+
     def of(self, name: str) -> Callable[..., str | None]:
         """What makes a named field from the values of the fields that it is made of."""
         if name == "service":

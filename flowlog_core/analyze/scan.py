@@ -53,18 +53,28 @@ class Query:
         return schema_of(self.names)
 
 
-def tables(
+def reader(
     sources: Iterable[Source],
     problems: Problems,
-    query: Query | None = None,
+    query: Query,
     progress: Progress | None = None,
-) -> Iterator[pa.Table]:
-    """The records that are wanted, as tables, in the order of the sources.
+) -> pa.RecordBatchReader:
+    """The records that are wanted, as a stream of Arrow batches in the order of the sources.
 
     What cannot be read goes to `problems`, by the thread that iterates; the rest comes all the
     same. Memory stays near some blocks of `MAX_TUPLES_A_BLOCK` tuples.
     """
-    query = query or Query()
+    found = _tables(sources, problems, query, progress)
+    batches = (batch for table in found for batch in table.to_batches())
+    return pa.RecordBatchReader.from_batches(query.schema, batches)
+
+
+def _tables(
+    sources: Iterable[Source],
+    problems: Problems,
+    query: Query,
+    progress: Progress | None,
+) -> Iterator[pa.Table]:
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="flowlog-columns") as pool:
         waiting: deque[_Work] = deque()
@@ -85,19 +95,6 @@ def tables(
             yield finish()
 
 
-def reader(
-    sources: Iterable[Source],
-    problems: Problems,
-    query: Query | None = None,
-    progress: Progress | None = None,
-) -> pa.RecordBatchReader:
-    """The same as a stream of Arrow batches, which other libraries take."""
-    query = query or Query()
-    found = tables(sources, problems, query, progress)
-    batches = (batch for table in found for batch in table.to_batches())
-    return pa.RecordBatchReader.from_batches(query.schema, batches)
-
-
 def _rows(block: Block, query: Query, of_source: tuple[Rules, ...]) -> Converted:
     rules = (*of_source, *([query.where] if query.where else []))
     named = [name for name in query.names if name in NAMED_FIELDS]
@@ -112,10 +109,13 @@ def _items(
     source: Source, problems: Problems, progress: Progress | None
 ) -> Iterator[tuple[str, Entry | Damaged]]:
     framer = Framer()
-    for piece in source.text(problems):
-        if progress is not None:
-            progress(source.name, len(piece))
-        for item in framer.feed(piece):
-            yield f"{source.entry_id(item.start)}.", item
-    for item in framer.end(final=True):
+
+    def found() -> Iterator[Entry | Damaged]:
+        for piece in source.text(problems):
+            if progress is not None:
+                progress(source.name, len(piece))
+            yield from framer.feed(piece)
+        yield from framer.end(final=True)
+
+    for item in found():
         yield f"{source.entry_id(item.start)}.", item

@@ -8,7 +8,7 @@ from flowlog_core.parsing.record import FIELDS
 
 # Texts that few values make up are kept as a dictionary: each value once, and numbers that refer
 # to it. Addresses are not, as a scan brings a new one with every tuple.
-_FEW = pa.dictionary(pa.int32(), pa.string())
+FEW = pa.dictionary(pa.int32(), pa.string())
 
 _TYPES = {
     "id": pa.string(),
@@ -25,10 +25,10 @@ _TYPES = {
     "bytes_dst_to_src": pa.int64(),
 }
 
-SCHEMA = pa.schema([(name, _TYPES.get(name, _FEW)) for name in FIELDS])
+SCHEMA = pa.schema([(name, _TYPES.get(name, FEW)) for name in FIELDS])
 """One column for each field of a record, in the order of the record. Any may hold nulls."""
 
 
 def schema_of(names: tuple[str, ...]) -> pa.Schema:
     """The schema of some columns, in the order that is given; named fields are few texts."""
-    return pa.schema([SCHEMA.field(name) if name in FIELDS else (name, _FEW) for name in names])
+    return pa.schema([SCHEMA.field(name) if name in FIELDS else (name, FEW) for name in names])

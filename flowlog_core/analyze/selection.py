@@ -46,11 +46,6 @@ class Selection:
     mac: str = ""
 
     @property
-    def plain_mac(self) -> str:
-        """The 12 hexadecimal digits."""
-        return plain_mac(self.mac)
-
-    @property
     def by_time(self) -> list[Rules]:
         """Rules for the times of records."""
         bounds = [(">=", self.since), ("<", self.until)]
@@ -69,7 +64,7 @@ class Selection:
             globs = (text, f"*/{text}") if _is_glob(text) else (f"*{text}*",)
             rules.append(parse("; ".join(f"resource_id={glob}" for glob in globs)))
         if self.mac:
-            rules.append(parse(f"mac={self.plain_mac}"))
+            rules.append(parse(f"mac={plain_mac(self.mac)}"))
         return rules
 
     @property

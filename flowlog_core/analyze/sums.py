@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 
-from flowlog_core.analyze.duck import connected, with_plain_integers
+from flowlog_core.analyze.duck import answer
 from flowlog_core.analyze.names import NAMED_FIELDS
 from flowlog_core.parsing.record import COUNTERS, FIELDS
 
@@ -57,11 +56,6 @@ class Sums:
 
         Counters are null where no tuple of the group has them, and exact otherwise.
         """
-        with connected() as connection:
-            return with_plain_integers(self._query(connection, rows))
-
-    def _query(self, connection: duckdb.DuckDBPyConnection, rows: pa.RecordBatchReader) -> pa.Table:
-        connection.register("flows", rows)
         keys = [f'"{name}"' for name in self.by]
         selected = list(keys)
         order: list[str] = []
@@ -80,7 +74,7 @@ class Sums:
             f"{f' GROUP BY {group_by}' if group_by else ''} ORDER BY {', '.join(order)}"
             f"{f' LIMIT {self.limit}' if self.limit is not None else ''}"
         )
-        found = connection.sql(sql).to_arrow_table().rename_columns(list(self.columns))
+        found = answer(rows, "flows", sql).rename_columns(list(self.columns))
         if self.every_s is not None:
             times = found.column(0).cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC"))
             found = found.set_column(0, BUCKET, times)

@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from flowlog_core.analyze.schema import FEW, SCHEMA
 from flowlog_core.parsing.protocols import keyword
+from flowlog_core.parsing.record import COUNTERS
 from flowlog_core.parsing.tuples import NSG1, NSG2, VNET4, BadField, Field, TupleFormat
 
-_FEW = pa.dictionary(pa.int32(), pa.string())
 _FIRST_MILLISECONDS = 10**11  # FORMAT: a smaller number counts seconds
 
 # By field, as a record has it, from what the tuple writes.
@@ -29,9 +30,7 @@ _DECISIONS = {"A": "allow", "D": "deny"}
 _STATES = {"B": "begin", "C": "continue", "E": "end", "D": "deny"}
 _VNET_ACTIONS = {"B": "allow", "C": "allow", "E": "allow", "D": "deny"}
 _NUMBERS = {"T": 6, "U": 17}
-_KEYWORDS = [keyword(number) for number in range(256)]
-
-_COUNTERS = ("packets_src_to_dst", "bytes_src_to_dst", "packets_dst_to_src", "bytes_dst_to_src")
+_KEYWORDS = pa.array([keyword(number) for number in range(256)]).dictionary_encode()
 
 
 class NotPlain(ValueError):
@@ -45,7 +44,6 @@ Make = Callable[[pa.Array], pa.Array]
 class LineFormat:
     """The columns of one format's lines, and the record fields that are made of them."""
 
-    tuples: TupleFormat
     types: Mapping[str, pa.DataType]
     """Name and type of each column, in the tuple's order."""
     fields: Mapping[str, tuple[str, Make]]
@@ -77,27 +75,23 @@ def _letter_number(values: pa.DictionaryArray) -> pa.Array:
     return pa.array(numbers, pa.uint8()).take(values.indices)
 
 
-_ALL_KEYWORDS = pa.array(_KEYWORDS).dictionary_encode()
-
-
 def _keyword(values: pa.Array) -> pa.Array:
-    return _ALL_KEYWORDS.take(values)
+    return _KEYWORDS.take(values)
 
 
 def _letter_keyword(values: pa.DictionaryArray) -> pa.Array:
     return _keyword(_letter_number(values))
 
 
-_ENDPOINTS: dict[str, pa.DataType] = {
-    "time": pa.int64(),
-    "src_ip": pa.string(),
-    "dst_ip": pa.string(),
-    "src_port": pa.uint16(),
-    "dst_port": pa.uint16(),
-}
+def _types(*names: str) -> dict[str, pa.DataType]:
+    """Of columns that are as the records have them."""
+    return {name: SCHEMA.field(name).type for name in names}
+
+
+_ENDPOINTS = ("src_ip", "dst_ip", "src_port", "dst_port")
 _PLAIN: dict[str, tuple[str, Make]] = {
     "time": ("time", _time),
-    **{name: (name, _same) for name in ("src_ip", "dst_ip", "src_port", "dst_port")},
+    **{name: (name, _same) for name in _ENDPOINTS},
     "direction": ("direction", _spelled(_DIRECTIONS)),
 }
 _NSG_FIELDS: dict[str, tuple[str, Make]] = {
@@ -106,9 +100,8 @@ _NSG_FIELDS: dict[str, tuple[str, Make]] = {
     "protocol_number": ("protocol", _letter_number),
     "action": ("decision", _spelled(_DECISIONS)),
 }
-_COUNTER_TYPES = dict.fromkeys(_COUNTERS, pa.int64())
-_COUNTER_FIELDS: dict[str, tuple[str, Make]] = {name: (name, _same) for name in _COUNTERS}
-_LETTERS = dict.fromkeys(("protocol", "direction", "decision"), _FEW)
+_COUNTER_FIELDS: dict[str, tuple[str, Make]] = {name: (name, _same) for name in COUNTERS}
+_LETTERS = dict.fromkeys(("protocol", "direction", "decision"), FEW)
 
 # `parsing.tuples` writes for Python's engine. RE2 knows neither possessive quantifiers, which
 # only spare Python time, nor looking ahead, which is needed for the time alone.
@@ -129,22 +122,19 @@ def _line_format(
     tuples: TupleFormat, types: dict[str, pa.DataType], fields: dict[str, tuple[str, Make]]
 ) -> LineFormat:
     pattern = f"^{','.join(map(_re2, tuples.fields))}\n$"
-    return LineFormat(tuples, _ENDPOINTS | types, fields, pattern)
+    return LineFormat({"time": pa.int64(), **_types(*_ENDPOINTS), **types}, fields, pattern)
 
 
 _FORMATS = {
     NSG1: _line_format(NSG1, _LETTERS, _NSG_FIELDS),
     NSG2: _line_format(
         NSG2,
-        {**_LETTERS, "state": _FEW, **_COUNTER_TYPES},
+        {**_LETTERS, **_types("state", *COUNTERS)},
         {**_NSG_FIELDS, "state": ("state", _spelled(_STATES)), **_COUNTER_FIELDS},
     ),
     VNET4: _line_format(
         VNET4,
-        {
-            **{"protocol": pa.uint8(), "direction": _FEW, "state": _FEW, "encryption": _FEW},
-            **_COUNTER_TYPES,
-        },
+        {"protocol": pa.uint8(), **_types("direction", "state", "encryption", *COUNTERS)},
         {
             **_PLAIN,
             "protocol": ("protocol", _keyword),

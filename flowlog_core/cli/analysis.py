@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from flowlog_core.analyze.names import BadNames, Names, Networks, read_names, read_service_tags
+from flowlog_core.analyze.names import BadNames, Names
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.selection import Selection
 from flowlog_core.analyze.sources import Source, expand
@@ -152,8 +152,7 @@ class Reading:
 def names_of(options: argparse.Namespace) -> Names:
     """What `--service-tags` and `--names` hold. Raises `UsageError`."""
     try:
-        tags = read_service_tags(options.service_tags) if options.service_tags else Networks()
-        return Names(tags, read_names(options.names) if options.names else Networks())
+        return Names.read(options.service_tags, options.names)
     except BadNames as error:
         raise UsageError(str(error)) from error
 
