@@ -96,6 +96,7 @@ class Host:
             "HOME": tempfile.gettempdir(),  # the program unpacks a little there, once
             "PATH": os.environ["PATH"],
             "DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1",
+            "DOTNET_TieredPGO": "0",  # measures itself, which pays off only after minutes
             "HOST_PORT": str(self._port),
             "HOST_ID": self.host_id,
             "HOST_CODE": KEY,
