@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.errors import ClaimLost, FlowlogError, NotFound
@@ -45,7 +45,7 @@ from flowlog_core.sweep.cursor import (
     longest_waiting_first,
     next_cursor,
 )
-from flowlog_core.sweep.due import what_is_due
+from flowlog_core.sweep.due import Due, what_is_due
 from flowlog_core.sweep.forward_each import ForwardEach
 from flowlog_core.sweep.lease import HeldCursor, Pass, hold
 from flowlog_core.sweep.options import IngestOne, Runner, SweepOptions
@@ -58,15 +58,6 @@ _UNSETTLED = 0.25
 """Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
 _YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
 """The same where the youngest hours come before, and when those end."""
-
-
-class Due(NamedTuple):
-    """What is to be done with the blobs of a listing that are behind."""
-
-    now: list[BlobRef]
-    alone: list[BlobRef]
-    """Forwarded too, but workers keep ending at them."""
-    later: list[BlobRef]
 
 
 class Sweep:
@@ -155,16 +146,16 @@ class Sweep:
             for step in steps:
                 report.add_not_flow_logs(*container, step.others)
                 due = self._due(step.listed, look.now())
-                report.count("behind", container, len(due.now) + len(due.alone))
-                look.leave(due.later)
-                if not self._forward_in_order(due.now, look):
+                report.count("behind", container, len(due["now"]) + len(due["alone"]))
+                look.leave(due["later"] + due["later, as it failed"])
+                if not self._forward_in_order(due["now"], look):
                     return True
-                if due.alone:
-                    self._forward_alone(due.alone, step.done or step.listed[-1].blob.name, look)
+                if due["alone"]:
+                    self._forward_alone(due["alone"], step.done or step.listed[-1].blob.name, look)
                 if step.done:
                     look.cursor = look.cursor.at(step.done)
                     self._got_further = True
-                if due.now:
+                if due["now"]:
                     look.save()
                 else:
                     look.renew()
@@ -214,7 +205,7 @@ class Sweep:
         now = held.now()
         try:
             for step in flow_logs_since(self._lister, *container, self._options.young_since(now)):
-                behind = self._due(step.listed, now).now
+                behind = self._due(step.listed, now)["now"]
                 self._young.update(one.blob for one in step.listed)
                 begun, _ = self._forward(behind, held, must_end)
                 self._report.count("behind", container, begun)
@@ -277,35 +268,26 @@ class Sweep:
 
         return self._forward_each(in_time(), look.now())
 
-    def _due(self, listed: Sequence[Listed], now: datetime) -> Due:
-        """What is due of a page of a listing. The rest is counted."""
+    def _due(self, listed: Sequence[Listed], now: datetime) -> defaultdict[Due, list[BlobRef]]:
+        """Which blobs of a listing are behind, by what is due of them. They are counted."""
         report, options = self._report, self._options
-        due = Due([], [], [])
         wanted = [one for one in listed if options.only(one.blob)]
         if wanted:  # all of one container
             anew = sum(one.blob not in self._young for one in wanted)
             report.count("looked_at", Container.of(wanted[0].blob), anew)
+        blobs_by_due: defaultdict[Due, list[BlobRef]] = defaultdict(list)
         for one, checkpoint in behind_with_checkpoints(self._pipeline.checkpoints, wanted, now):
-            blob = one.blob
-            is_anew = blob not in self._young
-            match what_is_due(one, checkpoint, options, now):
-                case "now":
-                    due.now.append(blob)
-                case "alone":
-                    due.alone.append(blob)
-                case "later":
-                    due.later.append(blob)
-                case "later, as it failed":
-                    due.later.append(blob)
-                    if is_anew:
-                        report.count("backing_off", Container.of(blob))
-                        report.add_still_behind(blob)
-                case "never: archived":
-                    if is_anew:
-                        report.add_archived(blob)
-                case "never: older":
-                    report.add_older(blob, bytes_behind(one, checkpoint))
-        return due
+            due = what_is_due(one, checkpoint, options, now)
+            blobs_by_due[due].append(one.blob)
+            is_anew = one.blob not in self._young
+            if due == "never: older":
+                report.add_older(one.blob, bytes_behind(one, checkpoint))
+            elif due == "never: archived" and is_anew:
+                report.add_archived(one.blob)
+            elif due == "later, as it failed" and is_anew:
+                report.count("backing_off", Container.of(one.blob))
+                report.add_still_behind(one.blob)
+        return blobs_by_due
 
     def _count_unlisted(self, container: Container, error: FlowlogError) -> None:
         log.warning("cannot list %s/%s: %s", *container, error)
