@@ -169,20 +169,21 @@ def test_versions_that_are_forwarded_whole_are_told_for_some_hours(store: Checkp
 def test_old_checkpoints_are_found_over_all_partitions_and_removed_if_unchanged(
     store: CheckpointStore,
 ) -> None:
-    assert list(store.before("9")) == []
+    assert list(store.scan()) == []
     keys = [checkpoint_key(some_blob(hour=hour)) for hour in (1, 2, 3)]
     keys.append(CheckpointKey("another", keys[0].row))
     for key in keys:
         store.create(key, FULL)
-    found = dict(store.before(keys[2].row))
-    assert {key: answer.checkpoint for key, answer in found.items()} == dict.fromkeys(
+    found = list(store.scan(before=keys[2].row))
+    assert {key: checkpoint for key, checkpoint, _ in found} == dict.fromkeys(
         [keys[0], keys[1], keys[3]], FULL
     )
-    store.replace(keys[1], FULL, found[keys[1]].etag)
+    etags = {key: etag for key, _, etag in found}
+    store.replace(keys[1], FULL, etags[keys[1]])
     with pytest.raises(Conflict):
-        store.remove(keys[1], found[keys[1]].etag)
-    store.remove(keys[3], found[keys[3]].etag)
-    assert set(dict(store.before("9"))) == {keys[0], keys[1], keys[2]}
+        store.remove(keys[1], etags[keys[1]])
+    store.remove(keys[3], etags[keys[3]])
+    assert {key for key, _, _ in store.scan()} == {keys[0], keys[1], keys[2]}
 
 
 def test_checkpoints_from_an_hour_on_are_found_over_all_partitions(store: CheckpointStore) -> None:
@@ -194,8 +195,9 @@ def test_checkpoints_from_an_hour_on_are_found_over_all_partitions(store: Checkp
     for key in keys.values():
         store.create(key, FULL)
     later = [key for (hour, _), key in keys.items() if hour >= 6]
-    assert sorted(store.since(hour_key(EPOCH + timedelta(hours=6)))) == sorted(
-        (key, FULL) for key in later
+    since = hour_key(EPOCH + timedelta(hours=6))
+    assert sorted(key for key, checkpoint, _ in store.scan(since) if checkpoint == FULL) == sorted(
+        later
     )
 
 
@@ -416,8 +418,7 @@ def test_cursors_are_nothing_to_those_who_read_checkpoints(
 ) -> None:
     table = new_table(connection_string, unique)
     TableCursors(table).put(Container("0account", "container"), CURSOR, "")
-    assert list(TableCheckpoints(table).before("9")) == []
-    assert list(TableCheckpoints(table).since("")) == []
+    assert list(TableCheckpoints(table).scan()) == []
 
 
 def test_a_format_that_is_not_known_is_not_believed_to_be_forwarded(
@@ -456,7 +457,7 @@ def test_a_query_goes_on_where_the_service_says_and_where_a_caller_stopped() -> 
         return 200, headers, json.dumps({"value": entities}).encode()
 
     with checkpoints_answered(paged) as store:
-        assert [one.blob for _, one in store.since("")] == ["a", "b"]
+        assert [one.blob for _, one, _ in store.scan()] == ["a", "b"]
         now = datetime(2026, 1, 1, tzinfo=UTC)
         found = [([one.blob for one in page], after) for page, after in store.unsettled(now)]
         assert [blobs for blobs, _ in found] == [["a"], [], ["b"]]
@@ -466,7 +467,7 @@ def test_a_query_goes_on_where_the_service_says_and_where_a_caller_stopped() -> 
 
 
 def test_nothing_is_found_where_nothing_was_stored(store: CheckpointStore) -> None:
-    assert list(store.since("")) == []
+    assert list(store.scan()) == []
 
 
 @pytest.mark.parametrize("leaves_out", [True, False])

@@ -230,7 +230,7 @@ UNSEEN = {
         "blobs blobs_behind bytes_behind lag_s archived failing claims dropped",
     ),
     "checkpoints": (
-        ("checkpoints", "since"),
+        ("checkpoints", "scan"),
         "blobs_behind bytes_behind lag_s archived failing claims dropped",
     ),
     "cursors": (
@@ -304,5 +304,5 @@ def test_a_look_costs_its_pages_and_changes_nothing(world: World) -> None:
         calls.clear()
     assert look(world.sight).totals == replace(NOTHING, blobs=240)
     assert world.blobs.calls == {"page": 3}
-    assert world.checkpoints.calls == {"since": 1}
+    assert world.checkpoints.calls == {"scan": 1}
     assert world.cursors.calls == {"passes": 1}

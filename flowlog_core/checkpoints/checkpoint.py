@@ -244,12 +244,13 @@ class CheckpointStore(Protocol):
         """
         ...
 
-    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
-        """All checkpoints whose rows come before `row`; reads through the whole table."""
-        ...
+    def scan(
+        self, since: str = "", before: str = "~"
+    ) -> Iterator[tuple[CheckpointKey, Checkpoint, str]]:
+        """All checkpoints whose rows are `since` or later, and before `before`; and their ETags.
 
-    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
-        """All checkpoints whose row is `row` or comes after it; reads through the whole table."""
+        Reads through the whole table. A row begins with a digit, so all are before `~`.
+        """
         ...
 
     def unsettled(

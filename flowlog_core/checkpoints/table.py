@@ -68,18 +68,14 @@ class TableCheckpoints:
             and entity["pending_bytes"] == 0
         }
 
-    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
-        """See `CheckpointStore.before`."""
-        for page in self._table.query(f"RowKey lt {text_in_filter(row)}"):
+    def scan(
+        self, since: str = "", before: str = "~"
+    ) -> Iterator[tuple[CheckpointKey, Checkpoint, str]]:
+        """See `CheckpointStore.scan`."""
+        first, last = text_in_filter(since), text_in_filter(before)
+        for page in self._table.query(f"{_OF_BLOBS} and RowKey ge {first} and RowKey lt {last}"):
             for entity in page.entities:
-                answer = Answer(read_checkpoint(entity), entity["odata.etag"], page.server_time)
-                yield key_of(entity), answer
-
-    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
-        """See `CheckpointStore.since`."""
-        for page in self._table.query(f"{_OF_BLOBS} and RowKey ge {text_in_filter(row)}"):
-            for entity in page.entities:
-                yield key_of(entity), read_checkpoint(entity)
+                yield key_of(entity), read_checkpoint(entity), entity["odata.etag"]
 
     def unsettled(
         self, now: datetime, after: str = ""

@@ -48,8 +48,8 @@ Resources = dict[tuple[str, str, str], ResourceStatus]
 class CheckpointScan(Protocol):
     """What a look needs of a `CheckpointStore`."""
 
-    def since(self, row: str) -> Iterable[tuple[CheckpointKey, Checkpoint]]:
-        """See `CheckpointStore.since`."""
+    def scan(self, since: str) -> Iterable[tuple[CheckpointKey, Checkpoint, str]]:
+        """See `CheckpointStore.scan`."""
         ...
 
 
@@ -137,7 +137,7 @@ class _Look:
         with self._noting_errors():
             return {
                 key: checkpoint
-                for key, checkpoint in self._sight.checkpoints.since(self._first_row)
+                for key, checkpoint, _ in self._sight.checkpoints.scan(self._first_row)
                 if key in listed
             }
         return None

@@ -42,16 +42,16 @@ def remove_stale_checkpoints(
     """
     started, removed, kept = clock.monotonic(), 0, 0
     oldest_kept = checkpoints.get(_NO_BLOB).server_time - timedelta(days=keep_days)
-    for key, answer in checkpoints.before(hour_key(oldest_kept)):
+    for key, checkpoint, etag in checkpoints.scan(before=hour_key(oldest_kept)):
         if clock.monotonic() - started >= max_s or (stop and stop.is_set()):
             break
-        blob = BlobRef.parse(answer.checkpoint.blob) if answer.checkpoint else None
+        blob = BlobRef.parse(checkpoint.blob)
         if blob is None:
             continue
         try:
             if _is_gone(reader, blob):
                 with suppress(Conflict):  # it is in use after all
-                    checkpoints.remove(key, answer.etag)
+                    checkpoints.remove(key, etag)
                     removed += 1
         except UnknownAccount:
             kept += 1  # once it is a source again, its logs must not come again

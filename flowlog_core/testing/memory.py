@@ -109,24 +109,16 @@ class MemoryCheckpoints:
             self.calls["forwarded"] += max(1, -(-len(found) // self.rows_a_page))
             return found
 
-    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
-        """See `CheckpointStore.before`."""
+    def scan(
+        self, since: str = "", before: str = "~"
+    ) -> Iterator[tuple[CheckpointKey, Checkpoint, str]]:
+        """See `CheckpointStore.scan`."""
         with self._lock:
-            self.calls["before"] += 1
-            at = service_time(self.clock)
+            self.calls["scan"] += 1
             stored = sorted(self._stored.items())
         for key, (checkpoint, etag) in stored:
-            if key.row < row:
-                yield key, Answer(checkpoint, etag, at)
-
-    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
-        """See `CheckpointStore.since`."""
-        with self._lock:
-            self.calls["since"] += 1
-            stored = sorted(self._stored.items())
-        for key, (checkpoint, _) in stored:
-            if key.row >= row:
-                yield key, checkpoint
+            if since <= key.row < before:
+                yield key, checkpoint, etag
 
     def unsettled(
         self, now: datetime, after: str = ""

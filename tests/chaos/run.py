@@ -334,11 +334,10 @@ class HoursLater:
     def forwarded(self, partition: str, first: str, last: str) -> dict[str, str]:
         return self._store.forwarded(partition, first, last)
 
-    def before(self, row: str) -> Iterator[tuple[CheckpointKey, Answer]]:
-        return self._store.before(row)
-
-    def since(self, row: str) -> Iterator[tuple[CheckpointKey, Checkpoint]]:
-        return self._store.since(row)
+    def scan(
+        self, since: str = "", before: str = "~"
+    ) -> Iterator[tuple[CheckpointKey, Checkpoint, str]]:
+        return self._store.scan(since, before)
 
     def unsettled(
         self, now: datetime, after: str = ""
