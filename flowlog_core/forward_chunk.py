@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef, Position
 from flowlog_core.checkpoints.checkpoint import Progress, Refusal
@@ -21,8 +21,6 @@ from flowlog_core.parsing.packed_text import packed_like
 from flowlog_core.parsing.record import time_of
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.reading import Chunk
-
-T = TypeVar("T")
 
 MAX_LETTERS = 500
 """Dead letters before a commit. Each is a storage call: without it, a chunk could need hours."""
@@ -109,18 +107,15 @@ def forward_chunk(
         with stopwatch.step("checkpoint"):
             claim.keep()
 
-    def claimed(drawn: Iterable[T]) -> Iterator[T]:
-        return Ahead(drawn, keep)
-
     is_last = False
     while not is_last:
-        letters = HeldLetters(pipeline.dead_letters, claimed)
+        letters = HeldLetters(pipeline.dead_letters, keep)
         packing = _Packing(start, framer, pipeline, letters)
         max_items = 1 if has_died or claim.refusal else None
         messages = stopwatch.each("normalize", packing.messages(items, max_items))
         with stopwatch.step("send"):
             try:
-                packing.outcome.messages = pipeline.sink.send(claimed(messages))
+                packing.outcome.messages = pipeline.sink.send(Ahead(messages, keep))
             except ItemRefused as refused:
                 if packing.last is None or not claim.gives_up(refused):
                     raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flowlog_core.blob import Position
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore
 from flowlog_core.observe.printable import printable
+from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged
 
 log = logging.getLogger(__name__)
@@ -37,17 +38,10 @@ class _Run:
 
 
 class HeldLetters:
-    """Collects dead letters, and stores many at a time.
+    """Collects dead letters, and stores many at a time; `keep` renews the claim before each."""
 
-    `claimed` yields what it is given, and renews the claim before each.
-    """
-
-    def __init__(
-        self,
-        dead_letters: DeadLetterStore,
-        claimed: Callable[[Iterable[DeadLetter]], Iterator[DeadLetter]],
-    ) -> None:
-        self._dead_letters, self._claimed = dead_letters, claimed
+    def __init__(self, dead_letters: DeadLetterStore, keep: Callable[[], None]) -> None:
+        self._dead_letters, self._keep = dead_letters, keep
         self.count = 0
         """How many there were so far, stored or not."""
         self._held: list[DeadLetter] = []
@@ -101,7 +95,7 @@ class HeldLetters:
 
     def _store_held(self) -> None:
         if self._held:
-            self._dead_letters.put(self._claimed(self._held))
+            self._dead_letters.put(Ahead(self._held, self._keep))
         for letter in self._held:
             reason = printable(letter.reason)
             log.warning("dead letter %s of %s: %s", letter.name, letter.position.blob, reason)
