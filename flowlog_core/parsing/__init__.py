@@ -57,29 +57,19 @@ def read(
 
     Raises whatever `chunks` raises, and `MemoryError`.
     """
+
+    def parsed(item: Entry, value: dict[str, Any]) -> ParsedEntry | Damaged:
+        start, end, raw, _ = item
+        packed = len(raw) > MAX_KEPT_BYTES
+        try:
+            normalized = normalize(value, f"{entry_id(start)}.", drops, packed=packed)
+        except UnreadableEntry as error:
+            return Damaged(start, end, raw, error.reason)
+        return ParsedEntry(start, end, raw, *normalized)
+
     framer = framer or Framer()
     fed: Iterable[Iterator[Entry | Damaged]] = map(framer.feed, chunks)
     if is_end:
         fed = chain(fed, [framer.end(final=final)])
     for item in chain.from_iterable(fed):
-        if isinstance(item, Damaged):
-            yield item
-            continue
-        id_prefix = f"{entry_id(item.start)}."
-        yield item.use(partial(_parsed, item.start, item.end, item.raw, id_prefix, drops))
-
-
-def _parsed(
-    start: int,
-    end: int,
-    raw: bytes,
-    id_prefix: str,
-    drops: DropsByVersion | None,
-    value: dict[str, Any],
-) -> ParsedEntry | Damaged:
-    try:
-        packed = len(raw) > MAX_KEPT_BYTES
-        lines, bad, dropped = normalize(value, id_prefix, drops, packed=packed)
-    except UnreadableEntry as error:
-        return Damaged(start, end, raw, error.reason)
-    return ParsedEntry(start, end, raw, lines, bad, dropped)
+        yield item if isinstance(item, Damaged) else item.use(partial(parsed, item))
