@@ -113,7 +113,7 @@ def parallel() -> Iterator[Parallel]:
 
 
 def events(count: int, size: int = 10) -> list[Event]:
-    return [Event(f"id-{i}", b"%d" % i * size, is_gzip=False) for i in range(count)]
+    return [Event(f"id-{i}", b"%d" % i * size, False, KEY) for i in range(count)]
 
 
 def ids(broker: Broker) -> list[str]:
@@ -193,9 +193,9 @@ def test_events_are_gathered_and_no_batch_exceeds_the_limit_of_the_link(
     sink = EventHubSink(hub, "json", parallel)
     entries = [entry_records(generated("nsg2", 30), offset=offset) for offset in range(40)]
     messages = [message for entry in entries for message in sink.pack(entry).messages]
-    total = sum(len(message.event.body) for message in messages)
+    total = sum(len(message.body) for message in messages)
     assert sink.send(iter(messages)) == len(messages) == len(broker.events)
-    assert sorted(ids(broker)) == sorted(message.event.id for message in messages)
+    assert sorted(ids(broker)) == sorted(message.id for message in messages)
     assert max(broker.batches) <= 100_000
     assert len(broker.batches) < 2 * total / 100_000 + 1
 
@@ -206,8 +206,7 @@ def test_a_batch_is_not_kept_back_for_an_event_that_is_not_drawn_yet() -> None:
     sent: list[tuple[int, int]] = []
 
     class Noting(EventHub):
-        def send(self, events: Sequence[Event], partition_key: str, limit_s: float) -> None:
-            assert partition_key
+        def send(self, events: Sequence[Event], limit_s: float) -> None:
             sent.append((len(events), int(limit_s)))
 
     noting = Noting(Connection("Hub"), "flows")
@@ -215,7 +214,7 @@ def test_a_batch_is_not_kept_back_for_an_event_that_is_not_drawn_yet() -> None:
     sink = EventHubSink(noting, "json", one_at_a_time, lambda: float(next(clock)))
     entry = generated("nsg2", 2000)
     packed = list(sink.pack(entry_records(entry)).messages)
-    sizes = [len(message.event.body) for message in packed]
+    sizes = [len(message.body) for message in packed]
     assert max(sizes) <= MAX_EVENT_BYTES
     assert sink.send(packed) == len(packed)
     assert sum(count for count, _ in sent) == len(packed)
@@ -226,6 +225,7 @@ def test_a_batch_is_not_kept_back_for_an_event_that_is_not_drawn_yet() -> None:
         assert sum(sizes[start : start + count]) <= MAX_BATCH_BYTES
         start += count
     one_at_a_time.close()
+    noting.close()
 
 
 def test_events_of_other_interfaces_share_no_batch(
@@ -240,7 +240,7 @@ def test_events_of_other_interfaces_share_no_batch(
         for message in sink.pack(entry_records(entry, blob=some_blob(mac=mac))).messages
     ]
     assert sink.send(messages) == 3
-    expected = sorted((message.event.id, message.partition_key) for message in messages)
+    expected = sorted((message.id, message.partition_key) for message in messages)
     assert sorted((event.id, event.partition_key) for event in broker.events) == expected
 
 
@@ -261,20 +261,21 @@ def test_a_record_too_large_for_an_event_is_given_back(hub: EventHub, parallel: 
         EntryRecords(entry.position, [line, entry.lines[1]])
     )
     assert packed.too_large == [TooLarge(0, "the record fits no event of 65536 bytes")]
-    assert [decode(m.event.body).records for m in packed.messages] == [
-        [orjson.loads(entry.lines[1])]
-    ]
+    assert [decode(m.body).records for m in packed.messages] == [[orjson.loads(entry.lines[1])]]
 
 
 def of_entries(*offsets: int, size: int = 10) -> list[Event]:
     """An event of each entry."""
-    return [Event(f"ab.0.{offset}.m0.1", b"x" * size, is_gzip=False) for offset in offsets]
+    return [
+        Event(f"ab.0.{offset}.m0.1", b"x" * size, is_gzip=False, partition_key=KEY)
+        for offset in offsets
+    ]
 
 
 def test_an_event_too_large_for_the_link_is_refused(broker: Broker, hub: EventHub) -> None:
     broker.max_message_bytes = 1000
     with pytest.raises(ItemRefused, match=r"event ab.0.99.m0.1 has 1001 bytes.* 1000") as caught:
-        hub.send([*of_entries(12), *of_entries(99, size=1001)], KEY, LIMIT_S)
+        hub.send([*of_entries(12), *of_entries(99, size=1001)], LIMIT_S)
     assert caught.value.entry_id == "ab.0.99"
     assert ids(broker) == ["ab.0.12.m0.1"]
 
@@ -286,10 +287,10 @@ def test_of_a_batch_that_is_too_large_only_the_event_that_is_gets_refused(
     refused = [reject("amqp:link:message-size-exceeded")] * 2
     broker.answers = iter([*refused, ACCEPT, *refused])
     with pytest.raises(ItemRefused, match=r"sending event ab.0.99.m0.1 .*as the test") as caught:
-        hub.send(of_entries(12, 99, 180), KEY, LIMIT_S)
+        hub.send(of_entries(12, 99, 180), LIMIT_S)
     assert caught.value.entry_id == "ab.0.99"
     assert ids(broker) == ["ab.0.12.m0.1"]
-    hub.send(of_entries(99, 180), KEY, LIMIT_S)
+    hub.send(of_entries(99, 180), LIMIT_S)
     assert ids(broker) == ["ab.0.12.m0.1", "ab.0.99.m0.1", "ab.0.180.m0.1"]
 
 
@@ -306,7 +307,7 @@ def test_a_batch_that_is_always_rejected_is_an_error(
 ) -> None:
     broker.answers = repeat(reject(condition))
     with pytest.raises(kind, match=r"sending event id-0 to event hub flows: .*as the test says"):
-        hub.send(events(2), KEY, LIMIT_S)
+        hub.send(events(2), LIMIT_S)
     assert broker.events == []
 
 
@@ -316,7 +317,7 @@ def test_a_batch_that_is_rejected_for_now_is_sent_again(
 ) -> None:
     """The SDK repeats a send once by itself, at once; then it is done after a second."""
     broker.answers = iter([reject("com.microsoft:server-busy")] * times)
-    hub.send(events(2), KEY, LIMIT_S)
+    hub.send(events(2), LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"]
 
 
@@ -330,7 +331,7 @@ def test_a_batch_that_is_rejected_for_now_is_sent_again(
 )
 def test_a_batch_that_got_lost_is_sent_again(broker: Broker, hub: EventHub, answer: Answer) -> None:
     broker.answers = iter([answer])
-    hub.send(events(2), KEY, LIMIT_S)
+    hub.send(events(2), LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"]
 
 
@@ -343,7 +344,7 @@ def test_a_batch_of_unknown_outcome_is_sent_again_with_the_same_ids(
     broker: Broker, hub: EventHub, answer: Answer
 ) -> None:
     broker.answers = iter([answer])
-    hub.send(events(2), KEY, LIMIT_S)
+    hub.send(events(2), LIMIT_S)
     assert ids(broker) == ["id-0", "id-1"] * 2
     assert len(set(broker.events)) == 2
 
@@ -351,7 +352,7 @@ def test_a_batch_of_unknown_outcome_is_sent_again_with_the_same_ids(
 def test_what_was_acknowledged_is_not_sent_again(broker: Broker, hub: EventHub) -> None:
     broker.max_message_bytes = 1000
     broker.answers = iter([ACCEPT, *[reject("com.microsoft:server-busy")] * 2])
-    hub.send([Event(f"id-{i}", b"x" * 600, False) for i in range(3)], KEY, LIMIT_S)
+    hub.send([Event(f"id-{i}", b"x" * 600, False, KEY) for i in range(3)], LIMIT_S)
     assert ids(broker) == ["id-0", "id-1", "id-2"]
     assert len(broker.batches) == 5
 
@@ -364,18 +365,18 @@ def test_silence_ends_in_time_and_a_fresh_client_works(
 
     def send() -> None:
         with pytest.raises(Unavailable, match="no answer"):
-            hub.send(events(1), KEY, 1.0)
+            hub.send(events(1), 1.0)
 
     assert elapsed_s(send) < 3
     broker.silent_at = None
-    hub.send(events(1), KEY, LIMIT_S)
+    hub.send(events(1), LIMIT_S)
     assert "id-0" in ids(broker)
 
 
 def test_a_connection_that_died_unnoticed_is_replaced(broker: Broker, hub: EventHub) -> None:
-    hub.send(events(1), KEY, LIMIT_S)
+    hub.send(events(1), LIMIT_S)
     broker.drop_connections()
-    hub.send([Event("later", b"", False)], KEY, LIMIT_S)
+    hub.send([Event("later", b"", False, KEY)], LIMIT_S)
     assert ids(broker) == ["id-0", "later"]
 
 
@@ -387,7 +388,7 @@ def test_a_hub_that_nobody_serves_is_unavailable() -> None:
 
     def send() -> None:
         with pytest.raises(Unavailable, match="sending event id-0 to event hub flows"):
-            hub.send(events(1), KEY, LIMIT_S)
+            hub.send(events(1), LIMIT_S)
 
     assert elapsed_s(send) < LIMIT_S + 2
     hub.close()
@@ -396,14 +397,14 @@ def test_a_hub_that_nobody_serves_is_unavailable() -> None:
 def test_a_hub_that_does_not_exist_is_named(broker: Broker) -> None:
     hub = opened_hub(broker.connection_string, "absent")
     with pytest.raises(NotFound, match=r"event hub absent: .*was not found"):
-        hub.send(events(1), KEY, LIMIT_S)
+        hub.send(events(1), LIMIT_S)
     hub.close()
 
 
 def test_a_caller_without_the_right_to_send_is_told(broker: Broker, hub: EventHub) -> None:
     broker.refuse_link = "amqp:unauthorized-access"
     with pytest.raises(NotAllowed, match="'Send' claim required"):
-        hub.send(events(1), KEY, LIMIT_S)
+        hub.send(events(1), LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +415,7 @@ def test_a_token_that_is_refused_is_an_error(
 ) -> None:
     broker.token_status = status
     with pytest.raises(kind, match=f"Status code: {status}"):
-        hub.send(events(1), KEY, LIMIT_S)
+        hub.send(events(1), LIMIT_S)
 
 
 @pytest.mark.parametrize(
@@ -466,7 +467,7 @@ def test_every_other_error_has_a_place_in_the_tree(
 def test_sends_at_the_same_time_have_a_connection_each(
     broker: Broker, hub: EventHub, parallel: Parallel
 ) -> None:
-    parallel(range(20), lambda i: hub.send([Event(f"{i}", b"", False)], KEY, LIMIT_S))
+    parallel(range(20), lambda i: hub.send([Event(f"{i}", b"", False, KEY)], LIMIT_S))
     assert sorted(ids(broker), key=int) == [str(i) for i in range(20)]
     assert 1 <= broker.connections <= 6
 
@@ -488,7 +489,7 @@ def test_a_hub_whose_connections_do_not_close_is_closed_all_the_same(
                 await asyncio.sleep(60)
 
     monkeypatch.setattr(EventHubProducerClient, "close", deaf)
-    hub.send(events(1), KEY, LIMIT_S)
+    hub.send(events(1), LIMIT_S)
     assert elapsed_s(hub.close) < 3
     assert "connections did not close in time" in caplog.text
 

@@ -30,17 +30,9 @@ MAX_BATCH_BYTES = 240 * 1024
 _EVENT_OVERHEAD_BYTES = 512  # id, partition key, content type, and what AMQP puts around them
 
 
-class EventMessage(NamedTuple):
-    """An event, and the partition key of its interface."""
-
-    partition_key: str
-    event: Event
-
-
 class EventBatch(NamedTuple):
     """Events of one interface, sent together."""
 
-    partition_key: str
     events: list[Event]
     drawn_at_s: float
     """When the last of them was drawn, by the monotonic clock: the claim was good then."""
@@ -60,7 +52,7 @@ class EventHubSink:
         self._monotonic = monotonic
 
     def pack(self, entry: EntryRecords) -> Packed:
-        """See `Sink.pack`; the messages are `EventMessage`s."""
+        """See `Sink.pack`; the messages are `Event`s."""
         is_gzip = self._encoding == "gzip"
         bodies, too_large = bodies_of(
             entry,
@@ -69,11 +61,9 @@ class EventHubSink:
             f"event of {MAX_EVENT_BYTES} bytes",
         )
         key = interface_key(entry.position.blob)
-        return Packed(
-            (EventMessage(key, Event(*body, is_gzip=is_gzip)) for body in bodies), too_large
-        )
+        return Packed((Event(*body, is_gzip, key) for body in bodies), too_large)
 
-    def send(self, messages: Iterable[EventMessage]) -> int:
+    def send(self, messages: Iterable[Event]) -> int:
         """See `Sink.send`. Returns the number of events."""
         sent = 0
 
@@ -86,30 +76,30 @@ class EventHubSink:
         self._parallel(counted(), self._send_one)
         return sent
 
-    def _batches(self, messages: Iterable[EventMessage]) -> Iterator[EventBatch]:
+    def _batches(self, messages: Iterable[Event]) -> Iterator[EventBatch]:
         """Gather what is drawn.
 
         A batch that might not hold another event is sent before that is drawn: nothing may wait
         between its draw, which checks the claim, and its send.
         """
-        key, events, size, drawn_at_s = "", list[Event](), 0, 0.0
-        for of_interface, event in messages:
+        events, size, drawn_at_s = list[Event](), 0, 0.0
+        for event in messages:
             now_s = self._monotonic()
-            if events and of_interface != key:
-                yield EventBatch(key, events, drawn_at_s)
+            if events and event.partition_key != events[0].partition_key:
+                yield EventBatch(events, drawn_at_s)
                 events, size = [], 0
-            key, drawn_at_s = of_interface, now_s
+            drawn_at_s = now_s
             events.append(event)
             size += len(event.body) + _EVENT_OVERHEAD_BYTES
             if size > MAX_BATCH_BYTES - MAX_EVENT_BYTES - _EVENT_OVERHEAD_BYTES:
-                yield EventBatch(key, events, drawn_at_s)
+                yield EventBatch(events, drawn_at_s)
                 events, size = [], 0
         if events:
-            yield EventBatch(key, events, drawn_at_s)
+            yield EventBatch(events, drawn_at_s)
 
     def _send_one(self, batch: EventBatch) -> None:
         # Looking for another event takes a moment too, where rules drop many records.
         limit_s = batch.drawn_at_s + LONGEST_CALL_S - self._monotonic()
         if limit_s <= 0:
             raise Unavailable(f"no time is left to send event {batch.events[0].id}")
-        self._hub.send(batch.events, batch.partition_key, limit_s)
+        self._hub.send(batch.events, limit_s)

@@ -49,6 +49,8 @@ class Event(NamedTuple):
     id: str
     body: bytes
     is_gzip: bool
+    partition_key: str
+    """That of its interface."""
 
 
 class _Credential:
@@ -77,29 +79,31 @@ class EventHub:
     ) -> None:
         self._connection, self._name = connection, name
         self._try_s, self._waits_s = try_s, waits_s
-        self._starting = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="flowlog-event-hub", daemon=True
+        )
+        self._thread.start()
         # The loop's thread alone touches these.
         self._idle: list[tuple[float, EventHubProducerClient]] = []
         self._closing: set[asyncio.Task[None]] = set()
 
-    def send(self, events: Sequence[Event], partition_key: str, limit_s: float) -> None:
-        """Send all events, within `limit_s` seconds whatever happens.
+    def send(self, events: Sequence[Event], limit_s: float) -> None:
+        """Send all events, which have one partition key, within `limit_s` seconds in any case.
 
         Events that were not acknowledged are sent again, while there is time. If a batch is refused
         for its size, they are sent one by one: `ItemRefused` names the entry of the one that is too
         large by itself. Raises a `StorageError`: then any of them may have been accepted.
         """
         doing = self._sending(events)
-        self._run(doing, limit_s, lambda ends_at: self._send(events, partition_key, ends_at))
+        self._run(doing, limit_s, lambda ends_at: self._send(events, ends_at))
 
     def _sending(self, events: Sequence[Event]) -> str:
         return f"sending event {events[0].id} to event hub {self._name}"
 
     def close(self) -> None:
         """Close all connections and end the thread, within some seconds whatever happens."""
-        if self._loop is None or self._thread is None:
+        if self._loop.is_closed():
             return
 
         async def close_all() -> None:
@@ -115,23 +119,14 @@ class EventHub:
         self._thread.join(_CLOSE_S)
         if not self._thread.is_alive():  # a running loop cannot be closed
             self._loop.close()
-        self._loop = self._thread = None
 
     def _run(self, doing: str, limit_s: float, make: Callable[[float], Any]) -> Any:
         """Run what `make` makes of the time at which the loop must give up."""
-        with self._starting:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="flowlog-event-hub", daemon=True
-                )
-                self._thread.start()
-            loop = self._loop
 
         async def bounded() -> Any:
-            return await make(loop.time() + limit_s - _LOOP_LATE_S)
+            return await make(self._loop.time() + limit_s - _LOOP_LATE_S)
 
-        future = asyncio.run_coroutine_threadsafe(bounded(), loop)
+        future = asyncio.run_coroutine_threadsafe(bounded(), self._loop)
         try:
             return future.result(limit_s)
         except TimeoutError as error:
@@ -139,7 +134,7 @@ class EventHub:
             future.cancel()
             raise Unavailable(f"{doing}: no answer within {limit_s:.0f} s") from error
 
-    async def _send(self, events: Sequence[Event], partition_key: str, ends_at: float) -> None:
+    async def _send(self, events: Sequence[Event], ends_at: float) -> None:
         unacknowledged = list(events)
         time_now = asyncio.get_running_loop().time
         told: FlowlogError | None = None
@@ -148,7 +143,7 @@ class EventHub:
         while True:
             try:
                 async with asyncio.timeout_at(min(ends_at, time_now() + self._try_s)):
-                    await self._try(unacknowledged, partition_key, at_once)
+                    await self._try(unacknowledged, at_once)
             except Exception as error:
                 first = unacknowledged[0]
                 mapped = flowlog_error(self._sending([first]), error, entry_id_of(first.id))
@@ -166,12 +161,13 @@ class EventHub:
                 return
             await asyncio.sleep(wait_s)
 
-    async def _try(self, unacknowledged: list[Event], partition_key: str, at_once: int) -> None:
+    async def _try(self, unacknowledged: list[Event], at_once: int) -> None:
         """Send events; remove from the list those that the hub acknowledged."""
         client = await self._take()
         try:
             while unacknowledged:
-                batch = await client.create_batch(partition_key=partition_key)
+                key = unacknowledged[0].partition_key
+                batch = await client.create_batch(partition_key=key)
                 count = _fill(batch, unacknowledged[:at_once])
                 await client.send_batch(batch)
                 del unacknowledged[:count]
