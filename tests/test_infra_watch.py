@@ -42,11 +42,11 @@ ALERTS = (
 )
 
 
-def alerts() -> dict[str, dict[str, Any]]:
+def alerts(**parameters: Any) -> dict[str, dict[str, Any]]:
     """Name without the token -> properties."""
     return {
         one.name.rpartition("-")[0].removeprefix("flowlog-"): one.body["properties"]
-        for one in main(**TWO).of("Microsoft.Insights/scheduledQueryRules")
+        for one in main(**(parameters or TWO)).of("Microsoft.Insights/scheduledQueryRules")
     }
 
 
@@ -201,7 +201,7 @@ def test_each_alert_fires_by_account_or_by_queue_if_its_metric_says_which() -> N
     "name", ["lag", "failures", "dead-letters", "queue-age", "queue-depth", "missed-events"]
 )
 def test_what_an_alert_is_split_by_is_a_column_of_its_query(name: str) -> None:
-    """So that one account in trouble is told of, though others do well."""
+    """So that an alert names the one account in trouble, though others do well."""
     measure = alerts()[name]["criteria"]["allOf"][0]
     (dimension,) = measure["dimensions"]
     column = dimension["name"]
