@@ -3,7 +3,7 @@
 // code is deployed, see events.bicep.
 targetScope = 'subscription'
 
-@description('Name of the azd environment; part of the names of what is created.')
+@description('Name of the azd environment, which is part of the names of all resources.')
 @minLength(1)
 @maxLength(40)
 param environmentName string
@@ -17,10 +17,10 @@ param environmentName string
 })
 param location string
 
-@description('Existing storage accounts with flow logs: NAME=RESOURCE_ID, separated by commas. NAME becomes the connection name: letters, digits and _. An account that has an Event Grid system topic already: NAME=RESOURCE_ID=TOPIC_NAME, as Azure allows one topic an account.')
+@description('Existing storage accounts with flow logs: NAME=RESOURCE_ID, separated by commas. NAME becomes the connection name: letters, digits and _. For an account that already has an Event Grid system topic: NAME=RESOURCE_ID=TOPIC_NAME, because Azure allows one topic for each account.')
 param logAccounts string = ''
 
-@description('How the app learns of new flow logs: EventGrid (a blob trigger), EventQueue (events in a queue of its own) or Timer (it looks every minute). docs/ways-in.md compares them.')
+@description('How the app learns of new flow logs: EventGrid (a blob trigger), EventQueue (events in a queue of its own) or Timer (it lists the accounts every minute). docs/ways-in.md compares them.')
 @allowed([
   'EventGrid'
   'EventQueue'
@@ -28,22 +28,22 @@ param logAccounts string = ''
 ])
 param trigger string = 'EventGrid'
 
-@description('With EventQueue: subscribe the queue to the events of the log accounts. azd has a hook do it, which tries again where Event Grid cannot use the new role yet.')
+@description('With EventQueue: subscribe the queue to the events of the log accounts. With azd a hook does this, and tries again if Event Grid cannot use the new role yet.')
 param subscribe bool = true
 
-@description('Create a virtual network with a flow log, and a storage account for it, to try things out.')
+@description('Create a virtual network with a flow log, and a storage account for it, to try Flowlog out.')
 param trial bool = false
 
 @description('Keep storage off the public network: virtual network integration and private endpoints.')
 param privateNetwork bool = false
 
-@description('Let the app be called from the public network. Only the blob trigger needs it, and whoever deploys code from there.')
+@description('Allow calls to the app from the public network. The blob trigger needs this, and so do deployments of code from there.')
 param publicAccess bool = true
 
-@description('Let nothing but Event Grid call the app. Switch it on once events arrive: README.md says why.')
+@description('Allow calls to the app only from Event Grid. Switch it on once events arrive; infra/README.md says why.')
 param eventGridOnly bool = false
 
-@description('Where records go.')
+@description('Where records are sent.')
 @allowed([
   'queue'
   'table'
@@ -51,17 +51,17 @@ param eventGridOnly bool = false
 ])
 param sink string = 'queue'
 
-@description('With the sink eventhub: how many partitions the event hub has. It cannot be changed later.')
+@description('With the sink eventhub: number of partitions of the event hub. It cannot be changed later.')
 @minValue(1)
 @maxValue(32)
 param eventHubPartitions int = 8
 
-@description('Over how many queues, or partitions of the table, the interfaces are spread.')
+@description('Number of queues (or table partitions per hour) to spread interfaces over.')
 @minValue(1)
 @maxValue(32)
 param shards int = 1
 
-@description('How messages of a queue are written: docs/consuming.md.')
+@description('Form of queue messages and events: docs/consuming.md.')
 @allowed([
   'gzip'
   'json'
@@ -77,7 +77,7 @@ param drop string = ''
 @description('Fields to send: all, lean, or names separated by commas.')
 param fields string = 'all'
 
-@description('Send one record for all tuples of one flow in an entry.')
+@description('Send one record for all tuples of one flow in an entry: docs/rules.md.')
 param aggregate bool = false
 
 @description('Schema of the records: docs/schemas.md.')
@@ -89,28 +89,28 @@ param aggregate bool = false
 ])
 param schema string = 'flowlog'
 
-@description('Other settings of the app: NAME=value, separated by semicolons. They replace those that are set here.')
+@description('Other settings of the app: NAME=value, separated by semicolons. They replace the settings above.')
 param extraSettings string = ''
 
-@description('What the app may do with blobs in the log accounts: Storage Blob Data Reader, which is enough for events, or Owner, which Microsoft recommends for blob triggers of every kind.')
+@description('Role of the app in the log accounts: Storage Blob Data Reader, which is enough with Event Grid, or Owner, which Microsoft recommends for all kinds of blob triggers.')
 @allowed([
   'Reader'
   'Owner'
 ])
 param logBlobRole string = 'Reader'
 
-@description('The most instances that the app may scale out to.')
+@description('Maximum number of instances that the app may scale out to.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Send every read, write and delete in the state account to the workspace. Costs about as much as the telemetry.')
+@description('Log every read, write and delete in the state account to the workspace. This costs about as much as the telemetry.')
 param auditStorage bool = false
 
 @description('E-mail address that receives alerts. Empty: alerts appear only in the portal.')
 param alertEmail string = ''
 
-@description('Alert when no log was handled for so many minutes: 15, 30, 45, 60, 120, 180, 240, 300 or 360.')
+@description('Minutes without data from a log account after which an alert fires: 15, 30, 45, 60, 120, 180, 240, 300 or 360.')
 @allowed([
   15
   30
@@ -124,12 +124,12 @@ param alertEmail string = ''
 ])
 param silenceMinutes int = 60
 
-@description('Delete dead letters after so many days; 0 keeps them forever. They hold the IP addresses of the log.')
+@description('Days after which dead letters are deleted; 0 keeps them forever. They contain the IP addresses of the log.')
 @minValue(0)
 @maxValue(36500)
 param deadLetterDays int = 90
 
-@description('Have the app send sums of the traffic to a table of the workspace, for the workbook.')
+@description('Let the app send sums of the traffic to a table of the workspace, for the workbook.')
 param trafficTable bool = true
 
 var names = loadJsonContent('names.json')

@@ -21,7 +21,7 @@ var allRules = [
   {
     name: 'lag'
     title: 'Flows arrive late'
-    text: 'A flow record of this account left more than 15 minutes after it was logged. Also while old logs are caught up with.'
+    text: 'Records of this account were forwarded more than 15 minutes after they were logged. This also fires while old logs are forwarded. Run flowlog status; docs/operations.md has the steps.'
     query: 'customMetrics | where name == "flowlog.lag" | summarize found = max(valueMax) by account = tostring(customDimensions["flowlog.account"])'
     by: 'account'
     operator: 'GreaterThan'
@@ -32,7 +32,7 @@ var allRules = [
   {
     name: 'failures'
     title: 'Logs cannot be forwarded'
-    text: 'Looks at blobs ended with an error, more often than passing faults explain. Host and sweep try again; the app log names blob and error.'
+    text: 'More than 10 attempts to forward blobs of this account failed, too many for passing faults. The host and the sweep try again. The log of the app, and flowlog status, name the blob and the error.'
     query: 'customMetrics | where name == "flowlog.ingest.failures" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
     by: 'account'
     operator: 'GreaterThan'
@@ -43,7 +43,7 @@ var allRules = [
   {
     name: 'dead-letters'
     title: 'Part of a log could not be read'
-    text: 'It is kept whole in the dead-letter container, with the reason. The rest was forwarded.'
+    text: 'It is in the dead-letter container, whole and with the reason; the rest was forwarded. flowlog dead-letters list shows it.'
     query: 'customMetrics | where name == "flowlog.dead_letters" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
     by: 'account'
     operator: 'GreaterThan'
@@ -54,7 +54,7 @@ var allRules = [
   {
     name: 'silence'
     title: 'Nothing arrives from an account'
-    text: 'Neither an event nor the sweep found a new flow log in this account. Flow logs are off there, or the app may not read it, or the app does not run.'
+    text: 'Neither events nor the sweep found new data in this account. Flow logs are off there, or the app may not read the account, or the app does not run. Run flowlog doctor --azure.'
     query: 'datatable(account:string) [${join(map(accountNames, one => '"${one}"'), ', ')}] | join kind=leftouter (customMetrics | where name in ("flowlog.ingests", "flowlog.ingest.failures") | summarize looks = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])) on account | project account, found = coalesce(looks, 0.0)'
     by: 'account' // an account of which nothing was heard has a row too, with 0
     operator: 'LessThan'
@@ -65,7 +65,7 @@ var allRules = [
   {
     name: 'queue-age'
     title: 'Nobody takes records from a queue'
-    text: 'The message at the front of this queue has waited for more than 15 minutes. Its consumer is stopped, or does not keep up.'
+    text: 'The message at the front of this queue has waited for more than 15 minutes. The consumer is stopped or does not keep up.'
     query: 'customMetrics | where name == "flowlog.queue.age" | summarize found = max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
     by: 'queue'
     operator: 'GreaterThan'
@@ -76,7 +76,7 @@ var allRules = [
   {
     name: 'queue-depth'
     title: 'Records pile up in a queue'
-    text: 'More than 10,000 messages are in this queue. Its consumer is stopped, does not keep up, or takes messages and never deletes them.'
+    text: 'This queue holds more than 10,000 messages. The consumer is stopped, does not keep up, or takes messages and never deletes them.'
     query: 'customMetrics | where name == "flowlog.queue.messages" | summarize found = max(valueMax) by queue = tostring(customDimensions["flowlog.queue"])'
     by: 'queue'
     operator: 'GreaterThan'
@@ -98,7 +98,7 @@ var allRules = [
   {
     name: 'missed-events'
     title: 'The sweep forwards what events should'
-    text: 'Events of this account are missing or late for several blobs: look at its event subscription and at failures.'
+    text: 'Events of this account are missing, late or fail. Nothing is lost: the sweep forwards the blobs, minutes later. Run flowlog doctor --azure to check the event subscriptions.'
     query: 'customMetrics | where name == "flowlog.sweep.forwarded" | summarize found = sum(valueSum) by account = tostring(customDimensions["flowlog.account"])'
     by: 'account'
     operator: 'GreaterThan'
@@ -109,7 +109,7 @@ var allRules = [
   {
     name: 'no-sweep'
     title: 'The app does not run'
-    text: 'No sweep ended for ${hasEvents ? 'an hour, and one should every five minutes' : 'a quarter of an hour, and one should every minute: nothing is forwarded'}. The app does not start, or cannot reach its state account.'
+    text: 'No sweep ended for ${hasEvents ? 'an hour, although one should every five minutes' : '15 minutes, although one should every minute: nothing is forwarded'}. The app does not start, or cannot reach its state account. Run flowlog doctor --azure.'
     query: 'customMetrics | where name == "flowlog.sweep.duration" and tostring(customDimensions["flowlog.outcome"]) != "failed" | summarize found = sum(valueCount)'
     by: ''
     operator: 'LessThan'
@@ -120,7 +120,7 @@ var allRules = [
   {
     name: 'host-stops'
     title: 'The Functions host stopped'
-    text: 'The host stops, and starts again, at an event of a blob that its identity may not read, and when it may not create its poison queue in a log account. Events wait ten minutes each time. Look at the exceptions and at the roles on the log accounts; in the first minutes after a deployment it is a role that is not effective yet.'
+    text: 'The host stops and restarts at each event of a blob that its identity may not read, or if it may not create its poison queue in a log account. The events wait for ten minutes each time. Check the roles on the log accounts with flowlog doctor --azure. In the first minutes after a deployment, a role has not taken effect yet.'
     query: 'union (exceptions | project text = strcat(outerMessage, " ", tostring(customDimensions["FormattedMessage"]))), (traces | project text = message) | where text has "Host is shutting down" | summarize found = count()'
     by: ''
     operator: 'GreaterThan'

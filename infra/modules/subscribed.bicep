@@ -1,7 +1,7 @@
 // What the event subscriptions of a blob trigger and of the event queue have in common.
 
 @export()
-@description('Blobs of a container that are flow logs. BlobCreated also tells of commits to a blob; which call it was makes no difference, as the app reads what is new.')
+@description('Selects the flow logs of a container. BlobCreated is raised for each commit to a blob, by whatever call; the app reads what is new.')
 func flowLogsOf(container string) object => {
   includedEventTypes: [
     'Microsoft.Storage.BlobCreated'
