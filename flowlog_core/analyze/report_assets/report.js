@@ -164,7 +164,7 @@ function list(id, title, column, some, unit = measure) {
 function overTime() {
   const found = sums(cells(SLOT), (cell) => cell[SLOT]);
   const slots = [...found].sort((a, b) => a[0] - b[0]);
-  return card("time", "Traffic over time", `${measure} in every ${width()}, UTC. Click on a bar, or drag over several, to filter.`,
+  return card("time", "Traffic over time", `${measure} per ${width()}, UTC. To filter, click on a bar or drag over several.`,
     make("div", { id: "over-time" }), ["time", `allowed ${measure}`, `denied ${measure}`],
     slots.map(([slot, pair]) => [when(slot), ...pair]), slots.map(([slot]) => [[SLOT, slot]]), true);
 }
@@ -240,7 +240,7 @@ function matrix() {
     make("tbody", {}, ...down.map((src) => make("tr", {}, heading(SRC, src), ...across.map((dst) => square(src, dst)))))));
   const rows = [...found].filter(([, pair]) => total(pair) > 0).sort((a, b) => total(b[1]) - total(a[1]))
     .map(([key, pair]) => [key.split(" ").map(Number), pair]);
-  return card("matrix", "Who talks to whom", `${measure}; sources down, destinations across; red where more was denied than allowed`,
+  return card("matrix", "Who talks to whom", `${measure} from the source of the row to the destination of the column; red if more was denied than allowed`,
     content, ["source", "destination", `allowed ${measure}`, `denied ${measure}`],
     rows.map(([[src, dst], pair]) => [name(SRC, src), name(DST, dst), ...pair]), rows.map(([[src, dst]]) => [[SRC, src], [DST, dst]]), true);
 }
@@ -252,7 +252,7 @@ function newPorts() {
     make("bdi", {}, port.service), make("span", {}, utc(port.first_minute * 60000, 5, 16)), make("span", { class: "n" }, short(port.flows, "flows")))));
   if (!ports.length) content.append(make("p", { class: "note" }, "None."));
   const left = data.new_ports_found - ports.length;
-  return card("new-ports", "New ports", `first allowed after the first quarter of the time, with their flows; not filtered${left ? `; ${full(left)} more are left out` : ""}`,
+  return card("new-ports", "New ports", `services first allowed after the first quarter of the period, when, and their flows; filters do not apply${left ? `; ${full(left)} more are not listed` : ""}`,
     content, ["service", "first time", "first source", "first destination", "flows", "bytes"],
     ports.map((port) => [port.service, utc(port.first_minute * 60000, 0, 16), port.src_ip, port.dst_ip, port.flows, port.bytes]),
     ports.map((port) => [[SERVICE, index(port)]]));
@@ -268,7 +268,7 @@ function toolbar() {
     ...Object.keys(MEASURES).map((each) => make("button", { type: "button", "data-filter": each, "aria-pressed": String(each === measure), click: () => { measure = each; draw(); } }, each)),
     ...filters,
     chosen.size > 1 ? make("button", { type: "button", "aria-pressed": "false", click: () => { chosen.clear(); draw(); } }, "Remove all filters") : "",
-    chosen.size ? "" : make("span", { class: "note" }, "Click on anything to filter the page by it."),
+    chosen.size ? "" : make("span", { class: "note" }, "Click on anything to filter the page."),
     make("span", { class: "key" }, make("i", { class: "allow" }), "allowed", make("i", { class: "deny" }), "denied"));
 }
 function draw() {
@@ -297,10 +297,10 @@ function say() {
   const notes = document.getElementById("notes");
   for (const [column, dimension] of Object.entries(LISTS)) {
     const kept = data.names[dimension].length, left = data.found[dimension] - kept;
-    if (left) notes.append(make("p", {}, `${TITLES[column]}: ${full(kept)} of ${full(data.found[dimension])} are listed by name; the other ${full(left)} are summed as others.`));
+    if (left) notes.append(make("p", {}, `${TITLES[column]}: ${full(kept)} of ${full(data.found[dimension])} are named; the other ${full(left)} are summed as others.`));
   }
-  if (data.summed_flows) notes.append(make("p", {}, `The combinations with fewest flows, ${full(data.summed_flows)} flows in all, are summed as others in every list. Time, action, and internal and internet are complete.`));
-  notes.append(make("p", {}, "Flows are counted when they begin. Packets and bytes are those of both directions; denied flows have none."));
+  if (data.summed_flows) notes.append(make("p", {}, `The rarest combinations, ${full(data.summed_flows)} flows in all, are summed as others in every list. Traffic over time, allowed and denied, and internal and internet are complete.`));
+  notes.append(make("p", {}, "A flow is counted when it begins. Packets and bytes are those of both directions; denied flows have none."));
 }
 
 say();
