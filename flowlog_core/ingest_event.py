@@ -1,4 +1,4 @@
-"""What an event from a queue adds to the story of a blob: it can come back later."""
+"""Handles an event from a queue: unlike other events, it can come back later."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def test_what_is_usual_never_goes_the_ordinary_way(
 
 @pytest.mark.parametrize("version", [4, 5])
 def test_an_entry_too_large_to_keep_is_read_like_the_others(version: int) -> None:
-    """Whether or not it can be read; a bad tuple in it is told of as well."""
+    """Whether or not it can be read; a bad tuple in it is reported as well."""
     large = entry("vnet4", 2, 6)
     large["flowLogVersion"], large["unknown"] = version, "x" * MAX_KEPT_BYTES
     next(groups_of(large))[0] = "bad"

@@ -87,7 +87,7 @@ def test_the_first_worker_takes_the_blob_for_so_long(store: Store) -> None:
     assert store.calls == {"get": 3, "create": 1}  # one of the gets is ours, two the test's
 
 
-def test_whoever_comes_second_rings_and_leaves(store: Store) -> None:
+def test_the_second_worker_rings_and_leaves(store: Store) -> None:
     taken(store, "a")
     assert take(store, "b") is None
     assert (store.stored().owner, store.stored().rings) == ("a", 1)

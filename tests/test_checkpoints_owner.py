@@ -76,7 +76,7 @@ def test_a_process_is_gone_once_it_was_killed_and_not_before(tmp_path: Path) -> 
         assert not mine.is_gone(mine.new())
         killed(other)
         assert mine.is_gone(owner)
-        assert mine.is_gone(owner)  # whoever asks leaves it as it is
+        assert mine.is_gone(owner)  # asking leaves it as it is
         assert not mine.is_gone(mine.new())
 
 
@@ -107,7 +107,7 @@ def test_a_process_that_ends_by_itself_removes_its_file(tmp_path: Path) -> None:
 
 
 def test_files_of_dead_processes_go_when_another_ends_an_hour_later(tmp_path: Path) -> None:
-    """Not at once, since whoever takes over the blobs may still have to ask."""
+    """Not at once, since workers that take over its blobs may still have to ask."""
     mine = Owners(tmp_path)
     with process(tmp_path) as (_, alive), process(tmp_path) as (owner, dead):
         killed(dead)

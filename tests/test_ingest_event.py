@@ -104,7 +104,7 @@ def test_a_version_that_was_read_to_its_end_costs_one_table_read(world: World) -
     assert world.sent == ["10.0.0.1"]
 
 
-def test_that_needs_no_ring_whoever_holds_the_claim(world: World) -> None:
+def test_that_needs_no_ring_even_if_another_worker_holds_the_claim(world: World) -> None:
     etag = world.commit(1)
     world.event(etag)
     world.claimed_by_another()

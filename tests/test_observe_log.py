@@ -44,7 +44,7 @@ def test_the_log_has_one_line_a_blob_with_fields_that_can_be_queried(
 
 
 def test_an_error_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) -> None:
-    """A service, or whoever answers in its place, chooses this text."""
+    """A service, or a program in its place, chooses this text."""
     LogObserver().failed(BLOB, Failed(0, None, Unavailable("a\u2028b\x85c\x1bd\x9be\u202ef é")))
     (message,) = caplog.messages
     assert message.isprintable()

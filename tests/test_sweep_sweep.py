@@ -1138,7 +1138,7 @@ def test_a_run_by_the_timer_leaves_a_container_to_the_run_that_has_it(world: Wor
 def test_a_run_that_comes_while_another_is_at_work_waits_for_no_further_run(
     world: World, moment: str
 ) -> None:
-    """Whoever of the two forwards what was committed just before: one of them does."""
+    """One of the two forwards what was committed just before."""
     early, late = blob_at(0, 1), blob_at(0, 2)
     world.append(early)
     put = world.cursors.put

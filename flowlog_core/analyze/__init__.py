@@ -1,4 +1,4 @@
-"""Flow logs to answers: read them wherever they lie, filter, sum and export them. Not deployed.
+"""Answers from flow logs in files and accounts: read, filter, sum and export them. Not deployed.
 
     from flowlog_core import analyze
 

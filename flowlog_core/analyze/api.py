@@ -2,8 +2,8 @@
 
 A source is what a command takes: a file, a folder, a zip, the address of a container, or several
 of them. `since` and `until` are aware datetimes or texts such as `2026-01-31T09:30` or `24h`;
-`where` is a rule, see docs/rules.md. What cannot be read is a `ProblemWarning`; the rest comes all
-the same. `read` needs the parser alone; the others need the extra `analyze`.
+`where` is a rule, see docs/rules.md. What cannot be read is a `ProblemWarning`; the rest is
+returned. `read` needs the parser alone; the others need the extra `analyze`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ProblemWarning(UserWarning):
 
 @dataclass(frozen=True, slots=True)
 class FlowRecord:
-    """One flow tuple and what stands around it, as in docs/schema/flow-record.schema.json."""
+    """One flow record, with the fields of docs/schema/flow-record.schema.json."""
 
     id: str
     time: datetime

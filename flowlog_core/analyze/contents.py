@@ -1,4 +1,4 @@
-"""What lies in a file, whatever it is packed in: gzip and UTF-16 become the JSON they hold."""
+"""The JSON in a file, unpacked from gzip or decoded from UTF-16."""
 
 from __future__ import annotations
 

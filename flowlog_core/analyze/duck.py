@@ -1,4 +1,4 @@
-"""A DuckDB of one's own, in memory, that installs and loads no extension by itself."""
+"""A separate DuckDB in memory that may not install or load extensions."""
 
 from __future__ import annotations
 

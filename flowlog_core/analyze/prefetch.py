@@ -1,4 +1,4 @@
-"""Remote sources are read ahead, several at a time, while the one at hand is worked on."""
+"""Reads remote sources ahead, several at a time, while the current one is processed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _begun(source: Source, stop: threading.Event) -> Source:
             for piece in source.read():
                 if not put(piece):
                     return
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever reads the source
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that reads the source
             put(error)
         else:
             put(None)

@@ -1,7 +1,7 @@
 """A report as one HTML page, which loads nothing and runs no script but its own.
 
-Names in logs are anybody's. They go in as JSON in which no HTML parser finds markup, in a script
-element that is not run, and the page shows them as text only.
+Anybody may choose the names in logs. They are embedded as JSON in which no HTML parser finds
+markup, in a script element that is not run, and the page shows them only as text.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ _NAMES = {
 
 
 def service_name(protocol: str, dst_port: int) -> str:
-    """The service that a port stands for; `8728/tcp` where it has no name, `icmp` without ports."""
+    """The name of a port's service; `8728/tcp` if it has none, `icmp` without ports."""
     if protocol not in ("tcp", "udp", "sctp", "dccp"):
         return protocol
     return _NAMES.get((protocol, dst_port)) or f"{dst_port}/{protocol}"

@@ -1,4 +1,4 @@
-"""Flow logs wherever they lie: files, folders, standard input, zip files, storage accounts.
+"""Sources of flow logs: files, folders, standard input, zip files, storage accounts.
 
 `expand` turns what the user named into sources, each one log that is read from its first byte to
 its last. What cannot be opened is a source too: reading it says why.

@@ -90,7 +90,7 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
     `always_take_over`.
 
     Raises `AlreadyForwarded` if the version `etag` of the blob was read to its end and committed,
-    whoever holds the claim now. Raises `Contention` or a `StorageError`; then the event is not in
+    the owner of the claim. Raises `Contention` or a `StorageError`; then the event is not in
     anybody's hands.
     """
     released = released or Released()

@@ -88,7 +88,7 @@ def _run(module: ModuleType, options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _discard_output()  # whoever reads has had enough, as `head` has
+        _discard_output()  # the reader stopped, as `head` does
         return EXIT_OK
     except OSError as error:  # most likely of the output, such as a full disk
         _discard_output()

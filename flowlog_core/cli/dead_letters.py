@@ -134,7 +134,7 @@ def _store(settings: Settings, service: Service) -> LetterStore:
 
 
 class _Chosen:
-    """The dead letters that were asked for, the newest first; what cannot be read is told."""
+    """The selected dead letters, the newest first. Prints those that cannot be read."""
 
     def __init__(self, store: LetterStore, options: argparse.Namespace) -> None:
         self.store, self._options = store, options

@@ -17,7 +17,7 @@ _RATE_AFTER_S = 1.0
 
 
 class TransferProgress:
-    """Is told what arrives, by any thread. Shows nothing where that is not wanted."""
+    """Counts what arrives, from any thread. Shows nothing if progress is not wanted."""
 
     def __init__(
         self,

@@ -102,7 +102,7 @@ def sight_of(settings: Settings, service: Service) -> Sight:
 
 
 def exit_code(status: Status, max_lag_s: float) -> int:
-    """What the command answers to whoever asks whether all is well."""
+    """The exit code: 0 keeps up, 1 behind, 2 unknown."""
     lag_s = status.totals.lag_s
     if status.unknown or lag_s is None:
         return EXIT_CANNOT_TELL

@@ -1,4 +1,4 @@
-"""Stands in for Event Grid and the Functions host: delivers each event to a worker thread.
+"""Plays Event Grid and the Functions host: delivers each event to a worker thread.
 
 As in Azure, events for one blob run at the same time, some arrive twice, some late. A failed event
 is retried at once, five times in all (`poisonBlobThreshold`).

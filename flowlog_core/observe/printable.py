@@ -1,4 +1,4 @@
-"""Text of others, such as a blob's name, as part of a line: it ends no line, steers no terminal."""
+"""Escapes foreign text, such as a blob's name: it cannot end a line or control a terminal."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def logs_behind(
 ) -> Iterator[tuple[Listed, Checkpoint | None]]:
     """The logs of the selection that have something to forward. Raises a `StorageError`.
 
-    `seen` is told how many there are of the selection, page by page.
+    `seen` is called with the number of selected blobs of each page.
     """
     for container in selection.containers(live.containers):
         for page in selected_logs(live.lister, container, selection):

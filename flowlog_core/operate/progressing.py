@@ -1,4 +1,4 @@
-"""Who is told how far a command has come."""
+"""How a command reports its progress."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Progressing(Protocol):
-    """Is told how far it went. Called by several threads."""
+    """Receives the progress of a command. Called by several threads."""
 
     def read(self, count: int) -> None:
         """So many more bytes arrived."""

@@ -1,4 +1,4 @@
-"""Records as lines of a file: NDJSON, a record a line."""
+"""Records in a file of NDJSON, one per line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts dead letters through today's code and settings, with the ids that records always had.
+"""Processes dead letters with the installed code and settings, with the original record ids.
 
     read   parse   send (accepted)   store what is left   remove If-Match
                  X                 X                    X

@@ -32,7 +32,7 @@ class ClaimHeld(NamedTuple):
     blob: str
     until: datetime
     has_run_out: bool
-    """Its worker ended, or stands still."""
+    """Its worker ended, or is suspended."""
 
 
 @dataclass(slots=True)

@@ -40,7 +40,7 @@ class Sum:
     """
 
     members: list[int]
-    """Which of the records it stands for, in ascending order."""
+    """The indexes of the records that it sums, in ascending order."""
     counters: list[int | None]
     time: str
     last_time: str

@@ -56,7 +56,7 @@ Accept = Span | Addresses | Glob
 
 @dataclass(frozen=True, slots=True)
 class QueryField:
-    """What a name in a rule stands for.
+    """The record fields that a name in a rule reads.
 
     `reads` are record fields, of which one must match. If it `is_sum`, those that are not null are
     added up; it is null only if all are.
@@ -116,5 +116,5 @@ class Term:
 
     @property
     def query_field(self) -> QueryField:
-        """What the name stands for."""
+        """The record fields that the name reads."""
         return QUERY_FIELDS[self.field]

@@ -75,7 +75,7 @@ class EventReader:
         return blob if isinstance(blob, IgnoredEvent) else CommittedBlob(blob, named.etag)
 
     def flow_log(self, account: str, container: str, name: str) -> BlobRef | IgnoredEvent:
-        """The flow log of that name, for whoever learned of it otherwise. Never raises."""
+        """The flow log of that name, if its event came another way. Never raises."""
         if container not in self._containers:
             return _ignored("other_container", f"{account}/{container}")
         log = LogBlob.parse(name)

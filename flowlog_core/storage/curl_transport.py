@@ -1,4 +1,4 @@
-"""libcurl under the Azure SDK: azure-core's own seam for transports, `HttpTransport`.
+"""libcurl under the Azure SDK: azure-core's extension point for transports, `HttpTransport`.
 
 The SDK signs, retries and models as before; only the sending changes. It takes a fraction of the
 processor time of requests, urllib3 and http.client (docs/decisions/0013). Every thread keeps one

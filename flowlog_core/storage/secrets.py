@@ -1,4 +1,4 @@
-"""Secrets in what others raise: a shared access signature stands in every URL it opens.
+"""Removes secrets from errors: a shared access signature is in every URL that it opens.
 
 Some libraries put the URL into their messages, and those end in logs, in a checkpoint's `error` and
 in tracebacks. Keys and tokens travel in headers, which nobody puts into a message.

@@ -74,7 +74,7 @@ def is_behind(one: Listed, checkpoint: Checkpoint | None, now: datetime) -> bool
 
 
 def has_run_out(checkpoint: Checkpoint, now: datetime) -> bool:
-    """Whether its worker ended, or stands still, without having released the claim."""
+    """Whether its worker ended, or is suspended, without having released the claim."""
     return checkpoint.owned_until is not None and checkpoint.owned_until < now
 
 

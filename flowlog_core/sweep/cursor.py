@@ -1,7 +1,7 @@
 """What a sweep remembers of one container: how far it came, and how far back the next must look.
 
 A pass goes once through everything in its window; it may take several sweeps. The next window
-begins some hours before the last pass began, however long the app stood still since, or with the
+begins some hours before the last pass began, however long the app did not run since, or with the
 oldest hour that is unfinished. So no hour is ever left out.
 
     hours      20 21 22 23 00 01 02 03 04 05 06 07 08 09

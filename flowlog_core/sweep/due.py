@@ -23,8 +23,8 @@ def what_is_due(
     if options.forward_since and one.blob.log.hour < options.forward_since:
         return "never: older"
     if one.is_archived:
-        # Not "later": an archived blob cannot be read until it is rehydrated, and whoever does
-        # that asks for it again.
+        # Not "later": an archived blob cannot be read until somebody rehydrates it, and then
+        # asks for it again.
         return "never: archived"
     age_s = (now - one.last_modified).total_seconds()
     if age_s < options.untouched_for_s and not (checkpoint and has_run_out(checkpoint, now)):

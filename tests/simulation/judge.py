@@ -314,7 +314,7 @@ class Judge:
             or since >= began
             or attempt.met_trouble
             or (last is not None and (began - last).total_seconds() < 601),
-            "a blob of a dead process is taken over by whoever comes",
+            "the next worker takes over a blob of a dead process",
             attempt.owner,
             "left it to",
             owner,
