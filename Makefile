@@ -21,59 +21,59 @@ DIST_READY := .venv-dist/.ready
 .DEFAULT_GOAL := help
 .PHONY: help setup run azurite seed test host-facts properties slow simulate bench package lint audit infra-check dist-check clean
 
-help: ## list what make can do here
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-setup: $(PYTHON_READY) $(AZURITE_READY) $(KQL_READY) $(WORKER_READY) ## install everything into this folder; free the second time
+setup: $(PYTHON_READY) $(AZURITE_READY) $(KQL_READY) $(WORKER_READY) ## install everything into this folder
 
-run: setup ## the demo, without a cloud account; options in ARGS="..."
+run: setup ## run the demo on Azurite; options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo $(ARGS)
 
-azurite: $(AZURITE_READY) ## Azurite on its usual ports, kept in .azurite; Ctrl-C stops it
+azurite: $(AZURITE_READY) ## run Azurite on its usual ports, with its data in .azurite; Ctrl-C stops it
 	@tools/azurite/node_modules/.bin/azurite --skipApiVersionCheck --location .azurite
 
 seed: $(PYTHON_READY) ## write sample logs, by default into Azurite (`make azurite`); options in ARGS="..."
 	@$(BIN)/python -m flowlog_core demo --seed --settings local.settings.sample.json $(ARGS)
 
-test: setup ## all tests but those of host-facts and slow; more for pytest in PYTEST_ARGS="..."
+test: setup ## run all tests except those of host-facts and slow; arguments for pytest in PYTEST_ARGS="..."
 	@$(BIN)/python -m pytest $(PYTEST_JOBS) -m "not host_facts and not slow" $(PYTEST_ARGS)
 
-host-facts: setup ## tests of what docs/host.md says about Microsoft's host alone; minutes
+host-facts: setup ## test what docs/host.md says about Microsoft's host; minutes
 	@$(BIN)/python -m pytest -m host_facts $(PYTEST_ARGS)
 
-properties: setup ## the property tests with 1,000 examples each; a quarter of an hour
+properties: setup ## run the property tests with 1,000 examples each; 15 minutes
 	@HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest $(PYTEST_JOBS) -m hypothesis $(PYTEST_ARGS)
 
-slow: setup ## tests of memory with large blobs; a minute
+slow: setup ## test memory with large blobs; a minute
 	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-simulate: $(PYTHON_READY) ## the promises in made-up schedules of crashes and faults; ARGS="--help"
+simulate: $(PYTHON_READY) ## check the promises in simulated schedules of crashes and faults; ARGS="--help"
 	@PYTHONPATH=tests $(BIN)/python -m simulation $(ARGS)
 
-bench: setup ## the measurements
+bench: setup ## run the benchmarks
 	@$(BIN)/python -m bench
 
-package: $(PYTHON_READY) ## the zip that is deployed; ARGS=--with-dependencies puts the packages in
+package: $(PYTHON_READY) ## build the zip for deployment; ARGS=--with-dependencies includes the packages
 	@$(BIN)/python tools/package.py $(ARGS)
 
-lint: $(PYTHON_READY) ## style, format and types
+lint: $(PYTHON_READY) ## check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-audit: $(PYTHON_READY) ## ask whether a deployed package has a known hole (needs the internet)
+audit: $(PYTHON_READY) ## check the deployed packages for known vulnerabilities (needs the internet)
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement requirements.txt
 
-infra-check: $(INFRA_READY) ## compile and lint infra/, and ask checkov and shellcheck about it
+infra-check: $(INFRA_READY) ## compile and lint infra/, with checkov and shellcheck
 	@$(BIN)/python tools/bicep.py check infra/main.bicep infra/events.bicep || { \
 	  code=$$?; test $$code -eq 3 || exit $$code; echo "infra/*.bicep was not compiled" >&2; }
 	@.venv-infra/bin/shellcheck .ci/run
 	@.venv-infra/bin/checkov --directory infra --framework bicep --skip-download --compact --quiet
 
-dist-check: $(DIST_READY) ## build wheel and sdist, check them, and use each in a clean environment
+dist-check: $(DIST_READY) ## build wheel and sdist, and test each in a clean environment
 	@.venv-dist/bin/python tools/check_dist.py
 
-clean: ## remove all that setup and the tools made
+clean: ## remove everything that setup and the tools made
 	rm -rf .venv .venv-worker .venv-infra .venv-dist tools/*/node_modules build *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

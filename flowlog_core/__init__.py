@@ -2,7 +2,7 @@
 
 In the order of the data; docs/glossary.md explains the words:
 
-ingest         the whole story of one blob: claim, read, forward, commit, release
+ingest         the whole path of one blob: claim, read, forward, commit, release
 forward_chunk  one chunk of it: frame, parse, pack, send; `held_letters`: its dead letters
 pipeline       what `ingest` uses; `outcome`: what it reports
 blob           where a flow log is stored, what its name says, and every id

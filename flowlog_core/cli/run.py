@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make one pass, then exit with 0, or with 1 if a blob failed",
     )
-    add_interval_argument(parser, 5.0, "time between two looks, such as 500ms or 1m")
+    add_interval_argument(parser, 5.0, "polling interval, such as 500ms or 1m")
     parser.add_argument("--interval-s", type=float, help=argparse.SUPPRESS)
     add_range_arguments(
         parser,
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heartbeat",
         type=Path,
         metavar="FILE",
-        help="touch FILE after each look at the accounts and after each blob, for a health check",
+        help="touch FILE after each pass over the accounts and after each blob, for a health check",
     )
 
 

@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="show the status again and again, until Ctrl-C"
     )
-    add_interval_argument(parser, 5.0, "with --watch: the time between two looks")
+    add_interval_argument(parser, 5.0, "with --watch: the time between two refreshes")
     add_output_argument(parser, "table", ("table", "json"))
 
 

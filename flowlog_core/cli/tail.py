@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print only records that match a rule (docs/rules.md)",
     )
     add_output_argument(parser, None, default_is="table on a terminal, else ndjson")
-    add_interval_argument(parser, 1.0, "time between two looks at an empty queue")
+    add_interval_argument(parser, 1.0, "polling interval of an empty queue")
 
 
 def run(options: argparse.Namespace) -> int:
