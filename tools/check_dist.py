@@ -35,10 +35,10 @@ def run(*command: str | Path, cwd: Path, exit_code: int = 0) -> str:
 def check(distribution: Path, folder: Path) -> None:
     """Install one distribution into an environment of its own, and use it."""
     environment = folder / f"{distribution.name}.env"
-    venv.create(environment, with_pip=True)
+    venv.create(environment)
     tools = environment / "bin"
-    pip = (tools / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    run(*pip, distribution, cwd=folder)
+    pip = (sys.executable, "-m", "pip", "--python", tools / "python", "--disable-pip-version-check")
+    run(*pip, "install", "-q", distribution, cwd=folder)
     log = folder / "PT1H.json"
     log.write_text(ENTRY, "utf-8")
     assert "parse" in run(tools / "flowlog", "--help", cwd=folder)
@@ -51,7 +51,10 @@ def check(distribution: Path, folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        run(sys.executable, "-m", "build", "--outdir", folder, PROJECT, cwd=folder)
+        # This environment has what building needs, and pip builds the sdist in one of its own.
+        run(
+            sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, PROJECT, cwd=folder
+        )
         distributions = sorted(path for path in folder.iterdir() if path.is_file())
         print(run(sys.executable, "-m", "twine", "check", "--strict", *distributions, cwd=folder))
         for distribution in distributions:
