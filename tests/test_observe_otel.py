@@ -384,6 +384,7 @@ def test_the_metrics_of_an_ingest_reach_both_exporters_when_the_process_ends(
         of_blob("flowlog.read.size"): Point(1, content_bytes),
         of_blob("flowlog.backlog"): Point(1, content_bytes),
     }
+    assert collector.roles == {"flowlog"}
     for received in (collector.otlp, dict(collector.application_insights)):
         assert {name: received.get(name) for name in counted} == counted
         assert {name for name, _ in received} == {name for name, _ in counted} | {
@@ -412,7 +413,6 @@ def test_application_insights_is_told_what_is_new_and_a_collector_the_total(
 @pytest.mark.parametrize(
     ("environment", "service"),
     [
-        ({}, "flowlog"),
         ({"WEBSITE_SITE_NAME": "my-app"}, "my-app"),
         ({"WEBSITE_SITE_NAME": "my-app", "OTEL_SERVICE_NAME": "mine"}, "mine"),
     ],
