@@ -56,8 +56,11 @@ def cleanup(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the host passes
     SERVICE.remove_stale_checkpoints()
 
 
-def watch_queue() -> None:
-    """Register the queue function `events` for all sources."""
+if SETTINGS.has_blob_triggers:
+    for source in SETTINGS.sources:
+        watch("nsg", source.name, SETTINGS.nsg_container)
+        watch("vnet", source.name, SETTINGS.vnet_container)
+elif SETTINGS.trigger_source == "EventQueue":
 
     @app.queue_trigger(
         arg_name="message",
@@ -67,13 +70,6 @@ def watch_queue() -> None:
         data_type=func.DataType.BINARY,
     )
     def events(message: func.QueueMessage) -> None:
+        """Forward the blob that an event names."""
         report_findings()
         SERVICE.ingest_event(message.get_body(), message.dequeue_count or 1)
-
-
-if SETTINGS.has_blob_triggers:
-    for source in SETTINGS.sources:
-        watch("nsg", source.name, SETTINGS.nsg_container)
-        watch("vnet", source.name, SETTINGS.vnet_container)
-elif SETTINGS.trigger_source == "EventQueue":
-    watch_queue()

@@ -335,6 +335,7 @@ def test_kept_is_what_keep_matches_and_drop_does_not(
     kept = not keep or reference_rules.matches(keep, record)
     kept = kept and not reference_rules.matches(drop, record)
     partly = both.given({name: record[name] for name in known})
+    assert both.keeps(record) is kept
     wholly = partly.given(record)
     assert (wholly.keeps_all, wholly.keeps_none) == (kept, not kept)
     if partly.keeps_all:

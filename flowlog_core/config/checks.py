@@ -204,7 +204,7 @@ def _is_installed(module: str) -> bool:
 def something_is_sent(facts: Facts) -> Iterator[Finding]:
     """The rules let some records pass."""
     settings = facts.settings
-    if sends_nothing(KeepDrop(settings.keep or None, settings.drop)):
+    if sends_nothing(KeepDrop.of(settings.keep, settings.drop)):
         names = " and ".join(
             name
             for name, rules in (("FLOWLOG_KEEP", settings.keep), ("FLOWLOG_DROP", settings.drop))

@@ -41,7 +41,7 @@ def faults_together(settings: Settings, environment: Mapping[str, str]) -> Itera
     if settings.sink == "table" and is_in_state:
         yield from _same(settings)
     yield from _no_such_fields(settings)
-    if KeepDrop(settings.keep or None, settings.drop).keeps_none:
+    if KeepDrop.of(settings.keep, settings.drop).keeps_none:
         yield "FLOWLOG_DROP: drops every record that FLOWLOG_KEEP keeps, so none would be sent"
     yield from _incomplete(environment, "FLOWLOG_TRAFFIC_ENDPOINT", "FLOWLOG_TRAFFIC_RULE")
 

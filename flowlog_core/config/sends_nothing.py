@@ -28,13 +28,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def sends_nothing(rules: KeepDrop) -> bool:
     """Whether the rules let no record pass. False also where that cannot be told in short time."""
-    terms = [
-        term
-        for part in (rules.keep, rules.drop)
-        if part is not None
-        for rule in part.rules
-        for term in rule
-    ]
+    terms = [term for rule in (*rules.keep.rules, *rules.drop.rules) for term in rule]
     if not _can_tell(terms):
         return False
     values: dict[str, set[Any]] = {}
@@ -44,7 +38,7 @@ def sends_nothing(rules: KeepDrop) -> bool:
     if prod(map(len, values.values())) > _MAX_COMBINATIONS:
         return False
     return not any(
-        _is_sent(dict(zip(values, combination, strict=True)), rules)
+        rules.keeps(dict(zip(values, combination, strict=True)))
         for combination in product(*values.values())
     )
 
@@ -62,10 +56,6 @@ def _can_tell(terms: list[Term]) -> bool:
     has_overlaps = any(len(some) > 1 or "?" in "".join(some) for some in patterns.values())
     sums = {term.field for term in terms if term.query_field.is_sum}
     return not has_overlaps and not any(sums & of and len(of) > 1 for of in fields.values())
-
-
-def _is_sent(record: dict[str, Any], rules: KeepDrop) -> bool:
-    return (rules.keep is None or rules.keep.matches(record)) and not rules.drop.matches(record)
 
 
 def _values(name: str, term: Term) -> Iterator[Any]:

@@ -128,11 +128,11 @@ Match = Callable[[str], object]
 
 def globs_of(accepts: tuple[Accept, ...]) -> tuple[frozenset[str], list[Match]]:
     """What texts in lower case are accepted: some as they are, others by patterns."""
-    patterns = {accept.pattern for accept in accepts if isinstance(accept, Glob)}
-    exact = {pattern for pattern in patterns if not {"*", "?"} & set(pattern)}
+    globs = [accept for accept in accepts if isinstance(accept, Glob)]
+    exact = frozenset(glob.pattern for glob in globs if glob.is_exact)
     # `fnmatch` also knows sets in brackets; its expressions never take exponential time.
-    expressions = (fnmatch.translate(glob.replace("[", "[[]")) for glob in patterns - exact)
-    return frozenset(exact), [re.compile(one).match for one in expressions]
+    patterns = (glob.pattern.replace("[", "[[]") for glob in globs if not glob.is_exact)
+    return exact, [re.compile(fnmatch.translate(pattern)).match for pattern in patterns]
 
 
 @lru_cache(maxsize=256)

@@ -59,10 +59,7 @@ def compiled(rules: KeepDrop, flows: Mapping[str, str]) -> Drops:
     those of the tuples' format.
     """
     compiler = _Compiler(flows)
-    drops = compiler.matches(rules.drop)
-    if rules.keep is not None:
-        drops = f"(not {compiler.matches(rules.keep)} or {drops})"
-    return compiler.drops(drops)
+    return compiler.drops(f"not {compiler.matches(rules.keep)} or {compiler.matches(rules.drop)}")
 
 
 def _log_time(common: str) -> tuple[object]:

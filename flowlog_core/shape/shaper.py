@@ -78,7 +78,7 @@ class Shaper:
     def of(cls, settings: Settings) -> Shaper:
         """As the settings say, for any sink."""
         return cls(
-            KeepDrop(settings.keep or None, settings.drop),
+            KeepDrop.of(settings.keep, settings.drop),
             settings.fields,
             settings.aggregate,
             settings.schema,
