@@ -107,21 +107,10 @@ def parse_connection(
     for service, purpose in needed.items():
         setting = f"{name}__{service}ServiceUri"
         uri = environment.get(setting, "").strip().rstrip("/")
-        if reference := unresolved(uri):
-            faults.append(f"{setting}: {reference}")
-        elif uri and (wrong := wrong_address(uri, service)):
-            # Without what follows a ?, which may be a signature.
-            shown = uri.partition("?")[0]
-            faults.append(f"{setting}: '{shown}' is {wrong}. Write {_example(service)}")
-        elif uri.lower().startswith("http://"):
-            faults.append(
-                f"{setting}: '{uri}' uses http, over which the SDK sends no token of an identity. "
-                "Write https"
-            )
-        elif uri:
-            uris[service] = uri
+        if fault := _fault_of_uri(uri, name, service, purpose, environment):
+            faults.append(f"{setting}: {fault}")
         else:
-            faults.append(_missing(name, setting, service, purpose, environment))
+            uris[service] = uri
     given = {end: environment.get(f"{name}__{end}ServiceUri", "").strip() for end in _SERVICES}
     for end, there in exchanged(given).items():
         faults.append(
@@ -130,6 +119,28 @@ def parse_connection(
         )
     client_id = parse_identity(name, environment, faults)
     return Connection(name, uris=uris, client_id=client_id)
+
+
+def _fault_of_uri(
+    uri: str, name: str, service: Service, purpose: str, environment: Mapping[str, str]
+) -> str | None:
+    """What is wrong with the address of a service, and what to write; None if nothing is."""
+    write = f"Write {_example(service)}"
+    if not uri and f"{name}__accountName" in environment:
+        return (
+            f"missing, needed for {purpose}. {name}__accountName alone is not enough: the Python "
+            f"worker's blob binding cannot use it. {write}"
+        )
+    if not uri:
+        return f"missing, needed for {purpose}. {write}"
+    if reference := unresolved(uri):
+        return reference
+    if wrong := wrong_address(uri, service):
+        # Without what follows a ?, which may be a signature.
+        return f"'{uri.partition('?')[0]}' is {wrong}. {write}"
+    if uri.lower().startswith("http://"):
+        return f"'{uri}' uses http, over which the SDK sends no token of an identity. Write https"
+    return None
 
 
 def parse_identity(name: str, environment: Mapping[str, str], faults: list[str]) -> str | None:
@@ -258,17 +269,6 @@ def _absent(name: str, needed: Mapping[Service, str]) -> str:
         f"{name}: there is no such connection, needed for {', '.join(needed.values())}. Set "
         f"{name} to a connection string, or, to use an identity, {addresses}"
     )
-
-
-def _missing(
-    name: str, setting: str, service: Service, purpose: str, environment: Mapping[str, str]
-) -> str:
-    if f"{name}__accountName" in environment:
-        return (
-            f"{setting}: missing, needed for {purpose}. {name}__accountName alone is not enough: "
-            f"the Python worker's blob binding cannot use it. Write {_example(service)}"
-        )
-    return f"{setting}: missing, needed for {purpose}. Write {_example(service)}"
 
 
 def _azurite(service: str, scheme: str = "http") -> str:

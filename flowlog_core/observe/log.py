@@ -13,6 +13,12 @@ from flowlog_core.outcome import Failed, Outcome
 
 log = logging.getLogger(__name__)
 
+_OF_OUTCOME = (
+    *("entries", "records", "messages", "dead_letters", "new_bytes", "backlog_bytes"),
+    *("rewrites", "conflicts", "dropped", "lag_s"),
+)
+"""In the order of the line."""
+
 
 class LogObserver:
     """Writes one line for each blob: the outcome, its name, then `key=value` fields.
@@ -24,18 +30,7 @@ class LogObserver:
 
     def done(self, blob: BlobRef, outcome: Outcome) -> None:
         """See `Observer.done`."""
-        fields = {
-            "entries": outcome.entries,
-            "records": outcome.records,
-            "messages": outcome.messages,
-            "dead_letters": outcome.dead_letters,
-            "new_bytes": outcome.new_bytes,
-            "backlog_bytes": outcome.backlog_bytes,
-            "rewrites": outcome.rewrites,
-            "conflicts": outcome.conflicts,
-            "dropped": outcome.dropped,
-            "lag_s": outcome.lag_s,
-        }
+        fields = {name: getattr(outcome, name) for name in _OF_OUTCOME}
         steps = {f"{step}_s": took_s for step, took_s in outcome.seconds.items()}
         self._write(logging.INFO, outcome.how, blob, fields | steps)
 
