@@ -13,8 +13,9 @@ from itertools import product
 from math import prod
 from typing import Any
 
+from flowlog_core.shape.accepted import Ranges, address_ranges_of, ranges_of
 from flowlog_core.shape.keep_drop import KeepDrop
-from flowlog_core.shape.terms import Addresses, Glob, Span, Term
+from flowlog_core.shape.terms import Glob, Term
 
 _MAX_COMBINATIONS = 4096
 _NULLABLE = frozenset({"state", "target_resource_id", "mac", "acl_id", "encryption"})
@@ -67,24 +68,16 @@ def _values(name: str, term: Term) -> Iterator[Any]:
         case "choice":
             yield from field.choices
         case "address":
-            for version, maximum in ((4, 2**32 - 1), (6, 2**128 - 1)):
-                spans = [
-                    (one.low, one.high)
-                    for one in term.accepts
-                    if isinstance(one, Addresses) and one.version == version
-                ]
-                kind = IPv4Address if version == 4 else IPv6Address
-                yield from (str(kind(number)) for number in _borders(spans, maximum))
-        case "number" | "time":
-            is_time = field.kind == "time"
-            spans = [
-                (one.low or 0, maximum if one.high is None else one.high)
-                for maximum in (_LAST_MS if is_time else field.maximum,)
-                for one in term.accepts
-                if isinstance(one, Span)
-            ]
-            numbers = _borders(spans, _LAST_MS if is_time else field.maximum)
-            yield from map(_time, numbers) if is_time else numbers
+            for version, kind, maximum in (
+                (4, IPv4Address, 2**32 - 1),
+                (6, IPv6Address, 2**128 - 1),
+            ):
+                ranges = address_ranges_of(term.accepts, version)
+                yield from (str(kind(number)) for number in _borders(ranges, maximum))
+        case "number":
+            yield from _borders(ranges_of(term.accepts), field.maximum)
+        case "time":
+            yield from map(_time, _borders(ranges_of(term.accepts), _LAST_MS))
         case "text" | "protocol":
             yield _OTHER
             for one in term.accepts:
@@ -92,9 +85,9 @@ def _values(name: str, term: Term) -> Iterator[Any]:
                     yield one.pattern.replace("*", _OTHER)
 
 
-def _borders(spans: list[tuple[int, int]], maximum: int) -> Iterator[int]:
+def _borders(ranges: Ranges, maximum: int) -> Iterator[int]:
     """The numbers on both sides of where ranges begin and end, from 0 to a maximum."""
-    numbers = {0, maximum}.union(*({low - 1, low, high, high + 1} for low, high in spans))
+    numbers = {0, maximum}.union(*({low - 1, low, high, high + 1} for low, high in ranges))
     return (number for number in sorted(numbers) if 0 <= number <= maximum)
 
 

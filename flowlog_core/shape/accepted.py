@@ -52,6 +52,15 @@ def ranges_of(accepts: tuple[Accept, ...]) -> Ranges:
     )
 
 
+def address_ranges_of(accepts: tuple[Accept, ...], version: int) -> Ranges:
+    """The same of the addresses of one version."""
+    return _apart(
+        (one.low, one.high)
+        for one in accepts
+        if isinstance(one, Addresses) and one.version == version
+    )
+
+
 def bounds_of(ranges: Ranges) -> list[int]:
     """Where ranges begin and have just ended: a number in one has an odd count of them below it."""
     return [bound for low, high in ranges for bound in (low, high + 1)]
@@ -87,11 +96,7 @@ class AddressAnswers(dict[Any, bool]):
         self._bounds_4, self._bounds_6 = (
             [
                 bound
-                for low, high in _apart(
-                    (one.low, one.high)
-                    for one in accepts
-                    if isinstance(one, Addresses) and one.version == version
-                )
+                for low, high in address_ranges_of(accepts, version)
                 for bound in (low.to_bytes(length), high.to_bytes(length) + b"\0")
             ]
             for version, length in ((4, 4), (6, 16))
