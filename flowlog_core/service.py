@@ -140,16 +140,14 @@ class Service:
             options = replace(
                 options, untouched_for_s=0, max_s=_TIMER_SWEEP_S, young_hours=_TIMER_YOUNG_HOURS
             )
-        clock = self.pipeline.clock
+        clock, report = self.pipeline.clock, None
         started = clock.monotonic()
         try:
             report = Sweep(
                 self.blobs, self.pipeline, self.cursors, options, self.blobs_at_a_time
             ).run()
-        except BaseException:
-            self.metrics.sweep_failed(clock.monotonic() - started)
-            raise
-        self.metrics.swept(report, clock.monotonic() - started)
+        finally:
+            self.metrics.swept(report, clock.monotonic() - started)
         self._look_at_queues()
         return report
 

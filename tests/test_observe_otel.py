@@ -161,7 +161,7 @@ def test_sweeps_are_counted_with_what_they_found(
     later = SweepReport(is_whole=False)
     later.count("looked_at", HERE)
     observer.swept(later, 2.0)
-    observer.sweep_failed(3.0)
+    observer.swept(None, 3.0)
     assert measured(reader) == {
         series("flowlog.sweep.duration", outcome="whole"): Point(1, 1.5),
         series("flowlog.sweep.duration", outcome="unfinished"): Point(1, 2.0),

@@ -82,17 +82,13 @@ class MetricsObserver:
         """An event led to no flow log."""
         self._add("flowlog.events.ignored", 1, {"flowlog.reason": reason})
 
-    def swept(self, summary: SweepReport, took_s: float) -> None:
-        """A sweep returned."""
-        outcome = "whole" if summary.is_whole else "unfinished"
+    def swept(self, report: SweepReport | None, took_s: float) -> None:
+        """A sweep returned its report, or raised and has none."""
+        outcome = "failed" if report is None else "whole" if report.is_whole else "unfinished"
         self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": outcome})
-        for (container, what), blobs in summary.by_container.items():
+        for (container, what), blobs in report.by_container.items() if report else ():
             where = dict(zip(PLACE, container, strict=True))
             self._add(f"flowlog.sweep.{what}", blobs, where)
-
-    def sweep_failed(self, took_s: float) -> None:
-        """A sweep raised."""
-        self._record("flowlog.sweep.duration", took_s, {"flowlog.outcome": "failed"})
 
     @property
     def is_on(self) -> bool:
@@ -171,10 +167,10 @@ class MetricsObserver:
         # Not the process's global provider, which other code may configure.
         self._provider = MeterProvider(readers, _resource())
         meter = self._provider.get_meter("flowlog", __version__)
-        return {one.name: _instrument(meter, one) for one in METRICS}
+        return {one.name: _created(meter, one) for one in METRICS}
 
 
-def _instrument(meter: Meter, one: Metric) -> Any:
+def _created(meter: Meter, one: Metric) -> Any:
     if one.kind == "counter":
         return meter.create_counter(one.name, one.unit, one.meaning)
     return meter.create_histogram(
