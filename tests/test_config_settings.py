@@ -222,6 +222,7 @@ def test_fields_are_chosen_in_our_schema_only(schema: str, fields: str) -> None:
     [
         ("action=deny", "action=deny"),
         ("action=deny,port=22;action=deny,port=23", "rule=x;action=deny"),
+        ("protocol=6,dst_port=22", "protocol=TCP"),
     ],
 )
 def test_rules_that_send_nothing_are_a_fault(keep: str, drop: str) -> None:
