@@ -442,7 +442,8 @@ def test_a_query_goes_on_where_the_service_says_and_where_a_caller_stopped() -> 
         ("1!q+", None): (["b"], ()),
     }
 
-    a_row = {"format": 2, "seam": "", "seam_bytes": 256, "blob_etag": "", "owner": ""}
+    a_row = {"odata.etag": "1", "format": 2, "seam": "", "seam_bytes": 256, "blob_etag": ""}
+    a_row |= {"owner": ""}
     numbers = ("offset", "generation", "pending_bytes", "entries", "records", "dead_letters")
     for name in (*numbers, "rings"):
         a_row |= {name: "0", f"{name}@odata.type": "Edm.Int64"}
