@@ -111,9 +111,8 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
             is_left and not always_take_over and _was_just_taken_over(now, seen.server_time)
         ):
             if first is not None and (first.owner, first.rings) != (now.owner, now.rings):
-                return (
-                    None  # it was rung or taken since this call began: the owner's look covers us
-                )
+                # It was rung or taken since this call began: the owner's look covers us.
+                return None
             first = first or now
             with suppress(Conflict):
                 timed.replace(replace(now, rings=now.rings + 1), seen.etag)

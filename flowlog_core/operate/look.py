@@ -35,7 +35,7 @@ from flowlog_core.operate.status import (
     Totals,
 )
 from flowlog_core.sinks.depth import QueueDepth
-from flowlog_core.source.listing import BlobLister, Listed, flow_logs_since
+from flowlog_core.source.listing import BlobLister, Listed, Page, Step, all_pages, flow_logs_since
 from flowlog_core.sweep.behind import try_again_at
 from flowlog_core.sweep.cursor import Container, Cursor
 
@@ -177,19 +177,12 @@ def _last_whole(cursor: Cursor | None) -> datetime | None:
 
 
 def _listed(lister: BlobLister, container: Container, since: datetime | None) -> Iterable[Listed]:
+    steps: Iterable[Step | Page]
     if since is not None:
         steps = flow_logs_since(lister, *container, since)
-        return chain.from_iterable(step.listed for step in steps)
-    return _all_listed(lister, container)
-
-
-def _all_listed(lister: BlobLister, container: Container) -> Iterable[Listed]:
-    """All of them, by as few calls as there are pages: order does not matter here."""
-    page = lister.page(*container, "", by_folder=False)
-    yield from page.listed
-    while page.marker:
-        page = lister.page(*container, "", marker=page.marker, by_folder=False)
-        yield from page.listed
+    else:  # by as few calls as there are pages: order does not matter here
+        steps = all_pages(lister, *container, by_folder=False)
+    return chain.from_iterable(step.listed for step in steps)
 
 
 def _resource_key(blob: BlobRef) -> tuple[str, str, str]:

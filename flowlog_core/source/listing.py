@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import NamedTuple, Protocol
 
 from flowlog_core.blob import BlobRef
@@ -105,6 +105,27 @@ def is_done(name: str, done: str) -> bool:
     return name <= done or (done.endswith("/") and name.startswith(done))
 
 
+def all_pages(
+    lister: BlobLister,
+    account: str,
+    container: str,
+    folder: str = "",
+    *,
+    by_folder: bool,
+    since: datetime | None = None,
+) -> Iterator[Page]:
+    """Each page of what is under a folder. Takes and raises what `BlobLister.page` does."""
+    marker = ""
+    while True:
+        page = lister.page(
+            account, container, folder, marker=marker, by_folder=by_folder, since=since
+        )
+        yield page
+        marker = page.marker
+        if not marker:
+            return
+
+
 def flow_logs_since(
     lister: BlobLister,
     account: str,
@@ -123,17 +144,7 @@ def flow_logs_since(
     there. Carries on from the `done` of a step, or from the name of any of its flow logs.
     Raises as `BlobLister.page` does.
     """
-
-    def pages(folder: str, *, by_folder: bool) -> Iterator[Page]:
-        marker = ""
-        while True:
-            page = lister.page(
-                account, container, folder, marker=marker, by_folder=by_folder, since=since
-            )
-            yield page
-            marker = page.marker
-            if not marker:
-                return
+    pages = partial(all_pages, lister, account, container, since=since)
 
     def steps_under(folder: str, *, may_fit: bool) -> Iterator[Step]:
         """`may_fit` says whether all of the folder might fit into one page."""

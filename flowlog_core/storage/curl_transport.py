@@ -110,9 +110,8 @@ class CurlTransport(HttpTransport[HttpRequest, WholeResponse]):
             curl.setopt(pycurl.CAINFO, self._certificates)
             curl.setopt(pycurl.TCP_KEEPALIVE, 1)
             curl.setopt(pycurl.USERAGENT, USER_AGENT)
-            curl.setopt(
-                pycurl.PROXY, ""
-            )  # else libcurl would read the environment by its own rules
+            # Else libcurl would read the environment by its own rules.
+            curl.setopt(pycurl.PROXY, "")
             curl.setopt(pycurl.HEADERFUNCTION, handle.head.append)
             curl.setopt(pycurl.WRITEFUNCTION, handle.body.append)
             self._of_thread.handle = handle
