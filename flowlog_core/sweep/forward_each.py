@@ -17,38 +17,37 @@ from flowlog_core.sweep.report import SweepReport
 log = logging.getLogger(__name__)
 
 
-class ForwardEach:
-    """Forwards blobs and counts them in a report."""
+def forward_each(
+    pipeline: Pipeline,
+    parallel: Runner,
+    report: SweepReport,
+    ingest_one: IngestOne,
+    blobs: Iterable[BlobRef],
+    now: datetime,
+) -> tuple[int, list[BlobRef]]:
+    """Forward blobs and count them in the report.
 
-    def __init__(
-        self, pipeline: Pipeline, parallel: Runner, report: SweepReport, ingest_one: IngestOne
-    ) -> None:
-        self._pipeline, self._parallel = pipeline, parallel
-        self._report, self._ingest_one = report, ingest_one
-        self._lock = threading.Lock()
+    Returns how many there were, and those that failed or that another worker has.
+    """
+    unfinished: list[BlobRef] = []
+    lock = threading.Lock()
 
-    def __call__(self, blobs: Iterable[BlobRef], now: datetime) -> tuple[int, list[BlobRef]]:
-        """Returns how many there were, and those that failed or that another worker has."""
-        unfinished: list[BlobRef] = []
-
-        def forward(blob: BlobRef) -> None:
-            settled = now - blob.log.hour >= SETTLED_AFTER
-            try:
-                outcome = self._ingest_one(
-                    blob, self._pipeline, final=settled, always_take_over=True
-                )
-            except Exception:
-                # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
-                # logged it; the blob's checkpoint counts the attempts and makes it wait.
-                log.debug("failed %s", blob, exc_info=True)
-                with self._lock:
-                    self._report.count("failed", Container.of(blob))
-                    self._report.add_still_behind(blob)
+    def forward(blob: BlobRef) -> None:
+        settled = now - blob.log.hour >= SETTLED_AFTER
+        try:
+            outcome = ingest_one(blob, pipeline, final=settled, always_take_over=True)
+        except Exception:
+            # Whatever it is, it must not keep the other blobs from their turn. `ingest` has
+            # logged it; the blob's checkpoint counts the attempts and makes it wait.
+            log.debug("failed %s", blob, exc_info=True)
+            with lock:
+                report.count("failed", Container.of(blob))
+                report.add_still_behind(blob)
+                unfinished.append(blob)
+        else:
+            with lock:
+                report.add(Container.of(blob), outcome)
+                if outcome.is_left_to_others:
                     unfinished.append(blob)
-            else:
-                with self._lock:
-                    self._report.add(Container.of(blob), outcome)
-                    if outcome.is_left_to_others:
-                        unfinished.append(blob)
 
-        return self._parallel(blobs, forward), unfinished
+    return parallel(blobs, forward), unfinished

@@ -46,7 +46,7 @@ from flowlog_core.sweep.cursor import (
     next_cursor,
 )
 from flowlog_core.sweep.due import Due, what_is_due
-from flowlog_core.sweep.forward_each import ForwardEach
+from flowlog_core.sweep.forward_each import forward_each
 from flowlog_core.sweep.lease import HeldCursor, Pass, hold
 from flowlog_core.sweep.options import IngestOne, Runner, SweepOptions
 from flowlog_core.sweep.report import SweepReport
@@ -79,7 +79,7 @@ class Sweep:
         self._got_further = False
         """Whether the passes over the windows came to anything yet."""
         self._report = SweepReport()
-        self._forward_each = ForwardEach(pipeline, parallel, self._report, ingest_one)
+        self._forward_each = partial(forward_each, pipeline, parallel, self._report, ingest_one)
         self._young: set[BlobRef] = set()
         """What the pass over the youngest hours has counted, so that the other pass does not."""
         self._asked_for: list[Container] = []
