@@ -104,26 +104,20 @@ def next_cursor(
         last = Cursor(now, now)
     elif not last.is_over:
         return last
-    looked_at = last.closed_looked_at
-    must_catch_up = catch_up_since is not None and catch_up_since != last.caught_up_since
-    leaves_out = (
-        not must_catch_up and looked_at is not None and now - looked_at < CLOSED_HOURS_EVERY
-    )
-    back = timedelta(hours=hours)
+    looked_at, back = last.closed_looked_at, timedelta(hours=hours)
+    catch_up = catch_up_since if catch_up_since != last.caught_up_since else None
+    leaves_out = catch_up is None and looked_at is not None and now - looked_at < CLOSED_HOURS_EVERY
     if leaves_out:
         starts = [_hour(now) - min(back, SETTLED_AFTER)]
     else:
         starts = [_hour(now) - back, _hour(looked_at or last.began) - back]
-    if last.oldest_unfinished is not None:
-        starts.append(last.oldest_unfinished)
-    if must_catch_up and catch_up_since is not None:
-        starts.append(catch_up_since)
+    starts += [one for one in (last.oldest_unfinished, catch_up) if one is not None]
     return Cursor(
         now,
         min(starts),
         leaves_out_closed=leaves_out,
         closed_looked_at=looked_at,
-        caught_up_since=catch_up_since if must_catch_up else last.caught_up_since,
+        caught_up_since=catch_up or last.caught_up_since,
         last_whole=last.last_whole,
     )
 
