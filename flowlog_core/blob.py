@@ -92,11 +92,6 @@ class BlobRef:
         log = LogBlob.parse(name)
         return None if log is None else cls(account, container, log)
 
-    @classmethod
-    def of_file(cls, path: str) -> BlobRef:
-        """A local file, which is in no account. Only `name` and the ids are meaningful."""
-        return cls("", "", LogBlob("vnet", "", datetime.min.replace(tzinfo=UTC), "", path))
-
 
 def hour_key(hour: datetime) -> str:
     """An hour as written in keys and names, such as 2024-08-19T18Z. Sorts by time."""

@@ -28,7 +28,7 @@ from flowlog_core.analyze.prefetch import prefetched
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.rows import rows
 from flowlog_core.analyze.selection import Selection, has_resource, moment, named_in
-from flowlog_core.analyze.sources import Source, expand
+from flowlog_core.analyze.sources import Source, blob_of, expand
 from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.demo.azurite import Azurite
 from flowlog_core.source.blobs import AzureBlobs
@@ -326,6 +326,11 @@ def test_addresses_of_azure_and_of_the_emulator() -> None:
     )
 
 
+def test_the_ids_in_a_local_file_are_those_of_a_blob_in_no_account() -> None:
+    # `printf '["", "", "a b.json"]' | b2sum -l 96`
+    assert Position(blob_of("a b.json"), offset=12).entry_id == "d4793afe9786ba1933bc14e0.0.12"
+
+
 def test_several_remote_sources_are_read_at_a_time_and_come_in_order() -> None:
     together = threading.Barrier(3, timeout=20)
 
@@ -334,7 +339,7 @@ def test_several_remote_sources_are_read_at_a_time_and_come_in_order() -> None:
             together.wait()
             yield b"%d" % number
 
-        return Source(str(number), BlobRef.of_file(str(number)), read, is_remote=True)
+        return Source(str(number), blob_of(str(number)), read, is_remote=True)
 
     got = [b"".join(one.read()) for one in prefetched(map(source, range(3)), max_sources=3)]
     assert got == [b"0", b"1", b"2"]

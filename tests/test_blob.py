@@ -137,12 +137,6 @@ def test_the_ids_are_golden() -> None:
     assert position.message_id([7, 8, 10]) == "1ac97302da9547d356eed5bf.3.12.m7.3.a8e920c7"
 
 
-def test_the_ids_in_a_local_file_are_those_of_a_blob_in_no_account() -> None:
-    assert Position(BlobRef.of_file("a b.json"), offset=12).entry_id == (
-        position_of("", "", "a b.json", 0, 12).entry_id
-    )
-
-
 @given(positions)
 def test_a_digest_is_24_hexadecimal_digits(position: Position) -> None:
     assert len(position.blob_digest) == 24

@@ -14,13 +14,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from flowlog_core.analyze.contents import ZIP, Unreadable, unpacked
 from flowlog_core.analyze.problems import Problems
 from flowlog_core.analyze.selection import Selection, named_in
-from flowlog_core.blob import BlobRef, Position
+from flowlog_core.blob import BlobRef, LogBlob, Position
 from flowlog_core.shape.rules import Rules
 
 _READ_BYTES = 1024 * 1024
@@ -160,9 +161,14 @@ def _one(name: str, read: Callable[[], Iterator[bytes]], selection: Selection) -
     log = named_in(name)
     if log is None:
         rules = (*selection.by_time, *selection.by_text)
-        yield Source(name, BlobRef.of_file(name), read, rules)
+        yield Source(name, blob_of(name), read, rules)
     elif selection.has(log):
-        yield Source(name, BlobRef.of_file(name), read, tuple(selection.by_time))
+        yield Source(name, blob_of(name), read, tuple(selection.by_time))
+
+
+def blob_of(path: str) -> BlobRef:
+    """A local file as a blob of no account. Only its `name` and its ids are meaningful."""
+    return BlobRef("", "", LogBlob("vnet", "", datetime.min.replace(tzinfo=UTC), "", path))
 
 
 def _pieces(name: str) -> Iterator[bytes]:
@@ -181,4 +187,4 @@ def unreadable(name: str, reason: str) -> Source:
         raise Unreadable(reason)
         yield b""
 
-    return Source(name, BlobRef.of_file(name), read)
+    return Source(name, blob_of(name), read)
