@@ -188,7 +188,7 @@ _BY_CODE_OF_409: dict[str, type[StorageError]] = {
     "TableAlreadyExists": Conflict,
 }
 
-_BY_STATUS: dict[int, type[StorageError]] = {
+BY_STATUS: dict[int, type[StorageError]] = {
     HTTPStatus.UNAUTHORIZED: NotAllowed,
     HTTPStatus.FORBIDDEN: NotAllowed,
     HTTPStatus.NOT_FOUND: NotFound,
@@ -197,11 +197,12 @@ _BY_STATUS: dict[int, type[StorageError]] = {
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: OutOfRange,
     HTTPStatus.TOO_MANY_REQUESTS: Unavailable,
 }
+"""What the statuses of HTTP mean, but for 409 and those of the server's faults."""
 
 
 def may_pass(status: int) -> bool:
     """Whether an answer of this HTTP status says that the same call may succeed later."""
-    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or _BY_STATUS.get(status) is Unavailable
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or BY_STATUS.get(status) is Unavailable
 
 
 def _kind_of(error: AzureError) -> type[StorageError]:
@@ -212,7 +213,7 @@ def _kind_of(error: AzureError) -> type[StorageError]:
         if may_pass(status) or (status == HTTPStatus.NOT_FOUND and not error_code(error)):
             return Unavailable
         by_code = _BY_CODE_OF_409.get(error_code(error), Refused)
-        kind = by_code if status == HTTPStatus.CONFLICT else _BY_STATUS.get(status)
+        kind = by_code if status == HTTPStatus.CONFLICT else BY_STATUS.get(status)
         if kind is not None:
             return kind
     if isinstance(error, ClientAuthenticationError):

@@ -34,9 +34,6 @@ class Form:
         return self.schema == SCHEMA
 
 
-WHOLE = Form()
-
-
 class EntryRecords(NamedTuple):
     """The flow records of one entry."""
 
@@ -45,7 +42,7 @@ class EntryRecords(NamedTuple):
     """Finished records, a JSON object each, in the order of their tuples."""
     left_out: Collection[int] = ()
     """The indexes of the tuples without a record: bad ones, and those that a rule dropped."""
-    form: Form = WHOLE
+    form: Form = Form()
     sums: Sequence[Sequence[int]] | None = None
     """If records are sums of flows: for each the indexes of its tuples, in ascending order."""
 

@@ -8,12 +8,12 @@ part 2, section 2.8.15-18; learn.microsoft.com, "AMQP errors in Azure Service Bu
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
 
 from azure.core.exceptions import AzureError
 from azure.eventhub.exceptions import AuthenticationError, EventHubError
 
 from flowlog_core.errors import (
+    BY_STATUS,
     FlowlogError,
     ItemRefused,
     NotAllowed,
@@ -45,11 +45,6 @@ _BY_CONDITION: dict[str, type[StorageError]] = {
 _BLAME_THE_ITEM = frozenset(("message-size-exceeded", "link:message-size-exceeded"))
 """The conditions of `Refused` that no setting and no fault in Flowlog's requests can cause: see
 `errors.ITEM_REFUSED_CODES`. Source: OASIS AMQP 1.0, part 2, section 2.8.17."""
-_BY_STATUS: dict[int, type[StorageError]] = {
-    HTTPStatus.UNAUTHORIZED: NotAllowed,
-    HTTPStatus.FORBIDDEN: NotAllowed,
-    HTTPStatus.NOT_FOUND: NotFound,
-}
 _STATUS = re.compile(r"Status code: (\d{3})")
 """How the SDK words the answer to a token (`TokenAuthFailure`)."""
 
@@ -84,7 +79,7 @@ def flowlog_error(doing: str, error: Exception, item_of: str = "") -> FlowlogErr
 def _kind_of(error: EventHubError) -> type[StorageError]:
     status = _STATUS.search(str(error))
     if status is not None:
-        return _BY_STATUS.get(int(status[1]), Unavailable)
+        return BY_STATUS.get(int(status[1]), Unavailable)
     kind = _BY_CONDITION.get(error.error or "")
     if kind is not None:
         return kind
