@@ -66,8 +66,8 @@ class Part(NamedTuple):
     """What may be committed now."""
     outcome: Outcome
     """What to add to the call's outcome once it is committed."""
-    is_last: bool
-    """Whether nothing of the chunk is left."""
+    is_end: bool
+    """Whether nothing of the blob, as committed when it was read, is left."""
 
 
 def forward_chunk(
@@ -128,7 +128,7 @@ def forward_chunk(
             outcome.lag_s = (claim.now() - packing.newest).total_seconds()
         is_end = is_last and chunk.is_last
         progress = _progress(blob, claim.progress, chunk, framer, outcome, is_end=is_end)
-        yield Part(progress, outcome, is_last)
+        yield Part(progress, outcome, is_end)
 
 
 class _Packing:

@@ -134,7 +134,7 @@ def _forward_what_is_new(
                 claim.progress.offset, chunk.before, unparsed=_why_unparsed(claim, pipeline)
             )
             for part in forward_chunk(blob, chunk, framer, claim, pipeline, stopwatch, final=final):
-                if chunk.is_last and part.is_last:
+                if part.is_end:
                     released = claim.finish(part.progress)
                     outcome += part.outcome
                     return released

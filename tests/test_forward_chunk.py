@@ -79,7 +79,7 @@ class World:
             stopwatch,
             final=final,
         )
-        assert part.is_last
+        assert part.is_end == (left_bytes == 0)
         return part.progress, part.outcome
 
     def parts(self, data: bytes) -> list[Part]:
@@ -178,7 +178,7 @@ def test_many_dead_letters_are_committed_on_the_way() -> None:
     world = World()
     parts = world.parts(b'{"records":[' + b",".join([good, b"{}"] * 1200) + b"]}")
     assert [part.outcome.dead_letters for part in parts] == [500, 500, 200]
-    assert [part.is_last for part in parts] == [False, False, True]
+    assert [part.is_end for part in parts] == [False, False, True]
     assert [part.progress.etag for part in parts] == ["", "", "etag"]
     offsets = [part.progress.offset for part in parts]
     assert offsets == [12 + 500 * (len(good) + 4) - 1, 12 + 1000 * (len(good) + 4) - 1, offsets[2]]

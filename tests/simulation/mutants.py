@@ -410,7 +410,7 @@ def _passing_all_bytes(where: Callable[[Progress], bool]) -> list[Replacement]:
     ) -> Iterator[Part]:
         for part in forward_chunk(blob, chunk, framer, *rest, **options):
             progress = part.progress
-            if part.is_last and chunk.is_last and chunk.data and where(progress):
+            if part.is_end and chunk.data and where(progress):
                 read = (framer.before + chunk.before + chunk.data)[-checkpoint.SEAM_BYTES :]
                 progress = replace(
                     progress,
