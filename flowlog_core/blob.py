@@ -119,6 +119,17 @@ class Position:
         return replace(self, offset=offset)
 
     @property
+    def source(self) -> dict[str, str | int]:
+        """The position as messages and dead letters state it."""
+        return {
+            "account": self.blob.account,
+            "container": self.blob.container,
+            "blob": self.blob.name,
+            "generation": self.generation,
+            "offset": self.offset,
+        }
+
+    @property
     def blob_digest(self) -> str:
         """24 hexadecimal digits: the digest of account, container and blob name."""
         return _blob_digest(self.blob.account, self.blob.container, self.blob.name)

@@ -87,14 +87,7 @@ class DeadLetter:
             "schema": SCHEMA,
             "id": self.id,
             "reason": self.reason,
-            "source": {
-                "account": self.position.blob.account,
-                "container": self.position.blob.container,
-                "blob": self.position.blob.name,
-                "generation": self.position.generation,
-                "offset": self.position.offset,
-                "tuple_index": self.tuple_index,
-            },
+            "source": {**self.position.source, "tuple_index": self.tuple_index},
         }
         text = _text(self.raw)
         if text is None:

@@ -151,21 +151,12 @@ def _tuples_of(entry: EntryRecords) -> Callable[[range], Sequence[int]]:
 
 def _json(entry: EntryRecords, name: str, first_tuple: int, records: Sequence[str]) -> bytes:
     """A message with some of an entry's records."""
-    position, form = entry.position, entry.form
-    fields = {"fields": form.fields} if form.fields else {}
-    source = {
-        "account": position.blob.account,
-        "container": position.blob.container,
-        "blob": position.blob.name,
-        "generation": position.generation,
-        "offset": position.offset,
-        "first_tuple": first_tuple,
-    }
+    fields = {"fields": entry.form.fields} if entry.form.fields else {}
     message = {
-        "schema": form.schema,
+        "schema": entry.form.schema,
         "id": name,
         **fields,
-        "source": source,
+        "source": {**entry.position.source, "first_tuple": first_tuple},
         "count": len(records),
         "records": orjson.Fragment(f"[{','.join(records)}]"),
     }
