@@ -22,7 +22,7 @@ from azure.storage.blob import (
 from support import tuple_of
 
 from flowlog_core.analyze import accounts
-from flowlog_core.analyze.accounts import Address, NotAddress
+from flowlog_core.analyze.accounts import Address
 from flowlog_core.analyze.contents import Unreadable, unpacked
 from flowlog_core.analyze.prefetch import prefetched
 from flowlog_core.analyze.problems import Problems
@@ -313,7 +313,7 @@ def test_an_archived_blob_is_named_and_the_rest_is_used(azurite: Azurite, contai
 
 @pytest.mark.parametrize("text", ["https://", "https://a.blob.core.windows.net", "http://h:1/x"])
 def test_an_address_without_a_container_is_refused(text: str) -> None:
-    with pytest.raises(NotAddress, match="Write https://ACCOUNT"):
+    with pytest.raises(ValueError, match="Write https://ACCOUNT"):
         list(expand([text]))
 
 

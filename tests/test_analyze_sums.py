@@ -11,7 +11,7 @@ from made_records import Record, generated_entries, records_of
 
 from flowlog_core.analyze.addresses_seen import READS, addresses_seen
 from flowlog_core.analyze.columns import table_of
-from flowlog_core.analyze.sums import Sums, checked_names
+from flowlog_core.analyze.sums import MEASURES, Sums, checked_names
 from flowlog_core.analyze.widths import width_s
 from flowlog_core.parsing.record import COUNTERS, FIELDS
 
@@ -47,7 +47,7 @@ def test_groups_are_those_of_the_records(by: tuple[str, ...]) -> None:
     expected = [dict(zip(by, key, strict=True)) | summed(some) for key, some in groups.items()]
     sums = Sums(by)
     found = sums.of(stream(RECORDS, sums.reads)).to_pylist()
-    assert [tuple(row) for row in found] == [sums.columns] * len(found)
+    assert [tuple(row) for row in found] == [(*by, *MEASURES)] * len(found)
     by_key = lambda row: str([row[name] for name in by])  # noqa: E731
     assert sorted(found, key=by_key) == sorted(expected, key=by_key)
     assert [row["bytes"] or 0 for row in found] == sorted(

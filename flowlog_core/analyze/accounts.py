@@ -41,10 +41,6 @@ _HINT = (
 )
 
 
-class NotAddress(ValueError):
-    """An address does not name a container; the message says what one looks like."""
-
-
 class Address(NamedTuple):
     """A container, or a part of one."""
 
@@ -57,7 +53,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Raises `NotAddress`."""
+        """Raises ValueError, with what an address looks like, if it names no container."""
         url = urlsplit(text)
         parts = [unquote(part) for part in url.path.lstrip("/").split("/", 2)]
         host = url.hostname or ""
@@ -69,7 +65,7 @@ class Address(NamedTuple):
             service = f"{url.scheme}://{url.netloc}/{account}"
         container, _, prefix = path.partition("/")
         if not account or not container:
-            raise NotAddress(
+            raise ValueError(
                 f"{text.partition('?')[0]} names no container. "
                 f"Write https://ACCOUNT.blob.{_AZURE}/CONTAINER"
             )
@@ -79,7 +75,7 @@ class Address(NamedTuple):
 def sources_at(text: str, selection: Selection) -> Iterator[Source]:
     """The flow logs at an address that the selection may want, in the order of their names.
 
-    Raises `NotAddress`.
+    Raises ValueError if it names no container.
     """
     address = Address.parse(text)
     try:

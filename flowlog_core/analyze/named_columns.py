@@ -1,9 +1,10 @@
-"""Named fields (`names`) as columns: each distinct value is looked up once a table."""
+"""Named fields (`names`) as columns: what occurs is looked up once a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pyarrow as pa
 
 from flowlog_core.analyze.names import NAMED_FIELDS, Names
@@ -21,16 +22,13 @@ def with_names(table: pa.Table, names: Names, wanted: Iterable[str]) -> pa.Table
 
 def _column(table: pa.Table, names: Names, name: str) -> pa.Array:
     read = [table.column(one).combine_chunks().dictionary_encode() for one in NAMED_FIELDS[name]]
-    make = names.of(name)
-    if len(read) == 1:
-        values, codes = read[0].dictionary.to_pylist(), read[0].indices
-        return pa.array(map(make, values), pa.string()).dictionary_encode().take(codes)
-    pairs = pa.Table.from_arrays([one.indices for one in read], ["0", "1"])
-    distinct = pairs.group_by(["0", "1"]).aggregate([])
-    first, other = (one.dictionary.to_pylist() for one in read)
-    made = {
-        (a, b): make(first[a], other[b])
-        for a, b in zip(*(column.to_pylist() for column in distinct.columns), strict=True)
-    }
-    codes = zip(read[0].indices.to_pylist(), read[1].indices.to_pylist(), strict=True)
-    return pa.array([made[pair] for pair in codes], pa.string()).dictionary_encode()
+    if not table.num_rows:
+        return pa.array([], pa.string()).dictionary_encode()
+    # The values of a row as one number, so that each combination that occurs is looked up once.
+    shape = [len(one.dictionary) for one in read]
+    numbers = np.ravel_multi_index([one.indices.to_numpy() for one in read], shape)
+    rows = pa.array(numbers).dictionary_encode()
+    places = np.unravel_index(rows.dictionary.to_numpy(), shape)
+    distinct = [one.dictionary.take(pa.array(at)) for one, at in zip(read, places, strict=True)]
+    made = map(names.of(name), *(column.to_pylist() for column in distinct))
+    return pa.array(made, pa.string()).dictionary_encode().take(rows.indices)

@@ -46,35 +46,25 @@ class Sums:
         time = ("time",) if self.every_s is not None else ()
         return (*time, *self.by, *(name for name in ("state", *COUNTERS) if name not in self.by))
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the result."""
-        return (*((BUCKET,) if self.every_s is not None else ()), *self.by, *MEASURES)
-
     def of(self, rows: pa.RecordBatchReader) -> pa.Table:
         """The groups of rows that have the columns `reads`.
 
         Counters are null where no tuple of the group has them, and exact otherwise.
         """
         keys = [f'"{name}"' for name in self.by]
-        selected = list(keys)
-        order: list[str] = []
+        selected, order = [*keys, *_MEASURES_SQL], [f"{key} NULLS LAST" for key in keys]
+        order = [f'"{self.sort}" DESC NULLS LAST', '"tuples" DESC', *order]
         if self.every_s is not None:
             width_ms = self.every_s * 1000
-            selected.insert(
-                0, f"epoch_ms(epoch_ms(time) // {width_ms} * {width_ms})::TIMESTAMP_MS AS bucket"
-            )
-            order.append("bucket")
-        group_by = ", ".join(str(at + 1) for at in range(len(selected)))
-        order += [f'"{self.sort}" DESC NULLS LAST', '"tuples" DESC']
-        order += [f"{key} NULLS LAST" for key in keys]
+            start_ms = f"epoch_ms(time) // {width_ms} * {width_ms}"
+            selected.insert(0, f"epoch_ms({start_ms})::TIMESTAMP_MS AS {BUCKET}")
+            order.insert(0, BUCKET)
         # Of names of fields and of numbers, checked; nothing in it is as a user wrote it.
         sql = (
-            f"SELECT {', '.join([*selected, *_MEASURES_SQL])} FROM flows"  # noqa: S608
-            f"{f' GROUP BY {group_by}' if group_by else ''} ORDER BY {', '.join(order)}"
+            f"SELECT {', '.join(selected)} FROM flows GROUP BY ALL ORDER BY {', '.join(order)}"  # noqa: S608
             f"{f' LIMIT {self.limit}' if self.limit is not None else ''}"
         )
-        found = answer(rows, "flows", sql).rename_columns(list(self.columns))
+        found = answer(rows, "flows", sql)
         if self.every_s is not None:
             times = found.column(0).cast(pa.timestamp("ms")).cast(pa.timestamp("ms", tz="UTC"))
             found = found.set_column(0, BUCKET, times)
