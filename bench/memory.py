@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from threading import Barrier, local
+from threading import Barrier
 from time import perf_counter
 from typing import Any
 
@@ -41,7 +41,6 @@ from flowlog_core.testing.memory import (
     MemoryBlobs,
     MemoryCheckpoints,
     MemoryDeadLetters,
-    MemorySink,
     some_blob,
 )
 
@@ -125,47 +124,25 @@ def _filled(category: bytes, unknown: bytes, tuples: bytes, filler: bytes) -> by
     return entry % (filler * ((MAX_ENTRY_BYTES - len(entry)) // len(filler)))
 
 
-class AllHere:
-    """Where each thread waits once, until all have come."""
+class AtOnce(DiscardingSink, MemoryDeadLetters):
+    """Of one blob: lets its first send or upload go on when all blobs have come so far."""
 
-    def __init__(self) -> None:
-        self._barrier, self._came = Barrier(AT_ONCE), local()
-
-    def wait(self) -> None:
-        """Wait, the first time."""
-        if not getattr(self._came, "before", False):
-            self._came.before = True
-            self._barrier.wait(timeout=900)
-
-
-class SinkAtOnce(MemorySink):
-    """Accepts no message before each of the blobs is at its send or upload, and keeps nothing."""
-
-    def __init__(self, all_here: AllHere) -> None:
+    def __init__(self, barrier: Barrier) -> None:
         super().__init__()
-        self._all_here = all_here
+        self._all_are_here = cache(partial(barrier.wait, timeout=900))
 
     def send(self, messages: Iterable[Any]) -> int:
         """See `Sink.send`."""
         sent = 0
-        for _ in messages:
-            self._all_here.wait()
-            sent += 1
+        for sent, _ in enumerate(messages, start=1):  # noqa: B007 - the last is the answer
+            self._all_are_here()
         return sent
-
-
-class DeadLettersAtOnce(MemoryDeadLetters):
-    """The same for dead letters."""
-
-    def __init__(self, all_here: AllHere) -> None:
-        super().__init__()
-        self._all_here = all_here
 
     def put(self, letters: Iterable[DeadLetter]) -> None:
         """See `DeadLetterStore.put`."""
         for letter in letters:
             content = letter.to_json()
-            self._all_here.wait()
+            self._all_are_here()
             if len(content) < len(letter.raw):
                 raise SystemExit("a dead letter is not whole: the figures would mean nothing")
 
@@ -173,21 +150,20 @@ class DeadLettersAtOnce(MemoryDeadLetters):
 def ingest_largest_entries(_: int) -> str:
     """As many blobs at once as the host gives to one process, each with one entry."""
     keep_freed_memory()
-    all_here, clock = AllHere(), ManualClock()
-    sink, letters = SinkAtOnce(all_here), DeadLettersAtOnce(all_here)
+    barrier, clock = Barrier(AT_ONCE), ManualClock()
     contents = [HEAD + entry + TAIL for entry in largest_entries()]
 
     def ingest_one(content: bytes) -> tuple[bool, int]:
-        blobs = MemoryBlobs(clock)
+        blobs, at_once = MemoryBlobs(clock), AtOnce(barrier)
         blobs.put(some_blob(), content)
-        pipeline = Pipeline(blobs, MemoryCheckpoints(clock), sink, letters, 180, clock)
+        pipeline = Pipeline(blobs, MemoryCheckpoints(clock), at_once, at_once, 180, clock)
         outcome = ingest(some_blob(), pipeline, final=True)
         return outcome.records > 0, outcome.dead_letters
 
+    times = AT_ONCE // len(contents)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        counts = [*pool.map(ingest_one, contents * (AT_ONCE // len(contents)))]
-    expected = [(True, 0), (False, 1), (True, 0), (False, 1)] * (AT_ONCE // len(contents))
-    if counts != expected:
+        counts = [*pool.map(ingest_one, contents * times)]
+    if counts != [(True, 0), (False, 1), (True, 0), (False, 1)] * times:
         raise SystemExit("not as it should be: the figures would mean nothing")
     return f"each an entry of {MAX_ENTRY_BYTES:,} bytes"
 
