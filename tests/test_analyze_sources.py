@@ -291,8 +291,7 @@ def test_an_account_without_logs_or_without_the_container_says_so(
 ) -> None:
     nothing = found(f"{container}/no/such")[1]
     assert nothing == [
-        f"{container}/no/such: cannot be read: no flow logs were found here in the time range that "
-        "was asked for"
+        f"{container}/no/such: cannot be read: no flow logs were found here in this time range"
     ]
     missing = found(f"{container.rpartition('/')[0]}/{unique('missing')}")[1]
     assert len(missing) == 1
