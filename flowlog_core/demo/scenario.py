@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain, islice, repeat
 from typing import Any, NamedTuple
 
 from azure.storage.blob import BlobServiceClient
@@ -52,15 +51,18 @@ class FlowLog:
         self, generator: FlowLogGenerator, hour: datetime, max_tuples: int
     ) -> Iterator[tuple[Format, tuple[GeneratedEntry, ...]]]:
         """What is appended in one hour; no entry has more than `max_tuples` tuples."""
-        spans = []
-        start = hour
-        for log_format in self.formats:
-            minutes = generator.minutes(log_format, self.interface, start, tuples=max_tuples)
-            is_last = log_format == self.formats[-1]
-            count = _MINUTES if is_last else _MINUTES_BEFORE_CHANGE
-            spans.append(zip(repeat(log_format), islice(minutes, count), strict=False))
-            start += timedelta(minutes=_MINUTES_BEFORE_CHANGE)
-        return islice(chain.from_iterable(spans), _MINUTES)
+        minutes = [
+            generator.minutes(
+                log_format,
+                self.interface,
+                hour + timedelta(minutes=number * _MINUTES_BEFORE_CHANGE),
+                tuples=max_tuples,
+            )
+            for number, log_format in enumerate(self.formats)
+        ]
+        for minute in range(_MINUTES):
+            at = min(minute // _MINUTES_BEFORE_CHANGE, len(self.formats) - 1)
+            yield self.formats[at], next(minutes[at])
 
 
 def flow_logs(count: int) -> list[FlowLog]:
