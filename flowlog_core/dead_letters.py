@@ -22,6 +22,7 @@ from pybase64 import b64encode_as_string
 from flowlog_core.blob import Position, hour_key
 from flowlog_core.checkpoints.checkpoint import table_key
 from flowlog_core.errors import Refused, storage_errors
+from flowlog_core.observe.printable import printable
 from flowlog_core.parallel import Parallel
 from flowlog_core.parsing import BadTuple
 from flowlog_core.sinks import EntryRecords, TooLarge
@@ -182,12 +183,16 @@ class BlobDeadLetters:
         self._parallel(letters, self._put_one)
 
     def _put_one(self, letter: DeadLetter) -> None:
-        content = letter.to_json()
+        name, content = letter.name, letter.to_json()
         try:
-            self._upload(letter.name, content, letter.position.entry_id)
+            self._upload(name, content, letter.position.entry_id)
         except Refused as refused:  # most likely for its name, whatever code says so
-            log.warning("%s; it is stored as %s", refused, letter.plain_name)
-            self._upload(letter.plain_name, content)
+            name = letter.plain_name
+            log.warning("%s; it is stored as %s", refused, name)
+            self._upload(name, content)
+        log.warning(
+            "dead letter %s of %s: %s", name, letter.position.blob, printable(letter.reason)
+        )
 
     def _upload(self, name: str, content: bytes, item_of: str = "") -> None:
         with storage_errors(f"storing dead letter {name}", item_of), time_limit():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flowlog_core.blob import Position
 from flowlog_core.dead_letters import DeadLetter, DeadLetterStore
-from flowlog_core.observe.printable import printable
 from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged
-
-log = logging.getLogger(__name__)
 
 MAX_RUN_BYTES = 1024 * 1024
 """How much neighbours that cannot be read may come to, to share a dead letter."""
@@ -96,7 +92,4 @@ class HeldLetters:
     def _store_held(self) -> None:
         if self._held:
             self._dead_letters.put(Ahead(self._held, self._keep))
-        for letter in self._held:
-            reason = printable(letter.reason)
-            log.warning("dead letter %s of %s: %s", letter.name, letter.position.blob, reason)
         self._held, self._held_bytes = [], 0

@@ -200,7 +200,7 @@ def test_a_letter_whose_name_is_refused_is_stored_under_a_plain_one(
 
 
 def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
-    connection_string: str, unique: Callable[[str], str]
+    connection_string: str, unique: Callable[[str], str], caplog: pytest.LogCaptureFixture
 ) -> None:
     container = BlobServiceClient.from_connection_string(connection_string).get_container_client(
         unique("dead")
@@ -217,6 +217,8 @@ def test_items_are_blobs_in_a_container_that_comes_into_being_by_itself(
     parallel.close()
     kept = {b.name: container.download_blob(b.name).readall() for b in container.list_blobs()}
     assert kept == {letter.name: letter.to_json() for letter in letters}
+    told = [f"dead letter {one.name} of {one.position.blob}: {one.reason}" for one in letters]
+    assert sorted(caplog.messages) == sorted(told * 2)
 
 
 def test_text_that_is_mostly_control_characters_is_kept_as_base64_as_that_is_shorter() -> None:

@@ -164,7 +164,9 @@ def test_it_is_stopped_and_goes_on_and_sends_each_tuple_once(world: World) -> No
     assert sorted(world.received()) == everything
 
 
-def test_a_dry_run_tells_what_is_then_sent_and_sends_nothing(world: World) -> None:
+def test_a_dry_run_tells_what_is_then_sent_and_sends_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Within 2 percent is what is promised; as it reads what is there, it is exact."""
     generator = FlowLogGenerator(3)
     for number, tuples in enumerate((1, 30, 400, 2500), start=1):
@@ -184,6 +186,7 @@ def test_a_dry_run_tells_what_is_then_sent_and_sends_nothing(world: World) -> No
     counted = forecast(live(world), hours(10), told, threading.Event())
     assert len(world.sink.messages) == sent_before
     assert world.letters.letters == {}
+    assert "dead letter" not in caplog.text  # none was made
     assert {
         name for name in world.checkpoints.calls if world.checkpoints.calls[name] > calls[name]
     } == {"forwarded", "between"}
