@@ -177,7 +177,7 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "-               0          0        0             0         0        0  1,000  "
         "2026-01-01T12Z  DB          logs",
         "",
-        "Failing; an event tries them at once, the sweep at the time shown",
+        "Failing: the next event tries again at once, the sweep at next_try",
         "next_try       attempts  blob                                     error",
         "in 1 min 20 s         3  EXAMPLE-NSG 2026-01-01T00Z 000D3AF87856  403 \\x1b[31mno role",
         "",
@@ -190,7 +190,7 @@ def test_trouble_is_told_in_words_and_what_is_nothing_is_left_out() -> None:
         "count  reason",
         "  100  not an entry",
         "",
-        "Could not be seen:",
+        "Could not be read:",
         "  Cannot connect to account other",
     ]
 
@@ -304,4 +304,4 @@ def test_what_cannot_be_reached_is_explained(installation: AzuriteInstallation) 
     code, out, _ = flowlog("status", environment=environment)
     assert code == 2
     assert "cannot tell whether everything is forwarded." in out.splitlines()[0]
-    assert "Could not be seen:\n  Cannot connect to " in out
+    assert "Could not be read:\n  Cannot connect to " in out

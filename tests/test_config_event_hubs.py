@@ -64,7 +64,7 @@ def test_a_connection_string_opens_the_namespace(text: str) -> None:
     [
         (
             {},
-            "Hub: there is no such connection to Event Hubs, needed for the records that are sent. "
+            "Hub: there is no such connection to Event Hubs, needed for sending records. "
             "Set Hub to a connection string, or, to use an identity, Hub__fullyQualifiedNamespace "
             "to NAMESPACE.servicebus.windows.net",
         ),

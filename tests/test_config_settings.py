@@ -554,8 +554,8 @@ def test_no_part_of_a_time_to_catch_up_from_is_overlooked(text: str) -> None:
             [
                 "S: the connection string has no address of the table service, needed for "
                 "checkpoints. Add AccountName, or TableEndpoint",
-                "S: the connection string has no address of the queue service, needed for the "
-                "records that are sent. Add AccountName, or QueueEndpoint",
+                "S: the connection string has no address of the queue service, needed for "
+                "sending records. Add AccountName, or QueueEndpoint",
             ],
         ),
         (

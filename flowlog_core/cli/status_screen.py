@@ -35,7 +35,7 @@ def write_status(status: Status, out: TextIO) -> None:
         rows = [(count, reason) for reason, count in status.reasons.most_common()]
         write_table(["count", "reason"], rows, out)
     if status.unknown:
-        out.write("\nCould not be seen:\n")
+        out.write("\nCould not be read:\n")
         out.writelines(f"  {printable(text)}\n" for text in status.unknown)
 
 
@@ -141,7 +141,7 @@ def _write_failing(status: Status, out: TextIO) -> None:
     failing = [one for row in status.resources for one in row.failing]
     if not failing:
         return
-    out.write("\nFailing; an event tries them at once, the sweep at the time shown\n")
+    out.write("\nFailing: the next event tries again at once, the sweep at next_try\n")
     rows = [
         (_until(one.next_try, status.at), one.attempts, _short_blob(one.blob), one.error)
         for one in failing[:_MAX_NAMED]

@@ -37,8 +37,8 @@ def parse_event_hubs(
         return Connection(name, connection_string=text)
     if not namespace:
         faults.append(
-            f"{name}: there is no such connection to Event Hubs, needed for the records that are "
-            f"sent. Set {name} to a connection string, or, to use an identity, {setting} to "
+            f"{name}: there is no such connection to Event Hubs, needed for sending records. "
+            f"Set {name} to a connection string, or, to use an identity, {setting} to "
             f"{_NAMESPACE}"
         )
         return Connection(name)

@@ -292,7 +292,7 @@ def _connections(
     if trigger == "EventQueue":
         needed[state]["queue"] = "events"
     if sink != "eventhub":
-        needed[to]["table" if sink == "table" else "queue"] = "the records that are sent"
+        needed[to]["table" if sink == "table" else "queue"] = "sending records"
     opened = {
         name: parse_connection(name, environment, services, faults)
         for name, services in needed.items()
