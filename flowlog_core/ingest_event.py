@@ -22,6 +22,6 @@ def ingest_event(event: CommittedBlob, dequeue_count: int, pipeline: Pipeline) -
     if outcome.how == "handed_over" and dequeue_count > 1:
         raise StillClaimed(
             f"{event.blob}: another worker has claimed it. This event (delivery {dequeue_count}) "
-            f"comes back in {REDELIVERED_AFTER_S} s, which is no fault: a claim ends or runs out"
+            f"comes back in {REDELIVERED_AFTER_S} s, which is not a fault: a claim ends or runs out"
         )
     return outcome

@@ -124,7 +124,7 @@ def test_what_can_be_read_now_is_sent_and_removed(installation: AzuriteInstallat
     container.upload_blob(letter.name, b"{}")
     code, out, err = flowlog("dead-letters", "list", environment=environment)
     assert (code, out) == (1, "")
-    assert err.startswith(f"{letter.name}: it is no dead letter: ")
+    assert err.startswith(f"{letter.name}: it is not a dead letter: ")
 
 
 @pytest.mark.parametrize("arguments", [["lst"], [], ["list", "--max", "0"]], ids=str)

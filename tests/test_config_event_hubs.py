@@ -70,7 +70,7 @@ def test_a_connection_string_opens_the_namespace(text: str) -> None:
         ),
         (
             {"Hub__fullyQualifiedNamespace": "sb://name.servicebus.windows.net/"},
-            "Hub__fullyQualifiedNamespace: 'sb://name.servicebus.windows.net/' is no host name. "
+            "Hub__fullyQualifiedNamespace: 'sb://name.servicebus.windows.net/' is not a host name. "
             "Write NAMESPACE.servicebus.windows.net",
         ),
         (

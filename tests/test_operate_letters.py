@@ -172,14 +172,14 @@ def test_a_letter_of_every_schema_reads_the_same_for_ever(name: str) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"{", "it is no dead letter: "),
-        (b"[]", "it is no dead letter: "),
-        (b"{}", "it is no dead letter: "),
+        (b"{", "it is not a dead letter: "),
+        (b"[]", "it is not a dead letter: "),
+        (b"{}", "it is not a dead letter: "),
         (orjson.dumps({**HEAD, "schema": "x/2"}), "its schema is 'x/2'"),
-        (orjson.dumps({**HEAD, "schema": ["x"]}), "it is no dead letter: "),
+        (orjson.dumps({**HEAD, "schema": ["x"]}), "it is not a dead letter: "),
         (
             orjson.dumps({**HEAD, "reason": "r", "source": {**SOURCE, "blob": "x"}, "raw": ""}),
-            "its source is no flow log: 'x'",
+            "its source is not a flow log: 'x'",
         ),
     ],
     ids=["cut off", "a list", "empty", "a later schema", "an odd schema", "no flow log"],

@@ -124,7 +124,7 @@ def at(container: str, name: str, account: str = "logs") -> dict[str, Any]:
             "Microsoft.Storage.BlobDeleted",
         ),
         (CLOUD_EVENT | {"type": "x\ny"}, "other_type", "x\\ny"),
-        (EVENT_GRID | {"subject": "x"}, "not_an_event", "its subject is no blob: x"),
+        (EVENT_GRID | {"subject": "x"}, "not_an_event", "its subject is not a blob: x"),
         (
             EVENT_GRID | {"data": 1},
             "not_an_event",

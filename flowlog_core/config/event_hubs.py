@@ -43,7 +43,7 @@ def parse_event_hubs(
         )
         return Connection(name)
     if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", namespace):
-        faults.append(f"{setting}: '{namespace}' is no host name. Write {_NAMESPACE}")
+        faults.append(f"{setting}: '{namespace}' is not a host name. Write {_NAMESPACE}")
     return Connection(
         name, namespace=namespace, client_id=parse_identity(name, environment, faults)
     )

@@ -165,7 +165,7 @@ def read_letter(content: bytes) -> DeadLetter:
     except BadLetter:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadLetter(f"it is no dead letter: {type(error).__name__}: {error}") from error
+        raise BadLetter(f"it is not a dead letter: {type(error).__name__}: {error}") from error
     raise BadLetter(
         f"its schema is {schema!r}, and this version of Flowlog reads {', '.join(_READERS)}: was "
         "it written by a newer one?"
@@ -176,7 +176,7 @@ def _letter_of_1(item: Mapping[str, Any]) -> DeadLetter:
     source = item["source"]
     blob = BlobRef.parse(f"{source['account']}/{source['container']}/{source['blob']}")
     if blob is None:
-        raise BadLetter(f"its source is no flow log: {source['blob']!r}")
+        raise BadLetter(f"its source is not a flow log: {source['blob']!r}")
     has_text = "raw" in item
     return DeadLetter(
         Position(blob, int(source["generation"]), int(source["offset"])),

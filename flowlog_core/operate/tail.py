@@ -26,7 +26,7 @@ class Received(NamedTuple):
     """The queue service's id of the message."""
     queue: QueueClient
     batch: Batch | None
-    """None if it is no Flowlog message."""
+    """None if it is not a Flowlog message."""
     fault: str
     """What is wrong with it then."""
     taken: QueueMessage | None

@@ -43,7 +43,7 @@ def read(
     final: bool = True,
     drops: DropsByVersion | None = None,
 ) -> Iterator[ParsedEntry | Damaged]:
-    """The entries of a blob, and what in it is no readable entry, in the blob's order.
+    """The entries of a blob, and what in it cannot be read as one, in the blob's order.
 
     Args:
         chunks: The blob's bytes, from the framer's offset on, in pieces of any size.

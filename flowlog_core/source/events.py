@@ -114,7 +114,7 @@ def _named_blob(message: bytes) -> _NamedBlob | IgnoredEvent:
         return _ignored("other_type", kind)
     subject = _SUBJECT.fullmatch(_text(event, "subject"))
     if subject is None:
-        return _ignored("not_an_event", f"its subject is no blob: {_text(event, 'subject')}")
+        return _ignored("not_an_event", f"its subject is not a blob: {_text(event, 'subject')}")
     container, name = subject["container"], subject["name"]
     data = _object(event.get("data"))
     address = _address(_text(data, "url"), container, name)

@@ -42,7 +42,7 @@ resource hub 'Microsoft.EventHub/namespaces/eventhubs@2024-01-01' = {
     partitionCount: partitions
     retentionDescription: {
       cleanupPolicy: 'Delete'
-      retentionTimeInHours: 168 // the most that the tier allows: how long a consumer may stand still
+      retentionTimeInHours: 168 // the maximum of the tier: how long a consumer may be stopped
     }
   }
 }
