@@ -158,7 +158,7 @@ class Position:
 
 
 def entry_id_of(item_id: str) -> str:
-    """The id of the entry that a record, a message or a dead letter is of, from its own id."""
+    """The entry's id, from the id of one of its records, messages or dead letters."""
     return ".".join(item_id.split(".")[:3])
 
 

@@ -91,7 +91,7 @@ def decode(content: str | bytes) -> Batch:
 
 
 def receive(queue: QueueClient, max_messages: int = _MESSAGES_A_CALL) -> list[QueueMessage]:
-    """What one call gives: up to 32 messages, which nobody else sees for a minute.
+    """Up to 32 messages, which other consumers do not see for a minute.
 
     Raises what the Azure SDK raises.
     """

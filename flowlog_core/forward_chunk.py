@@ -29,7 +29,7 @@ MAX_PART_S = 15.0
 
 
 class Holder(Protocol):
-    """What a chunk is forwarded under: a `Claim`, or in `operate` something that claims nothing."""
+    """What `forward_chunk` needs of a `Claim`. `operate` has one that claims nothing."""
 
     @property
     def progress(self) -> Progress:
@@ -181,7 +181,7 @@ class _Packing:
         return packed.messages
 
     def set_aside(self, entry: ParsedEntry, refused: ItemRefused) -> None:
-        """Make a dead letter of the part's only entry: it was refused before, so it is alone."""
+        """Make a dead letter of the part's only entry, which is alone as it was refused before."""
         reason = (
             f"refused {MAX_REFUSALS} times, at least 10 minutes apart, for what it is; some of its "
             f"records may have been forwarded: {refused}"

@@ -11,13 +11,13 @@ from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged
 
 MAX_RUN_BYTES = 1024 * 1024
-"""How much neighbours that cannot be read may come to, to share a dead letter."""
+"""Maximum bytes of adjacent unreadable input in one dead letter."""
 _MAX_HELD_BYTES = 8 * 1024 * 1024  # a whole chunk may be damaged
 
 
 @dataclass(slots=True)
 class _Run:
-    """Neighbours that cannot be read, which become one dead letter."""
+    """Adjacent unreadable input, which becomes one dead letter."""
 
     position: Position
     first: Damaged

@@ -110,7 +110,7 @@ class Service:
     def ingest_named(self, connection: str, container: str, name: str) -> Outcome | None:
         """Ingest a blob that the blob trigger names.
 
-        None if it is not a flow log of this app, since Event Grid's events are not held against the
+        None if it is not a flow log of this app, since the host does not compare events with the
         function's path: it is counted, and named in the log once. Raises as `ingest` does.
         """
         blob = self._events.flow_log(self.accounts[connection], container, name)

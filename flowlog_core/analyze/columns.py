@@ -184,7 +184,7 @@ def _quick(
 def _common(
     groups: list[TupleGroup], lengths: np.ndarray[Any, Any], names: tuple[str, ...]
 ) -> dict[str, pa.Array]:
-    """Of what the groups' records have in common, the columns that are asked for."""
+    """The requested columns of what the groups' records have in common."""
     columns: dict[str, pa.Array] = {}
     repeat = pa.array(np.repeat(np.arange(len(groups)), lengths))
     cuts = [group.common.index(',"category":') for group in groups]

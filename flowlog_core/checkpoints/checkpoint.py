@@ -138,7 +138,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """That a service refused an entry for what it is, perhaps repeatedly."""
+    """A service refused an entry, perhaps repeatedly, and blamed the entry itself."""
 
     entry_id: str
     count: int
@@ -147,14 +147,14 @@ class Refusal:
     """Time of the last one that was counted, by the storage service's clock."""
 
     def is_ahead_of(self, progress: Progress) -> bool:
-        """Whether the entry is one of those that `progress` has still to pass."""
+        """Whether the entry is at or after the offset of `progress`, in its generation."""
         _, generation, offset = self.entry_id.split(".")
         return int(generation) == progress.generation and int(offset) >= progress.offset
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That forwarding failed, perhaps repeatedly, since it last succeeded."""
+    """Forwarding has failed, perhaps repeatedly, since it last succeeded."""
 
     attempts: int
     """In a row. The host repeats a failed call at once; tries within a minute count as one."""
@@ -165,7 +165,7 @@ class Failure:
     is_refused: bool = False
     """Whether the service refused the last request: a retry will hardly succeed soon."""
     refusal: Refusal | None = None
-    """The entry that a service refused for what it is, if one was and is not passed yet."""
+    """The refusal of an entry that is not passed yet."""
 
 
 @dataclass(frozen=True, slots=True)

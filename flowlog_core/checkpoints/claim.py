@@ -63,7 +63,7 @@ TAKEN_OVER = "the worker that held the claim ended, or was suspended, before it 
 _EVENTS_TAKE_OVER_EVERY = timedelta(minutes=10)
 _MAX_ERROR_CHARACTERS = 1000
 _MAX_TRIES = 64
-"""A conflict means that somebody else got on, so this many in a row are a fault, not bad luck."""
+"""Each conflict means that another worker made progress, so this many in a row are a fault."""
 
 
 def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
@@ -190,7 +190,7 @@ class Claim:
         return self._store.now(self._seen)
 
     def gives_up(self, refused: ItemRefused) -> bool:
-        """Whether this refusal of an entry is one too many, so that the entry is set aside."""
+        """Whether this refusal is the last, so that the entry becomes a dead letter."""
         return refused_again(self.refusal, refused.entry_id, self.now()).count >= MAX_REFUSALS
 
     def look(self) -> None:
@@ -275,7 +275,7 @@ class Claim:
         raise Contention(f"{self._checkpoint.blob}: {_MAX_TRIES} writes met a newer checkpoint")
 
     def _still_mine(self, released: Checkpoint | None) -> bool:
-        """Read again after a conflict. False: the release went through, its answer got lost."""
+        """Read again after a conflict. False if the release was made and only its answer lost."""
         seen = self._store.get()
         if seen.checkpoint is not None and seen.checkpoint.owner == self._owner:
             self._seen = seen

@@ -16,7 +16,7 @@ from flowlog_core.sweep.cursor import Container, Cursor, StoredCursor
 
 CURSOR_FORMAT = 1
 SWEEP_PARTITION = "sweep"
-"""Holds the cursors. Partitions of blobs have other names: they begin with an account and `|`."""
+"""Partition of the cursors. Partitions of blobs begin with an account and `|`."""
 SHARED = CheckpointKey(SWEEP_PARTITION, "cursor")
 """The cursor of all containers, which Flowlog 0.1 kept."""
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from flowlog_core.checkpoints.checkpoint import Failure, Refusal
 
 MAX_REFUSALS = 3
-"""After so many, the entry that a service refuses for what it is becomes a dead letter."""
+"""Refusals of one entry after which it becomes a dead letter."""
 _REFUSALS_APART = timedelta(minutes=10)
 """Those that follow each other sooner count as one: a bad release may be rolled back meanwhile."""
 _ONE_ATTEMPT = timedelta(minutes=1)

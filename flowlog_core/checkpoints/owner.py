@@ -162,7 +162,7 @@ def _is_unlocked(file: Path) -> bool:
 
 
 def _machine() -> str:
-    """The same for all processes of a machine until it restarts."""
+    """An id of the machine, the same for all its processes until it restarts."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text()
     return platform.node()

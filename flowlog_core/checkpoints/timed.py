@@ -63,7 +63,7 @@ class TimedStore:
         return seen.server_time + timedelta(seconds=self.clock.monotonic() - seen.answered)
 
     def pause(self, tries: int) -> None:
-        """Wait before another try: two workers meet by chance, but not time and again."""
+        """Wait before another try, so that two workers do not meet again."""
         if tries > 1:
             self.clock.sleep(min(0.005 * tries, _MAX_PAUSE_S))
 

@@ -173,7 +173,7 @@ class _Chosen:
         self._progress.clear()
 
     def say(self, text: str) -> None:
-        """A line on standard error, in the place of the progress."""
+        """A line on standard error that replaces the progress."""
         self._progress.clear()
         print(printable(text), file=sys.stderr)
 
@@ -277,7 +277,7 @@ def _shown(stored: StoredLetter, letter: DeadLetter) -> Iterator[str]:
 
 
 def readable_bytes(raw: bytes, max_bytes: int = _SHOWN_BYTES) -> str:
-    """Bytes as text that no terminal takes for a command: what is no text is written as escapes."""
+    """Bytes as text without terminal controls: bytes that are not text are escaped."""
     text = printable(raw[:max_bytes].decode("utf-8", "backslashreplace"))
     left = len(raw) - max_bytes
     return text if left <= 0 else f"{text} … and {how_many(left, 'byte')} more: --output ndjson"

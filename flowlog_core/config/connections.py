@@ -178,7 +178,7 @@ def _parse_string(
 
 
 def _parts(name: str, text: str) -> Mapping[str, str]:
-    """The parts of a connection string, keys in lower case, cut up as the SDK does it.
+    """The parts of a connection string, keys in lower case, divided as the SDK does.
 
     Raises ValueError if the host or the SDK cannot read it. The message never has its value.
     """

@@ -96,7 +96,7 @@ class MetricsObserver:
         return bool(self._readers)
 
     def queue_seen(self, depth: QueueDepth, *, is_consumed: bool = True) -> None:
-        """A sweep looked at a queue; its age is of interest if somebody takes messages from it."""
+        """A sweep looked at a queue. Its age is recorded if a consumer takes messages from it."""
         where = {"flowlog.queue": depth.queue}
         self._record("flowlog.queue.messages", depth.messages, where)
         if not is_consumed:

@@ -42,7 +42,7 @@ _BATCH = 512
 
 
 class UnreadableEntry(ValueError):
-    """The entry as a whole fits no known format; `reason` says why."""
+    """The entry as a whole has no known format; `reason` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

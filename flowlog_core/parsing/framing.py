@@ -51,7 +51,7 @@ class Entry(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """Bytes [start, end) of the blob that hold no readable entry, and why, for a person to read."""
+    """Bytes [start, end) of the blob that hold no readable entry, and the reason in words."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ class Framer:
     """
 
     offset: int
-    """The byte after the last item yielded: where a later Framer goes on."""
+    """The byte after the last item yielded: where a later Framer continues."""
 
     before: bytes
     """The last up to 256 bytes before `offset`."""

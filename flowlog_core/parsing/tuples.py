@@ -84,7 +84,7 @@ def _valid_address(text: str) -> str:
 
 
 def _rfc3339(seconds: str) -> str:
-    """In UTC, without the zone; up to year 9999."""
+    """A time in UTC, without the zone; up to year 9999."""
     return (_EPOCH + timedelta(seconds=int(seconds))).isoformat()
 
 

@@ -16,7 +16,7 @@ from flowlog_core.storage.timeouts import time_limit
 
 
 class QueueDepth(NamedTuple):
-    """What waits in one queue."""
+    """The messages that wait in one queue."""
 
     queue: str
     messages: int

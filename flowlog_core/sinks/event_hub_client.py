@@ -38,7 +38,7 @@ WAITS_S = (1.0, 4.0)
 """Between tries. A hub that is busy asks for four seconds."""
 _CLOSE_S = 3.0
 _LOOP_LATE_S = 0.5
-"""How much earlier than the caller gives up the loop does."""
+"""How many seconds before the caller the loop gives up."""
 _MAX_IDLE_S = 120.0
 """The service ends a connection on which nothing came for four minutes."""
 

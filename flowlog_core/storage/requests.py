@@ -38,7 +38,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     """Their names may be asked for in any letter case."""
     body: bytes
-    """As it came: never decoded, whatever Content-Encoding says."""
+    """As received: never decoded, whatever Content-Encoding says."""
 
 
 class Sender:

@@ -70,7 +70,7 @@ class WholeResponse(HttpResponse):
     iter_bytes = iter_raw
 
     def text(self, encoding: str | None = None) -> str:
-        """The body as text; a byte order mark is left out, and what is no text replaced."""
+        """The body as text; without a byte order mark; bytes that are not text are replaced."""
         known = "utf-8-sig" if encoding in (None, "utf-8") else encoding
         return self.content.decode(known, "replace")
 
@@ -79,7 +79,7 @@ class WholeResponse(HttpResponse):
         return _Stream(self)
 
     def close(self) -> None:
-        """Nothing is left to close."""
+        """Does nothing: the body has arrived."""
 
     def __enter__(self) -> WholeResponse:
         return self

@@ -24,7 +24,7 @@ _MAX_TRIES = 16
 
 
 class Pass:
-    """A pass under way, of which nothing is stored: it shares no cursor with other sweeps."""
+    """A pass whose progress is not stored: it shares no cursor with other sweeps."""
 
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
@@ -111,7 +111,7 @@ class HeldCursor(Pass):
 def hold(
     store: CursorStore, container: Container, options: SweepOptions, pipeline: Pipeline
 ) -> HeldCursor | None:
-    """Take the lease on a container's cursor, to go on with its pass; None if another sweep has it.
+    """Take the lease on a container's cursor, to continue its pass; None if another sweep has it.
 
     A sweep by the timer rings then: the holder learns of it when it releases the cursor, or before.
     Raises a `StorageError` or `Contention`.

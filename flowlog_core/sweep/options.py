@@ -37,15 +37,15 @@ class SweepOptions:
     since: datetime | None = None
     """Look back to here, once: until a pass has gone through all of it."""
     untouched_for_s: float = 120
-    """Leave younger commits alone: their events are on the way."""
+    """Skip younger commits: their events are on the way."""
     waits_after_failures: bool = True
-    """Leave blobs that failed alone until `try_again_at`. A person's own command does not."""
+    """Skip failed blobs until `try_again_at`. Commands of operators do not."""
     max_s: float = 240
-    """End after this long, or once the sweep has got any further if that takes longer."""
+    """End after this time, but not before the sweep has made progress."""
     young_hours: int = 0
-    """Forward what is behind in hours that began less than so many hours ago before all else."""
+    """Forward first what is behind in hours that began less than so many hours ago."""
     until: datetime | None = None
-    """Hours that begin after it are not looked at."""
+    """Hours that begin after it are left out."""
     only: Callable[[BlobRef], bool] = lambda _: True
     """Which blobs are looked at."""
     forward_since: datetime | None = None

@@ -55,9 +55,9 @@ from flowlog_core.sweep.unsettled import unsettled_pages
 log = logging.getLogger(__name__)
 
 _UNSETTLED = 0.25
-"""Part of the time after which no blob of a dead worker, or with an old failure, is begun."""
+"""Share of the time in which blobs of dead workers and with old failures are begun."""
 _YOUNG, _UNSETTLED_BESIDE_YOUNG = 0.8, 0.9
-"""The same where the youngest hours come before, and when those end."""
+"""When a sweep begins with the youngest hours: the shares at which they and those end."""
 
 
 class Sweep:
@@ -77,7 +77,7 @@ class Sweep:
         self._options, self._stop = options, stop or threading.Event()
         self._started = pipeline.clock.monotonic()
         self._got_further = False
-        """Whether the passes over the windows came to anything yet."""
+        """Whether the passes over the windows have made progress yet."""
         self._report = SweepReport()
         self._forward_each = partial(forward_each, pipeline, parallel, self._report, ingest_one)
         self._young: set[BlobRef] = set()
@@ -88,7 +88,7 @@ class Sweep:
     def run(self) -> SweepReport:
         """Carry on where the last sweep stopped, until all passes are over or the time is up.
 
-        Blobs that fail are counted and named in the log; they keep no other blob from its turn.
+        Blobs that fail are counted and named in the log; they do not delay other blobs.
         Raises a `FlowlogError` only if the cursors cannot be read or written.
         """
         cursors = longest_waiting_first(self._cursors, self._options.containers)
@@ -138,7 +138,7 @@ class Sweep:
         return is_done
 
     def _go_through(self, container: Container, look: Pass) -> bool:
-        """Go on with a pass to its end, or as far as the time allows. False if it cannot list."""
+        """Continue a pass to its end, or as far as the time allows. False if it cannot list."""
         report, all_listed = self._report, True
         since, done = look.cursor.since, look.cursor.done
         steps = flow_logs_since(self._lister, *container, since, done, until=self._options.until)
@@ -269,7 +269,7 @@ class Sweep:
         return self._forward_each(in_time(), look.now())
 
     def _due(self, listed: Sequence[Listed], now: datetime) -> defaultdict[Due, list[BlobRef]]:
-        """Which blobs of a listing are behind, by what is due of them. They are counted."""
+        """The blobs of a listing that are behind, by what to do with them. Counts them."""
         report, options = self._report, self._options
         wanted = [one for one in listed if options.only(one.blob)]
         if wanted:  # all of one container
@@ -294,12 +294,12 @@ class Sweep:
         self._report.count("failed", container)
 
     def _is_past(self, part: float) -> bool:
-        """Told to stop, or such a part of the time is over."""
+        """Whether to stop, or such a share of the time is over."""
         took_s = self._pipeline.clock.monotonic() - self._started
         return self._stop.is_set() or took_s >= self._options.max_s * part
 
     def _must_end(self) -> bool:
-        """Told to stop, or out of time; but a sweep that never got further would never end."""
+        """Whether to stop, or the time is up; but not before the sweep has made progress."""
         must_end = self._is_past(1) if self._got_further else self._stop.is_set()
         if must_end:
             self._report.is_whole = False
