@@ -129,7 +129,7 @@ def read_names(path: str) -> Networks:
 
 @dataclass(frozen=True)
 class Names:
-    """All that is known of names; each answer is kept, as addresses repeat."""
+    """All known names. Answers are cached, because addresses repeat."""
 
     tags: Networks = field(default_factory=Networks)
     names: Networks = field(default_factory=Networks)

@@ -40,7 +40,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Problems:
-    """How many there were; each is handed on with the name of its source."""
+    """Counts problems, and passes each on with the name of its source."""
 
     tell: Callable[[str, str], object] = lambda _name, _problem: None
     count: int = 0

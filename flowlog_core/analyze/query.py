@@ -33,7 +33,7 @@ Stream = Callable[[tuple[str, ...]], pa.RecordBatchReader]
 
 
 class BadQuery(ValueError):
-    """DuckDB does not take the query; the message is its own."""
+    """DuckDB refuses the query; the message is its own."""
 
 
 def run_sql(sql: str, stream: Stream) -> pa.Table:
@@ -104,7 +104,7 @@ def _make_view(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple
 
 
 def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Functions on addresses, each answer remembered. Null for what is no address."""
+    """Functions on addresses, with cached answers. Null for what is not an address."""
     connection.create_function("in_network", in_network, ["VARCHAR", "VARCHAR"], "BOOLEAN")
     connection.create_function("ip_number", ip_number, ["VARCHAR"], "UHUGEINT")
     connection.create_function("ip_scope", ip_scope, ["VARCHAR"], "VARCHAR")

@@ -18,7 +18,7 @@ def rows(
 ) -> Iterator[list[str]]:
     """The records of sources that match, as finished JSON objects, an entry's at a time.
 
-    What cannot be read goes to `problems`; the rest comes all the same.
+    What cannot be read goes to `problems`; the rest is returned.
     """
     for source in prefetched(sources):
         rules = [*source.rules, *([where] if where else [])]

@@ -34,7 +34,7 @@ _KEYWORDS = pa.array([keyword(number) for number in range(256)]).dictionary_enco
 
 
 class NotPlain(ValueError):
-    """Something about the lines is unusual. The ordinary way decides what they are."""
+    """Something about the lines is unusual: `parsing` must read them, entry by entry."""
 
 
 Make = Callable[[pa.Array], pa.Array]

@@ -152,7 +152,7 @@ def _table_sink(at: Installation) -> Iterator[Finding]:
 
 
 def trial_message() -> str:
-    """A Flowlog message without records: all that a consumer could ever see of a test."""
+    """A Flowlog message without records, in case a consumer ever sees the test."""
     body = {"schema": SCHEMA, "id": "doctor", "source": {}, "count": 0, "records": []}
     return b64encode(orjson.dumps(body)).decode()
 

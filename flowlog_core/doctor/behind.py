@@ -26,11 +26,11 @@ def failed_and_next(failure: Failure) -> str:
 
 
 def not_flow_logs(count: int, example: str) -> str:
-    """That blobs are not named like a flow log, with the name of one."""
+    """A sentence about blobs that are not named like a flow log, with one name."""
     blobs = "1 blob is" if count == 1 else f"{count} blobs are"
     return f"{blobs} not named like a flow log and not forwarded, for example {example}"
 
 
 def no_containers(missing: Sequence[str]) -> str:
-    """That an account has none of its containers, each written ACCOUNT/CONTAINER."""
+    """A sentence about containers that do not exist, each written ACCOUNT/CONTAINER."""
     return f"There are no flow logs: the containers {' and '.join(missing)} do not exist"

@@ -156,7 +156,7 @@ def _count_one(blob: BlobRef, since: Progress, pipeline: Pipeline, *, final: boo
 
 
 class _Counting:
-    """Tells an observer's calls to a `Progressing`."""
+    """Passes an observer's calls on to a `Progressing`."""
 
     def __init__(self, progress: Progressing) -> None:
         self._progress = progress

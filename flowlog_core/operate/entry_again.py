@@ -57,7 +57,7 @@ class AsksOnce:
 
 
 def entry_again(letter: DeadLetter, pipeline: Pipeline) -> ParsedEntry:
-    """The entry at the letter's position, parsed by today's code.
+    """The entry at the letter's position, parsed by the installed code.
 
     Raises `CannotRedrive` unless the blob can be read and still has the letter's tuple there, or a
     `StorageError` of the checkpoints.

@@ -74,7 +74,7 @@ class LetterStore(Protocol):
         ...
 
     def replace(self, name: str, letter: DeadLetter, etag: str) -> None:
-        """Put it in the place of the one named so. Raises `Conflict` unless that is `etag`."""
+        """Replace the letter of its name. Raises `Conflict` unless that is still `etag`."""
         ...
 
     def remove(self, name: str, etag: str) -> None:

@@ -38,7 +38,7 @@ class Passes(NamedTuple):
 
 
 class PassStore(Protocol):
-    """Keeps when `flowlog run` looked. All methods raise a `StorageError`."""
+    """Stores when `flowlog run` last looked. All methods raise a `StorageError`."""
 
     def note_look(self, container: Container, at: datetime) -> None:
         """Keep that `flowlog run` looked at all of a container: apart from the sweep's cursor."""

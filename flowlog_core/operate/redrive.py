@@ -46,7 +46,7 @@ class Redriven:
 def redrive(
     stored: StoredLetter, store: LetterStore, pipeline: Pipeline, *, is_dry: bool = False
 ) -> Redriven:
-    """Send what today's code can read of a dead letter, and remove that from the store.
+    """Send what the installed code can read of a dead letter, and remove that from the store.
 
     With `is_dry` nothing is sent and nothing changed. A letter whose flow log cannot be read stays.
     Raises a `StorageError` of the letters, the checkpoints or the sink; then the letter is still
@@ -128,7 +128,7 @@ def _only(indexes: Sequence[int], entry: ParsedEntry) -> ParsedEntry:
 
 
 def _stretches(letter: DeadLetter, items: Sequence[ParsedEntry | Damaged]) -> Iterator[DeadLetter]:
-    """What lies between the entries that can be read, as it is: no byte gets lost."""
+    """The bytes between the entries that can be read, unchanged and complete."""
     run: list[Damaged] = []
     for item in (*items, None):
         if isinstance(item, Damaged):
@@ -146,7 +146,7 @@ def _stretches(letter: DeadLetter, items: Sequence[ParsedEntry | Damaged]) -> It
 def _replace(
     stored: StoredLetter, etag: str, left: Iterable[DeadLetter], store: LetterStore
 ) -> None:
-    """Store letters in the place of one. Raises `Conflict` if it, or theirs, changed meanwhile."""
+    """Replace one letter by others. Raises `Conflict` if one of them changed meanwhile."""
     same: DeadLetter | None = None
     for letter in left:
         if letter.id == stored.id:

@@ -64,7 +64,7 @@ class ReplayCursor:
     """How long the file is that records are written to."""
 
     def progress_in(self, blob: BlobRef, generation: int) -> Progress:
-        """Where to go on in a log; at its beginning, if it is another, or was rewritten since."""
+        """Where to continue in a log: at its beginning if it is another, or was rewritten."""
         if self.blob == str(blob) and self.progress.generation == generation:
             return self.progress
         return Progress(generation=generation)
@@ -126,7 +126,7 @@ class CursorFile:
             raise BadCursor(f"{self.path} is not the cursor of a replay: {error!r}") from error
 
     def save(self, cursor: ReplayCursor) -> None:
-        """Put `cursor` in the place of the one before. Raises `OSError`."""
+        """Replace the stored cursor by `cursor`. Raises `OSError`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_name(f"{self.path.name}.new")
         with named_in_errors(new), new.open("wb") as file:

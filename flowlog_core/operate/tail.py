@@ -46,7 +46,7 @@ class Peeking:
         return MAX_PEEKED * len(self._queues)
 
     def messages(self) -> Iterator[Received]:
-        """Those that were not given before. Raises a `StorageError`."""
+        """The messages not returned before. Raises a `StorageError`."""
         for queue in self._queues:
             try:
                 with storage_errors(f"looking at queue {queue.queue_name}"):
@@ -73,7 +73,7 @@ class Peeking:
 
 
 class Taking:
-    """Takes messages off queues: nobody else sees them for a minute. `remove` ends it."""
+    """Takes messages off queues. Others do not see them for a minute; `remove` deletes them."""
 
     def __init__(self, queues: Sequence[QueueClient]) -> None:
         self._queues = queues

@@ -74,7 +74,7 @@ class CountingSink:
 
 
 class CountingReader:
-    """A `LogReader` that tells how many bytes arrive."""
+    """A `LogReader` that counts the bytes that arrive."""
 
     def __init__(self, reader: LogReader, arrived: Callable[[int], None]) -> None:
         self._reader, self._arrived = reader, arrived
