@@ -777,7 +777,7 @@ def test_the_command_sends_again_to_the_queue_though_it_is_killed(
         " that were forwarded in the hours from 2026-01-01T07 to 2026-01-01T11 (UTC), to queue "
         f"{local.queue_name}."
     )
-    assert told[2].startswith("In force: FLOWLOG_QUEUE_ENCODING=gzip")
+    assert told[2].startswith("With these settings: FLOWLOG_QUEUE_ENCODING=gzip")
     assert told[3] == "Sent again: 4 blobs, 8 entries, 64 records, 8 messages."
     again = taken(local)
     assert sorted(set(again)) == records

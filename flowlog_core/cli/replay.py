@@ -200,7 +200,7 @@ class _Command:
             self._say(
                 f"{how_many(found.blobs, 'blob')} with {in_bytes(found.forwarded_bytes)} that were "
                 f"forwarded in {hours_of(selection)}, to {self._whither()}.\n"
-                f"In force: {form_of(self._settings)}."
+                f"With these settings: {form_of(self._settings)}."
             )
             if self._options.to in SINKS and not self._may_send():
                 raise _UsageError("nothing was sent")
