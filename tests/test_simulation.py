@@ -24,7 +24,7 @@ NOTICED_AT = {
     "creation-time-unchecked": 17,
     "dead-left-alone": 10,
     "dropped-left-behind": 26,
-    "etag-kept-while-rung": 1094,
+    "etag-kept-after-a-ring": 1094,
     "etag-of-a-later-read": 35,
     "frozen-machine-believed": 40,
     "gaps-unnamed": 46,

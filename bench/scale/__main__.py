@@ -24,7 +24,7 @@ from pathlib import Path
 from bench.harness.figures import machine
 from bench.scale.event_cost import Kind, measure
 from bench.scale.listed_blob import listed_s
-from bench.scale.timer import most_interfaces
+from bench.scale.timer import max_interfaces
 from flowlog_core.demo.azurite import running_azurite
 from flowlog_core.testing.generate import Format
 
@@ -54,7 +54,7 @@ def main(count: int = 120) -> None:
         + "; Azurite on the same machine",
         "events": {one.name: asdict(one) for one in costs},
         "listed_s": looked_at_s,
-        "timer_interfaces": most_interfaces(gzip.processor_s, looked_at_s),
+        "timer_interfaces": max_interfaces(gzip.processor_s, looked_at_s),
     }
     MEASURED_JSON.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     # In a process of its own, since what reckons with the figures reads them when it is imported.

@@ -69,7 +69,7 @@ def latency_s(
     return percentiles(found)
 
 
-def most_interfaces(processor_s: float, listed_s: float) -> int:
+def max_interfaces(processor_s: float, listed_s: float) -> int:
     """The most interfaces, in steps, of which 99 % of the appends are forwarded in time."""
     interfaces = STEP
     while latency_s(interfaces + STEP, processor_s, listed_s)[1] <= BOUND_S:

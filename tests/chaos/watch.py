@@ -60,8 +60,8 @@ class Watcher(threading.Thread):
             self.behind += lag_s > 0
             commits = list(log.commits)
             after = self._account.progress(log.blob)
-            least = least_lag_s(commits, after.offset, began)
-            most = most_lag_s(commits, before[log.blob].offset, ended)
+            least = min_lag_s(commits, after.offset, began)
+            most = max_lag_s(commits, before[log.blob].offset, ended)
             if any(is_part_of_a_version(one) for one in (before[log.blob], after)):
                 # Nobody knows when the versions between two readings were committed.
                 most = max(most, ended - commits[0].began + _ROUNDING_S)
@@ -76,7 +76,7 @@ def is_part_of_a_version(progress: Progress) -> bool:
     return bool(progress.pending_bytes or (progress.offset and not progress.etag))
 
 
-def least_lag_s(commits: Sequence[Commit], offset: int, now: float) -> float:
+def min_lag_s(commits: Sequence[Commit], offset: int, now: float) -> float:
     """The age of the oldest byte that was committed at `now` and lies behind `offset`."""
     for one in commits:
         if one.ended is not None and one.ended <= now and one.end > offset:
@@ -84,7 +84,7 @@ def least_lag_s(commits: Sequence[Commit], offset: int, now: float) -> float:
     return 0.0
 
 
-def most_lag_s(commits: Sequence[Commit], offset: int, now: float) -> float:
+def max_lag_s(commits: Sequence[Commit], offset: int, now: float) -> float:
     """That age at most, and the time since the commit before; 0 if nothing is behind `offset`."""
     before = HOUR.timestamp()
     for one in commits:

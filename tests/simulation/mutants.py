@@ -130,13 +130,13 @@ def _takeover_unconditional() -> list[Replacement]:
 def _unconditional_commit() -> list[Replacement]:
     real = TimedStore.replace
 
-    def replace_whatever_stands_there(store: Any, wanted: Checkpoint, etag: str) -> Any:
+    def replace_what_is_stored(store: Any, wanted: Checkpoint, etag: str) -> Any:
         try:
             return real(store, wanted, etag)
         except Conflict:
-            return replace_whatever_stands_there(store, wanted, store.get().etag)
+            return replace_what_is_stored(store, wanted, store.get().etag)
 
-    return [(TimedStore, "replace", replace_whatever_stands_there)]
+    return [(TimedStore, "replace", replace_what_is_stored)]
 
 
 def _commit_before_send() -> list[Replacement]:
@@ -230,7 +230,7 @@ def _length_compared() -> list[Replacement]:
     return [(MemoryBlobs, "put", put), (Progress, "has_read", has_read)]
 
 
-def _etag_kept_while_rung() -> list[Replacement]:
+def _etag_kept_after_a_ring() -> list[Replacement]:
     def finish(mine: Claim, progress: Progress) -> bool:
         if mine._let_go(progress=progress, failure=None, deaths=0, taken_over_at=None):
             return True
@@ -769,7 +769,7 @@ MUTANTS = _table(
         _length_compared,
         "an event of a version that is not longer than the one that was read counts as done",
     ),
-    (_etag_kept_while_rung, "a version stays noted as read although a newer one is known"),
+    (_etag_kept_after_a_ring, "a version stays noted as read although a newer one is known"),
     (_second_delivery_leaves, "an event that comes back and meets a claim is given up"),
     (_keep_does_nothing, "a worker continues to send after its claim ran out"),
     (_late_renewal_believed, "a renewal counts from its answer, however late that is"),
