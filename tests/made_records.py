@@ -46,7 +46,7 @@ def sample_entries() -> list[Any]:
     return [entry for file in files for entry in json.loads(file.read_bytes())["records"]]
 
 
-def generated_entries(entries_each: int = 5, tuples: int = 40) -> Iterator[Any]:
+def generated_entries(entries_each: int = 2, tuples: int = 40) -> Iterator[Any]:
     """Made-up entries of each format, as Azure writes them."""
     for form in FORMATS:
         interface = Interface.vnet() if form == "vnet4" else Interface.nsg()
