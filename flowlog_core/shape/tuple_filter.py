@@ -1,12 +1,13 @@
 """Tests rules on tuples, before records are made of them.
 
-Terms about what all tuples of a group have in common are decided once, and remembered for groups
-with the same names. The other terms are tested on the fields of each tuple.
+Terms about what all tuples of a group have in common are decided once, and remembered by what the
+rules read of it. The other terms are tested on the fields of each tuple.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from operator import itemgetter
 
 import orjson
 
@@ -16,11 +17,10 @@ from flowlog_core.shape.evaluate import compiled
 from flowlog_core.shape.keep_drop import KeepDrop
 
 _OF_ENTRY = ("category", "version", "resource_id", "target_resource_id")
-_IN_COMMON = (*_OF_ENTRY, "mac", "rule", "acl_id")
-_BEFORE_COMMON = len('Z",')
-_AFTER_COMMON = len(',"src_ip":"')
-_MAX_GROUPS = 4096
-_MAX_GROUP_CHARACTERS = 2048
+_OF_GROUP = ("mac", "rule", "acl_id")
+"""In the order of `Names`."""
+_MAX_REMEMBERED = 4096
+_MAX_REMEMBERED_CHARACTERS = 2048
 
 
 def tuple_filters(rules: KeepDrop) -> dict[int, TupleFilter]:
@@ -36,33 +36,30 @@ class TupleFilter:
 
     def __init__(self, rules: KeepDrop, entry_format: EntryFormat) -> None:
         self._rules = rules
-        self._read_in_common = tuple(name for name in _IN_COMMON if name in rules.reads)
-        self._reads_entry = not rules.reads.isdisjoint(_OF_ENTRY)
         self._flows = entry_format.tuples.flows
-        self._of_group: dict[tuple[str, ...], Drops | None] = {}
-        self._of_values = lru_cache(maxsize=1024)(self._decided)
+        self._reads_entry = not rules.reads.isdisjoint(_OF_ENTRY)
+        read = [at for at, name in enumerate(_OF_GROUP) if name in rules.reads]
+        self._names_read = itemgetter(*read or [0])  # at least one
+        self._known: dict[object, Drops | None] = {}
         self._of_rules = lru_cache(maxsize=64)(self._compiled)
 
     def __call__(self, names: Names, common: str) -> Drops | None:
         """See `parsing.entry.DropsOfGroup`."""
-        group: tuple[str, ...] = names
+        of_entry = ""
         if self._reads_entry:  # all but the time, which is new in each entry
-            group = (*names, common[common.index(',"category":') : common.index(',"mac":')])
+            of_entry = common[common.index('"category":') : common.index(',"mac":')]
+        key = of_entry, self._names_read(names)
         try:
-            return self._of_group[group]
+            return self._known[key]
         except KeyError:
-            record = orjson.loads(f"{{{common[_BEFORE_COMMON:-_AFTER_COMMON]}}}")
-            drops = self._of_values(*(record[name] for name in self._read_in_common))
-            if len(common) <= _MAX_GROUP_CHARACTERS:
-                if len(self._of_group) >= _MAX_GROUPS:
-                    self._of_group.clear()
-                self._of_group[group] = drops
+            record = orjson.loads(f"{{{of_entry}}}")
+            record |= zip(_OF_GROUP, map(orjson.loads, names), strict=True)
+            drops = self._of_rules(self._rules.given(record))
+            if len(common) <= _MAX_REMEMBERED_CHARACTERS:
+                if len(self._known) >= _MAX_REMEMBERED:
+                    self._known.clear()
+                self._known[key] = drops
             return drops
-
-    def _decided(self, *values: object) -> Drops | None:
-        return self._of_rules(
-            self._rules.given(dict(zip(self._read_in_common, values, strict=True)))
-        )
 
     def _compiled(self, rules: KeepDrop) -> Drops | None:
         return None if rules.keeps_all else compiled(rules, self._flows)
