@@ -69,7 +69,7 @@ def assert_is_reference(entry: object) -> Normalized | None:
     except Unreadable:
         with pytest.raises(UnreadableEntry) as raised:
             normalize(entry, PREFIX)
-        assert raised.value.reason == str(raised.value) != ""
+        assert str(raised.value)
         return None
     result = normalize(entry, PREFIX)
     good = [record for record in expected if not isinstance(record, Bad)]
@@ -458,7 +458,7 @@ KNOWN = (
 def test_an_entry_of_no_known_format_is_unreadable(entry: object, reason: str) -> None:
     with pytest.raises(UnreadableEntry) as raised:
         normalize(entry, PREFIX)
-    assert raised.value.reason == reason
+    assert str(raised.value) == reason
 
 
 # --- held against the reference ---

@@ -237,7 +237,7 @@ def _normalized(id_prefix: str, value: dict[str, Any]) -> Normalized | str:
     try:
         return normalize(value, id_prefix)
     except UnreadableEntry as error:
-        return error.reason
+        return str(error)
 
 
 def table_of(records: Iterable[dict[str, Any]], names: tuple[str, ...]) -> pa.Table:

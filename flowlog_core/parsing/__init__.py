@@ -64,7 +64,7 @@ def read(
         try:
             normalized = normalize(value, f"{entry_id(start)}.", drops, packed=packed)
         except UnreadableEntry as error:
-            return Damaged(start, end, raw, error.reason)
+            return Damaged(start, end, raw, str(error))
         return ParsedEntry(start, end, raw, *normalized)
 
     framer = framer or Framer()

@@ -42,11 +42,7 @@ _BATCH = 512
 
 
 class UnreadableEntry(ValueError):
-    """The entry as a whole has no known format; `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """The entry as a whole has no known format; the text says why."""
 
 
 class Normalized(NamedTuple):

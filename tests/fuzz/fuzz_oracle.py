@@ -147,7 +147,7 @@ def _hold_entry(rng: random.Random, entry: Entry) -> int:
     try:
         normalized = normalize(value, _ID_PREFIX)
     except UnreadableEntry as error:
-        _hold(bool(error.reason), "no reason is given")
+        _hold(bool(str(error)), "no reason is given")
         return 0
     records = [orjson.loads(line) for line in normalized.lines]
     _hold_reference(value, normalized, records)
