@@ -62,14 +62,11 @@ class Stopwatch(Generic[Step]):
         """The items, with the time that it takes to produce them counted for `step`."""
         iterator = iter(items)
         while True:
-            outer = self._step
-            self.begin(step)
             try:
-                item = next(iterator)
+                with self.step(step):
+                    item = next(iterator)
             except StopIteration:
                 return
-            finally:
-                self.begin(outer)
             yield item
 
     def begin(self, step: Step) -> None:

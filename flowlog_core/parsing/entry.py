@@ -120,8 +120,7 @@ def normalize(
             records.extend(good)
             if wrong:
                 _add_bad(bad, wrong)
-            if gone:
-                dropped += gone
+            dropped += gone
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
     return Normalized(records, bad, dropped)

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -91,15 +90,13 @@ def _parsed(raw: bytes | bytearray) -> dict[str, Any]:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """The element itself is a bracketed object that ends at `end` (exclusive), valid or not."""
 
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class NextEntry:
+class NextEntry(NamedTuple):
     """A complete entry begins at `start`, so the element has to end before it."""
 
     start: int
