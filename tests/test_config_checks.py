@@ -193,11 +193,11 @@ def test_findings_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("rules", "named"),
     [
-        ({"FLOWLOG_DROP": "ip=*"}, "FLOWLOG_DROP leaves"),
-        ({"FLOWLOG_KEEP": "time<1970-01-01"}, "FLOWLOG_KEEP leaves"),
+        ({"FLOWLOG_DROP": "ip=*"}, "FLOWLOG_DROP"),
+        ({"FLOWLOG_KEEP": "time<1970-01-01"}, "FLOWLOG_KEEP"),
         (
             {"FLOWLOG_KEEP": "action=deny", "FLOWLOG_DROP": "ip=*"},
-            "FLOWLOG_KEEP and FLOWLOG_DROP leave",
+            "FLOWLOG_KEEP and FLOWLOG_DROP",
         ),
     ],
 )
@@ -205,7 +205,7 @@ def test_rules_that_leave_nothing_to_send_are_named(rules: dict[str, str], named
     assert cheap(BY_HAND | rules) == [
         Finding(
             "warning",
-            f"{named} no record that is sent, whatever is logged",
+            f"No record passes {named}: nothing is sent",
             "Correct the rules, see docs/rules.md. What they dropped is counted as forwarded: "
             "`flowlog replay` sends it once they are corrected",
         )

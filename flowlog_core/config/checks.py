@@ -212,8 +212,7 @@ def something_is_sent(facts: Facts) -> Iterator[Finding]:
         )
         yield Finding(
             "warning",
-            f"{names} {'leave' if ' ' in names else 'leaves'} no record that is sent, whatever is "
-            "logged",
+            f"No record passes {names}: nothing is sent",
             "Correct the rules, see docs/rules.md. What they dropped is counted as forwarded: "
             "`flowlog replay` sends it once they are corrected",
         )
