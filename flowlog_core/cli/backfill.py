@@ -29,13 +29,12 @@ from flowlog_core.cli.selecting import (
     hours_of,
     live_of,
     selection_of,
+    what_failed,
 )
 from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.cli.summary import summary
 from flowlog_core.cli.terminal import ProgressLine
 from flowlog_core.cli.words import how_many, in_bytes, joined_counts
-from flowlog_core.doctor.endpoints import Endpoints
-from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError
 from flowlog_core.operate.backfill import Plan, backfill, forecast, plan
 from flowlog_core.operate.selection import LogSelection
@@ -67,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
         with stopped_by_signals("Stopping. What is under way is finished.") as stop:
             return _Backfill(options, service, selection, stop).run()
     except FlowlogError as error:
-        endpoints = Endpoints.of(settings, service.clients).all()
-        print(f"flowlog backfill: {explained(error, endpoints)}", file=sys.stderr)
+        print(f"flowlog backfill: {what_failed(error, options, service)}", file=sys.stderr)
         return 1
     finally:
         service.close()
@@ -107,8 +105,6 @@ class _Backfill:
         return 1 if left else 0
 
     def _dry_run(self, found: Plan, progress: TransferProgress) -> int:
-        # What cannot be read is counted; it becomes a dead letter only once it is forwarded.
-        logging.getLogger("flowlog_core.forward_chunk").setLevel(logging.ERROR)
         counted = forecast(self._live, self._selection, progress, self._stop)
         if self._stop.is_set():
             self._say(f"Stopped after {counted.blobs:,} of {how_many(found.blobs, 'blob')}.")

@@ -42,14 +42,13 @@ from flowlog_core.cli.selecting import (
     form_of,
     hours_of,
     selection_of,
+    what_failed,
 )
 from flowlog_core.cli.signals import stopped_by_signals
 from flowlog_core.cli.summary import sink_of
 from flowlog_core.cli.terminal import ProgressLine
 from flowlog_core.cli.words import how_many, in_bytes, joined_counts
 from flowlog_core.config.settings import Settings
-from flowlog_core.doctor.endpoints import Endpoints
-from flowlog_core.doctor.explain_error import explained
 from flowlog_core.errors import FlowlogError, SettingsError
 from flowlog_core.operate.record_file import RecordFile
 from flowlog_core.operate.replay import Replay, ReplayReport, plan_replay, run_replay
@@ -96,8 +95,6 @@ def _target(text: str) -> str:
 def run(options: argparse.Namespace) -> int:
     """Send it. Returns the exit code."""
     log_to_stderr(options, default=logging.WARNING)
-    # What cannot be read is a dead letter already: it is not made, nor named, again.
-    logging.getLogger("flowlog_core.forward_chunk").setLevel(logging.ERROR)
     try:
         settings = _settings_of(options)
     except (SettingsError, OSError, ValueError) as error:
@@ -111,8 +108,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"flowlog replay: {error}", file=sys.stderr)
         return 2
     except FlowlogError as error:
-        endpoints = Endpoints.of(settings, service.clients).all()
-        print(f"flowlog replay: {explained(error, endpoints)}", file=sys.stderr)
+        print(f"flowlog replay: {what_failed(error, options, service)}", file=sys.stderr)
         if options.to != "-":
             print("Run the same command again to continue.", file=sys.stderr)
         return 1

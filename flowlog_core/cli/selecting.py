@@ -7,6 +7,9 @@ from datetime import UTC, datetime
 
 from flowlog_core.cli.options import add_interface_arguments, add_range_arguments, check_range
 from flowlog_core.config.settings import TABLE, Settings
+from flowlog_core.doctor.endpoints import Endpoints
+from flowlog_core.doctor.explain_error import endpoint_of, explained
+from flowlog_core.errors import FlowlogError
 from flowlog_core.operate.live import Live
 from flowlog_core.operate.selection import LogSelection
 from flowlog_core.service import Service
@@ -46,6 +49,18 @@ def selection_of(options: argparse.Namespace, service: Service) -> LogSelection:
             raise ValueError(f"there is no source {options.source!r}. There are: {names}")
         accounts = frozenset([account])
     return LogSelection(since, until, accounts, options.resource, options.mac)
+
+
+def what_failed(error: FlowlogError, options: argparse.Namespace, service: Service) -> str:
+    """What failed and what to do, in one line: if it was one of several accounts, how to go on."""
+    endpoints = Endpoints.of(service.settings, service.clients)
+    text = explained(error, endpoints.all())
+    failed = endpoint_of(error, endpoints.all())
+    names = [source.blobs.connection.name for source in endpoints.sources]
+    if options.source or failed is None or failed.connection.name not in names or len(names) == 1:
+        return text
+    others = " or ".join(name for name in names if name != failed.connection.name)
+    return f"{text}. Meanwhile, go on with --source {others}"
 
 
 FORM = (
