@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 from flowlog_core.blob import BlobRef
 from flowlog_core.checkpoints.checkpoint import Progress, checkpoint_key
@@ -55,7 +57,7 @@ def ingest(
     stopwatch: Stopwatch[Step] = Stopwatch(pipeline.clock, "checkpoint")
     outcome = Outcome(seconds=stopwatch.seconds)
     claim: Claim | None = None
-    turn = _Turn(pipeline)
+    turn = ExitStack()
     try:
         claim = take_or_ring(
             pipeline.checkpoints,
@@ -65,7 +67,7 @@ def ingest(
             pipeline.owned_for_s,
             pipeline.clock,
             pipeline.released,
-            is_gone=turn.wait_if_gone,
+            is_gone=partial(_wait_if_gone, pipeline, turn),
             always_take_over=always_take_over,
             etag=etag,
         )
@@ -82,35 +84,25 @@ def ingest(
         pipeline.observer.failed(blob, _release_failed(claim, error, outcome))
         raise
     finally:
-        turn.end()
+        turn.close()
     outcome.conflicts = claim.conflicts if claim else 0
     stopwatch.begin("checkpoint")  # the time up to here is in `seconds`
     pipeline.observer.done(blob, outcome)
     return outcome
 
 
-class _Turn:
-    """Lets one call at a time take over a blob from a dead process, and work on it.
+def _wait_if_gone(pipeline: Pipeline, turn: ExitStack, owner: str) -> bool:
+    """Whether the owner's process has ended. If so, waits for the turn, but not for long.
 
-    If that blob ends this process too, the others are unchanged, and an event can take them over.
+    One call at a time takes over a blob from a dead process, and works on it until it closes
+    `turn`. If that blob ends this process too, the others are unchanged, and an event can take them
+    over.
     """
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline, self._is_mine = pipeline, False
-
-    def wait_if_gone(self, owner: str) -> bool:
-        """Whether the owner's process has ended. If so, waits for the turn, but not for long."""
-        if not self._pipeline.is_gone(owner):
-            return False
-        if not self._is_mine:
-            self._is_mine = self._pipeline.takeovers.acquire(timeout=_MAX_WAIT_FOR_TURN_S)
-        return True
-
-    def end(self) -> None:
-        """Let the next call have its turn."""
-        if self._is_mine:
-            self._pipeline.takeovers.release()
-        self._is_mine = False
+    if not pipeline.is_gone(owner):
+        return False
+    if pipeline.takeovers.acquire(timeout=_MAX_WAIT_FOR_TURN_S):
+        turn.callback(pipeline.takeovers.release)
+    return True
 
 
 def _forward_what_is_new(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -47,5 +47,5 @@ class Pipeline:
     """Whether the process of an owner id has certainly ended; see `checkpoints.owner`."""
     max_deaths: int = 3
     """After so many deaths of processes at one offset, the entry there is set aside unparsed."""
-    takeovers: Lock = field(default_factory=Lock)
+    takeovers: RLock = field(default_factory=RLock)
     """Held by the one call in the process that works on a blob it took from a dead process."""
