@@ -29,13 +29,13 @@ settings.load_profile(
 
 
 LONGEST_FIRST = (
-    "test_simulation.py",
-    "test_host_event_queue.py",
-    "test_storage_clients.py",
-    "test_host_events.py",
-    "test_hostile.py",
-    "test_worker.py",
     "test_chaos.py",
+    "test_host_events.py",
+    "test_sinks_event_hub.py",
+    "test_worker.py",
+    "test_host_event_queue.py",
+    "test_simulation.py",
+    "test_doctor_azure.py",
     "test_cli.py",
 )
 
