@@ -257,21 +257,20 @@ def _unknown(environment: Mapping[str, str]) -> list[str]:
 def _read(row: values.Row, environment: Mapping[str, str], faults: list[str]) -> Any:
     written = environment.get(row.name, "")
     text = written.strip() or row.default
-    if reference := unresolved(text):
-        faults.append(f"{row.name}: {reference}")
-        return row.parse(row.default)
     try:
-        return row.parse(text)
+        if reference := unresolved(text):
+            faults.append(f"{row.name}: {reference}")
+        else:
+            return row.parse(text)
     except FaultsError as error:
         spaces = len(written) - len(written.lstrip())
         faults += (
             f"{row.name}, {fault._replace(position=fault.position + spaces)}"
             for fault in error.faults
         )
-        return row.parse(row.default)
     except ValueError as error:
         faults.append(f"{row.name}: '{text}' cannot be used. {error}")
-        return row.parse(row.default)
+    return row.parse(row.default)
 
 
 def _connections(
