@@ -172,7 +172,7 @@ class _Packing:
             self._letters.add(dead_letters_of(shaped.kept, entry.raw, entry.bad, too_large))
         outcome.entries += 1
         outcome.records += len(shaped.sent.lines) - len(packed.too_large)
-        outcome.dropped += shaped.dropped
+        outcome.dropped += len(entry.dropped)
         if outcome.traffic is not None:
             refused = {one.index for one in too_large}
             accepted = (line for index, line in enumerate(lines) if index not in refused)

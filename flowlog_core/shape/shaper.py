@@ -42,8 +42,6 @@ class Shaped(NamedTuple):
     """What a sink packs."""
     kept: EntryRecords
     """A whole flow record of each tuple that is kept."""
-    dropped: int
-    """How many tuples the rules dropped."""
 
     def of_tuples(self, too_large: Sequence[TooLarge]) -> list[TooLarge]:
         """The records of `sent` that are too large, as indexes of `kept`.
@@ -101,7 +99,7 @@ class Shaper:
             blob = position.blob.name if self.names_blob else ""
             lines = (orjson.dumps(write(orjson.loads(line), blob)).decode() for line in whole.lines)
             sent = whole._replace(lines=packed_like(whole.lines, lines), form=form)
-        return Shaped(sent, kept, len(entry.dropped))
+        return Shaped(sent, kept)
 
     @staticmethod
     def _summed(entry: EntryRecords) -> EntryRecords:
