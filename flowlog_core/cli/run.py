@@ -53,6 +53,7 @@ from flowlog_core.doctor.endpoints import Endpoints
 from flowlog_core.doctor.explain_once import ExplainOnce
 from flowlog_core.errors import FlowlogError
 from flowlog_core.observe.otel import MetricsObserver
+from flowlog_core.operate.asks_later import AsksLater
 from flowlog_core.operate.catch_up import add_up, add_work, catch_up
 from flowlog_core.outcome import Failed, Observers, Outcome
 from flowlog_core.service import Service
@@ -147,7 +148,8 @@ def _forward(options: argparse.Namespace, settings: Settings, stop: threading.Ev
     found: SweepReport | None = SweepReport()
     whole: SweepReport | None = None
     since = _since(options, settings)
-    looks = Looks(partial(catch_up, service), stop, since)
+    lister = AsksLater(service.blobs, SystemClock())
+    looks = Looks(partial(catch_up, service, lister=lister), stop, since)
     teller = _Teller(options)
     teller.begin(f"Watching {watched(settings, service.containers)}. {_looks_back(since)}")
     threading.Thread(

@@ -11,6 +11,7 @@ from datetime import datetime
 from flowlog_core.errors import FlowlogError
 from flowlog_core.operate.passes import TablePasses
 from flowlog_core.service import Service
+from flowlog_core.source.listing import BlobLister
 from flowlog_core.sweep.cursor import BEGINNING, Container, Cursor
 from flowlog_core.sweep.lease import Pass
 from flowlog_core.sweep.options import SweepOptions
@@ -55,6 +56,7 @@ def catch_up(
     stop: threading.Event,
     forward_since: datetime | None = None,
     *,
+    lister: BlobLister | None = None,
     look_since: datetime | None = None,
     waits_after_failures: bool = True,
     is_noted: bool = False,
@@ -63,7 +65,7 @@ def catch_up(
 
     With `forward_since`, what is behind in older hours is only counted; with `look_since`, they are
     not looked at. A blob that failed waits, as in a sweep, if `waits_after_failures`. If
-    `is_noted`, `flowlog status` tells it.
+    `is_noted`, `flowlog status` tells it. `lister` takes the place of the service's.
     """
     options = SweepOptions(
         service.containers,
@@ -75,7 +77,12 @@ def catch_up(
         forward_since=forward_since,
     )
     one = CatchUp(
-        service.blobs, service.pipeline, service.cursors, options, service.blobs_at_a_time, stop
+        lister or service.blobs,
+        service.pipeline,
+        service.cursors,
+        options,
+        service.blobs_at_a_time,
+        stop,
     )
     return one.run(TablePasses.of(service).note_look if is_noted else None)
 
