@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
@@ -34,24 +34,27 @@ class BadField(ValueError):
 _MAX_REMEMBERED_CHARACTERS = 256
 
 
-class Memo(dict[Any, str]):
-    """What `convert` makes of a value, remembered.
+V = TypeVar("V")
+
+
+class Memo(dict[Any, V], Generic[V]):
+    """What `convert` makes of a text, or of null, remembered.
 
     Raises what `convert` raises. Long texts are not kept: 8,192 of 256 characters take 5 MB.
     """
 
-    def __init__(self, convert: Callable[[Any], str], max_values: int = 8_192) -> None:
+    def __init__(self, convert: Callable[[Any], V], max_values: int = 8_192) -> None:
         super().__init__()
         self._convert = convert
         self._max_values = max_values
 
-    def __missing__(self, value: Any) -> str:
-        text = self._convert(value)
-        if len(text) <= _MAX_REMEMBERED_CHARACTERS:
+    def __missing__(self, value: Any) -> V:
+        made = self._convert(value)
+        if value is None or len(value) <= _MAX_REMEMBERED_CHARACTERS:
             if len(self) >= self._max_values:
                 self.clear()
-            self[value] = text
-        return text
+            self[value] = made
+        return made
 
 
 def json_of(text: object) -> str:

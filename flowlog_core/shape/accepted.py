@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
+from flowlog_core.parsing.tuples import Memo
 from flowlog_core.shape.terms import Accept, Addresses, Glob, Span, Term
 from flowlog_core.shape.times import milliseconds
 
@@ -19,25 +20,8 @@ _OCTETS = {256 ** (_IPV4 - octets): octets for octets in range(_IPV4 + 1)}
 """How many octets all addresses of a network have in common, by its size."""
 _MAX_STARTS = 8
 _MAX_REMEMBERED = 16384
-_MAX_REMEMBERED_CHARACTERS = 256
 ABOVE_ALL = 2**66
 """More than all counters, sums, ports and times."""
-
-
-class Answers(dict[Any, bool]):
-    """Remembers answers. It is cleared when it is full, so it follows what is logged."""
-
-    def __init__(self, answer: Callable[[Any], bool]) -> None:
-        super().__init__()
-        self._answer = answer
-
-    def __missing__(self, value: Any) -> bool:
-        answer = self._answer(value)
-        if not isinstance(value, str) or len(value) <= _MAX_REMEMBERED_CHARACTERS:
-            if len(self) >= _MAX_REMEMBERED:
-                self.clear()
-            self[value] = answer
-        return answer
 
 
 Ranges = list[tuple[int, int]]
@@ -165,4 +149,4 @@ def accepts_value(term: Term) -> Callable[[Any], bool]:
         text = value.lower()
         return text in exact or any(match(text) for match in patterns)
 
-    return Answers(is_like_one).__getitem__
+    return Memo(is_like_one).__getitem__

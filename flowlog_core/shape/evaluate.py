@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
-from flowlog_core.parsing.tuples import ROW, Drops
+from flowlog_core.parsing.tuples import ROW, Drops, Memo
 from flowlog_core.shape.accepted import (
     ABOVE_ALL,
     AddressAnswers,
-    Answers,
     Ranges,
     accepts_value,
     bounds_of,
@@ -105,7 +104,7 @@ class _Compiler:
         value = _VALUES[name]
         if name in _OF_FLOW:
             flows, accepts = self._flows, accepts_value(term)
-            answers = Answers(lambda text: accepts(orjson.loads(f"{{{flows[text][1:]}0}}")[name]))
+            answers = Memo(lambda text: accepts(orjson.loads(f"{{{flows[text][1:]}0}}")[name]))
             return f"{self._named(answers)}[{value}]"
         match term.query_field.kind:
             case "number":
