@@ -18,7 +18,6 @@ from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parallel import Ahead
 from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
 from flowlog_core.parsing.packed_text import packed_like
-from flowlog_core.parsing.record import time_of
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.reading import Chunk
 
@@ -177,7 +176,7 @@ class _Packing:
             refused = {one.index for one in too_large}
             accepted = (line for index, line in enumerate(lines) if index not in refused)
             outcome.traffic.add(packed_like(lines, accepted) if refused else lines)
-        self.newest = time_of(lines[-1]) if lines else self.newest
+        self.newest = entry.last_time or self.newest
         return packed.messages
 
     def set_aside(self, entry: ParsedEntry, refused: ItemRefused) -> None:

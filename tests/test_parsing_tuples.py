@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ def assert_is_reference(entry: object) -> Normalized | None:
         elif value == value:  # noqa: PLR0124 - NaN, which JSON cannot hold
             assert_is_json_of(one.raw, value)
         assert any(word in one.reason for word in bad[one.index].fields), one
+    assert result.last_time == (datetime.fromisoformat(good[-1]["time"]) if good else None)
     return result
 
 
@@ -145,6 +147,7 @@ def test_the_version_2_example_of_the_tutorial() -> None:
         ],
         [],
         [],
+        datetime(2018, 11, 13, 12, 0, 2, tzinfo=UTC),
     )
 
 
@@ -163,6 +166,7 @@ def test_a_vnet_tuple() -> None:
         ],
         [],
         [],
+        datetime(2024, 12, 31, 9, 10, 59, 204_000, tzinfo=UTC),
     )
 
 
@@ -420,7 +424,7 @@ def test_known_keys_may_be_in_any_letter_case(azures: Json, written: Callable[[s
 def test_no_flows_are_no_records() -> None:
     entry = nsg(2)
     entry["properties"]["flows"] = []
-    assert normalize(entry, PREFIX) == Normalized([], [], [])
+    assert normalize(entry, PREFIX) == Normalized([], [], [], None)
 
 
 KNOWN = (

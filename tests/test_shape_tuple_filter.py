@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -49,6 +50,8 @@ def assert_filtered(made: Normalized, records: list[Record], keep: str, drop: st
     ]
     indexes = [int(record["id"].rpartition(".")[2]) for record in records]
     assert made.dropped == [i for i, one in zip(indexes, kept, strict=True) if not one]
+    times = [record["time"] for record, one in zip(records, kept, strict=True) if one]
+    assert made.last_time == (datetime.fromisoformat(times[-1]) if times else None)
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -227,9 +227,8 @@ def _ordinary(one: BlockEntry, names: tuple[str, ...], problems: list[Problem]) 
     if isinstance(normalized, str):
         problems.append(_damaged(one.entry, normalized))
         return schema_of(names).empty_table()
-    lines, bad, _ = normalized
-    problems += (Problem.of_tuple(one.entry.start, each) for each in bad)
-    return table_of(map(orjson.loads, lines), names)
+    problems += (Problem.of_tuple(one.entry.start, each) for each in normalized.bad)
+    return table_of(map(orjson.loads, normalized.lines), names)
 
 
 def _normalized(id_prefix: str, value: dict[str, Any]) -> Normalized | str:

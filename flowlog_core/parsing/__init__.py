@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -32,6 +33,8 @@ class ParsedEntry(NamedTuple):
     """What could not become a record."""
     dropped: list[int]
     """The indexes of the tuples that were left out on purpose."""
+    last_time: datetime | None = None
+    """The time of the last record, aware UTC; None without one."""
 
 
 def read(

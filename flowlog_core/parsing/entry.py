@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from sys import getsizeof
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ from flowlog_core.parsing.tuples import (
     BadTuple,
     Drops,
     Memo,
+    Row,
     TupleFormat,
     brief,
     json_of,
     raw_of,
+    time_of,
 )
 
 _NSG = "NetworkSecurityGroupFlowEvent"
@@ -52,6 +55,8 @@ class Normalized(NamedTuple):
     bad: list[BadTuple]
     dropped: list[int]
     """The indexes of the tuples that were left out on purpose."""
+    last_time: datetime | None
+    """The time of the last record, aware UTC; None without one."""
 
 
 Names = tuple[str, str, str]
@@ -110,20 +115,22 @@ def normalize(
     bad: list[BadTuple] = []
     records: list[str] | PackedText = PackedText() if packed else []
     dropped: list[int] = []
+    last: Row | None = None
     head = f'{{"id":{json_of(id_prefix)[:-1]}'
     records_of = entry_format.tuples.records
     drops_of = None if drops is None else drops[entry_format.version]
     try:
         for texts, first, common, names in walk(entry, entry_format, bad):
             of_group = None if drops_of is None else drops_of(names, common)
-            good, wrong, gone = records_of(texts, head, first, common, of_group)
+            good, wrong, gone, last_of_batch = records_of(texts, head, first, common, of_group)
             records.extend(good)
             if wrong:
                 _add_bad(bad, wrong)
             dropped += gone
+            last = last_of_batch or last
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
-    return Normalized(records, bad, dropped)
+    return Normalized(records, bad, dropped, time_of(last) if last else None)
 
 
 def walk(

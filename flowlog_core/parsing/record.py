@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 FIELDS: tuple[str, ...] = (
     "id",  # position in the blob, see `Position.record_id`
     # Of the tuple's first field: RFC 3339 UTC with milliseconds.
@@ -40,9 +38,3 @@ COUNTERS = FIELDS[-4:]
 
 SUM_SUFFIX = ".agg"
 """Ends the id of the sum of a flow, `shape.aggregate`, which is that of its first tuple."""
-
-
-def time_of(record: str) -> datetime:
-    """The time of a finished record, aware UTC."""
-    start = record.index('"time":"') + len('"time":"')  # it follows the id, which holds no quote
-    return datetime.fromisoformat(record[start : record.index('"', start)])

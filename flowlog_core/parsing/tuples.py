@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from reprlib import Repr
 from socket import AF_INET, AF_INET6, inet_pton
@@ -256,8 +256,22 @@ class BadTuple:
     reason: str
 
 
-BatchRecords = tuple[list[str], list[BadTuple], list[int]]
-"""What became of a batch of tuples: records, bad tuples, indexes of those that were dropped."""
+class BatchRecords(NamedTuple):
+    """What became of a batch of tuples."""
+
+    records: list[str]
+    bad: list[BadTuple]
+    dropped: list[int]
+    """The indexes of those that were left out on purpose."""
+    last: Row | None
+    """What the last record was made of."""
+
+
+def time_of(row: Row) -> datetime:
+    """The time of a tuple, aware UTC."""
+    seconds, milliseconds, *_ = row
+    since = timedelta(seconds=int(seconds), milliseconds=int(milliseconds or 0))
+    return _EPOCH.replace(tzinfo=UTC) + since
 
 
 @dataclass(frozen=True)
@@ -302,40 +316,40 @@ class TupleFormat:
             rows = self.pattern.findall(lines)
             # Matches are lines, so with as many lines as tuples each tuple is one.
             if len(rows) == len(texts) == lines.count("\n") + 1:
-                records, dropped = self._of_rows(rows, head, first, common, drops)
-                return records, [], dropped
+                return self._of_rows(rows, head, first, common, drops)
         except (TypeError, BadField):  # TypeError: one is not a string
             pass
         return self._one_by_one(texts, head, first, common, drops)
 
     def _of_rows(
         self, rows: Sequence[Row], head: str, first: int, common: str, drops: Drops | None
-    ) -> tuple[list[str], list[int]]:
-        """The records of rows, and the indexes of those dropped. Raises `BadField`."""
+    ) -> BatchRecords:
+        """The records of valid rows. Raises `BadField` if one is not."""
         dropped = [] if drops is None else drops(enumerate(rows, first), head, common)
         kept: Iterable[tuple[int, Row]] = enumerate(rows, first)
+        last: Row | None = rows[-1]
         if dropped:
             kept, addresses, flows = list(kept), _ADDRESSES, self.flows
             for index in reversed(dropped):
                 row = rows[index - first]
                 _ = addresses[row[2]], addresses[row[3]], flows[row[6]]  # raises if one is bad
                 del kept[index - first]
-        return _write(self.flows, kept, head, common), dropped
+            last = kept[-1][1] if kept else None
+        return BatchRecords(_write(self.flows, kept, head, common), [], dropped, last)
 
     def _one_by_one(
         self, texts: Sequence[Any], head: str, first: int, common: str, drops: Drops | None
     ) -> BatchRecords:
-        records: list[str] = []
-        bad: list[BadTuple] = []
-        dropped: list[int] = []
+        made = BatchRecords([], [], [], None)
         for index, text in enumerate(texts, first):
             if reason := self.explain(text):
-                bad.append(BadTuple(index, raw_of(text), reason))
+                made.bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
-                good, gone = self._of_rows([match.groups()], head, index, common, drops)
-                records += good
-                dropped += gone
-        return records, bad, dropped
+                one = self._of_rows([match.groups()], head, index, common, drops)
+                made.records.extend(one.records)
+                made.dropped.extend(one.dropped)
+                made = made._replace(last=one.last or made.last)
+        return made
 
     def explain(self, text: object) -> str | None:
         """What is wrong with a tuple, by its first bad field; None if nothing is."""
