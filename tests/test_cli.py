@@ -481,7 +481,7 @@ def test_tail_names_a_message_that_is_not_flowlogs_and_leaves_it(local: Local) -
 def test_tail_prints_what_is_in_the_queue_of_every_shard(local: Local) -> None:
     local.environment["FLOWLOG_SHARDS"] = "3"
     generator, written = FlowLogGenerator(2), []
-    for interface in map(Interface.nsg, range(12)):
+    for interface in map(Interface.nsg, range(30)):
         blob = local.container.get_blob_client(interface.blob_name(HOUR))
         writer = NetworkWatcherWriter(blob)
         writer.append(generator.entry("nsg2", interface, HOUR, 4))
