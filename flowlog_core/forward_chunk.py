@@ -16,7 +16,7 @@ from flowlog_core.errors import ItemRefused
 from flowlog_core.held_letters import HeldLetters
 from flowlog_core.outcome import Outcome, Step
 from flowlog_core.parallel import Ahead
-from flowlog_core.parsing import Damaged, Framer, ParsedEntry, read
+from flowlog_core.parsing import Damaged, Framer, ParsedEntry, Row, read, time_of
 from flowlog_core.parsing.packed_text import packed_like
 from flowlog_core.pipeline import Pipeline
 from flowlog_core.source.reading import Chunk
@@ -124,7 +124,7 @@ def forward_chunk(
         outcome.dead_letters = letters.count
         outcome.new_bytes = len(chunk.data) if is_last else 0
         if packing.newest is not None:
-            outcome.lag_s = (claim.now() - packing.newest).total_seconds()
+            outcome.lag_s = (claim.now() - time_of(packing.newest)).total_seconds()
         is_end = is_last and chunk.is_last
         progress = _progress(blob, claim.progress, chunk, framer, outcome, is_end=is_end)
         yield Part(progress, outcome, is_end)
@@ -141,8 +141,8 @@ class _Packing:
         self._ends_at = pipeline.clock.monotonic() + MAX_PART_S
         self.last: ParsedEntry | None = None
         self.outcome = Outcome(traffic=pipeline.new_traffic())
-        self.newest: datetime | None = None
-        """The time of the last record."""
+        self.newest: Row | None = None
+        """Of the last record."""
         self.is_last = False
 
     def messages(
@@ -176,7 +176,7 @@ class _Packing:
             refused = {one.index for one in too_large}
             accepted = (line for index, line in enumerate(lines) if index not in refused)
             outcome.traffic.add(packed_like(lines, accepted) if refused else lines)
-        self.newest = entry.last_time or self.newest
+        self.newest = entry.last or self.newest
         return packed.messages
 
     def set_aside(self, entry: ParsedEntry, refused: ItemRefused) -> None:

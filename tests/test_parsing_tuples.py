@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flowlog_core.parsing import BadTuple
+from flowlog_core.parsing import BadTuple, time_of
 from flowlog_core.parsing.entry import Normalized, UnreadableEntry, normalize
 from flowlog_core.parsing.record import FIELDS
 from flowlog_core.parsing.tuples import BadField, Memo, json_of
@@ -85,7 +85,8 @@ def assert_is_reference(entry: object) -> Normalized | None:
         elif value == value:  # noqa: PLR0124 - NaN, which JSON cannot hold
             assert_is_json_of(one.raw, value)
         assert any(word in one.reason for word in bad[one.index].fields), one
-    assert result.last_time == (datetime.fromisoformat(good[-1]["time"]) if good else None)
+    last_time = time_of(result.last) if result.last else None
+    assert last_time == (datetime.fromisoformat(good[-1]["time"]) if good else None)
     return result
 
 
@@ -134,7 +135,7 @@ def test_the_version_1_example_of_the_tutorial() -> None:
 
 def test_the_version_2_example_of_the_tutorial() -> None:
     entry = nsg(2, "1542110402,94.102.49.190,10.5.16.4,28746,443,U,I,D,B,,,,")
-    assert normalize(entry, PREFIX) == Normalized(
+    assert normalize(entry, PREFIX)[:3] == (
         [
             f'{{"id":"{PREFIX}0","time":"2018-11-13T12:00:02.000Z",'
             '"log_time":"2018-11-13T12:00:35.3899262Z",'
@@ -147,12 +148,11 @@ def test_the_version_2_example_of_the_tutorial() -> None:
         ],
         [],
         [],
-        datetime(2018, 11, 13, 12, 0, 2, tzinfo=UTC),
     )
 
 
 def test_a_vnet_tuple() -> None:
-    assert normalize(vnet(GOOD[4]), PREFIX) == Normalized(
+    assert normalize(vnet(GOOD[4]), PREFIX)[:3] == (
         [
             f'{{"id":"{PREFIX}0","time":"2024-12-31T09:10:59.204Z",'
             '"log_time":"2024-12-31T09:11:37.7568150Z",'
@@ -166,7 +166,6 @@ def test_a_vnet_tuple() -> None:
         ],
         [],
         [],
-        datetime(2024, 12, 31, 9, 10, 59, 204_000, tzinfo=UTC),
     )
 
 

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -16,9 +15,9 @@ from typing import Any, NamedTuple
 from flowlog_core.parsing.entry import DropsByVersion, UnreadableEntry, normalize
 from flowlog_core.parsing.framing import Damaged, Entry, Framer
 from flowlog_core.parsing.recovery import MAX_KEPT_BYTES
-from flowlog_core.parsing.tuples import BadTuple
+from flowlog_core.parsing.tuples import BadTuple, Row, time_of
 
-__all__ = ["BadTuple", "Damaged", "Framer", "ParsedEntry", "read"]
+__all__ = ["BadTuple", "Damaged", "Framer", "ParsedEntry", "Row", "read", "time_of"]
 
 
 class ParsedEntry(NamedTuple):
@@ -33,8 +32,8 @@ class ParsedEntry(NamedTuple):
     """What could not become a record."""
     dropped: list[int]
     """The indexes of the tuples that were left out on purpose."""
-    last_time: datetime | None = None
-    """The time of the last record, aware UTC; None without one."""
+    last: Row | None = None
+    """The fields of the last record's tuple; `time_of` has its time. None without a record."""
 
 
 def read(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from sys import getsizeof
 from typing import Any, NamedTuple
 
@@ -25,7 +24,6 @@ from flowlog_core.parsing.tuples import (
     brief,
     json_of,
     raw_of,
-    time_of,
 )
 
 _NSG = "NetworkSecurityGroupFlowEvent"
@@ -55,8 +53,8 @@ class Normalized(NamedTuple):
     bad: list[BadTuple]
     dropped: list[int]
     """The indexes of the tuples that were left out on purpose."""
-    last_time: datetime | None
-    """The time of the last record, aware UTC; None without one."""
+    last: Row | None
+    """The fields of the last record's tuple; `time_of` has its time. None without a record."""
 
 
 Names = tuple[str, str, str]
@@ -130,7 +128,7 @@ def normalize(
             last = last_of_batch or last
     except BadField as error:
         raise UnreadableEntry(str(error)) from None
-    return Normalized(records, bad, dropped, time_of(last) if last else None)
+    return Normalized(records, bad, dropped, last)
 
 
 def walk(

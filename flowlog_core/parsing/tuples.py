@@ -256,22 +256,17 @@ class BadTuple:
     reason: str
 
 
-class BatchRecords(NamedTuple):
-    """What became of a batch of tuples."""
-
-    records: list[str]
-    bad: list[BadTuple]
-    dropped: list[int]
-    """The indexes of those that were left out on purpose."""
-    last: Row | None
-    """What the last record was made of."""
+BatchRecords = tuple[list[str], list[BadTuple], list[int], Row | None]
+"""What became of a batch of tuples: records, bad tuples, indexes of those that were dropped, and
+the row of the last record."""
 
 
 def time_of(row: Row) -> datetime:
     """The time of a tuple, aware UTC."""
     seconds, milliseconds, *_ = row
-    since = timedelta(seconds=int(seconds), milliseconds=int(milliseconds or 0))
-    return _EPOCH.replace(tzinfo=UTC) + since
+    return datetime.fromtimestamp(int(seconds), UTC) + timedelta(
+        milliseconds=int(milliseconds or 0)
+    )
 
 
 @dataclass(frozen=True)
@@ -335,21 +330,24 @@ class TupleFormat:
                 _ = addresses[row[2]], addresses[row[3]], flows[row[6]]  # raises if one is bad
                 del kept[index - first]
             last = kept[-1][1] if kept else None
-        return BatchRecords(_write(self.flows, kept, head, common), [], dropped, last)
+        return _write(self.flows, kept, head, common), [], dropped, last
 
     def _one_by_one(
         self, texts: Sequence[Any], head: str, first: int, common: str, drops: Drops | None
     ) -> BatchRecords:
-        made = BatchRecords([], [], [], None)
+        records: list[str] = []
+        bad: list[BadTuple] = []
+        dropped: list[int] = []
+        last: Row | None = None
         for index, text in enumerate(texts, first):
             if reason := self.explain(text):
-                made.bad.append(BadTuple(index, raw_of(text), reason))
+                bad.append(BadTuple(index, raw_of(text), reason))
             elif match := self.pattern.fullmatch(text):
-                one = self._of_rows([match.groups()], head, index, common, drops)
-                made.records.extend(one.records)
-                made.dropped.extend(one.dropped)
-                made = made._replace(last=one.last or made.last)
-        return made
+                good, _, gone, row = self._of_rows([match.groups()], head, index, common, drops)
+                records += good
+                dropped += gone
+                last = row or last
+        return records, bad, dropped, last
 
     def explain(self, text: object) -> str | None:
         """What is wrong with a tuple, by its first bad field; None if nothing is."""
