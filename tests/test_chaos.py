@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from chaos.run import Plan, Report, run
-from chaos.truth import Verdict, check
+from chaos.truth import Verdict, apart, check
 
 from flowlog_core.demo.azurite import Azurite
 
@@ -52,6 +52,14 @@ def test_the_table_is_exact_whatever_happens(azurite: Azurite) -> None:
     report = proven(plan, azurite)
     assert report.tally.kills, str(report)
     assert report.faulty >= 10, str(report)
+
+
+def test_the_check_takes_neighbours_in_one_dead_letter_apart_and_leaves_others() -> None:
+    one = '{"broken":tru}'
+    assert list(apart("d.0.12", f"{one},{one}")) == [("d.0.12", one), ("d.0.27", one)]
+    assert list(apart("d.0.12", one)) == [("d.0.12", one)]
+    assert list(apart("d.0.12.3", "not,a,tuple")) == [("d.0.12.3", "not,a,tuple")]
+    assert list(apart("d.0.12", f"{one} {one}")) == [("d.0.12", f"{one} {one}")]
 
 
 def test_the_check_names_what_is_lost_altered_and_unknown_and_counts_repeats() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,9 @@ from flowlog_core.testing.generate import HEAD, GeneratedEntry
 from flowlog_core.testing.reference import Bad, reference
 
 Record = dict[str, Any]
+
+BROKEN = '{"broken":tru}'
+"""An entry that is no JSON."""
 
 _MAX_NAMED = 5
 
@@ -45,6 +48,17 @@ class Truth:
                 self.dead_letters[f"{prefix}{index}"] = str(item.value)
             else:
                 self.records[item["id"]] = item
+
+
+def apart(letter_id: str, raw: str) -> Iterator[tuple[str, str]]:
+    """A dead letter of neighbours, read at once, as one of each entry; any other as it is."""
+    count = raw.count(BROKEN)
+    if raw != ",".join([BROKEN] * count):
+        yield letter_id, raw
+        return
+    start, _, offset = letter_id.rpartition(".")
+    for at in range(count):
+        yield f"{start}.{int(offset) + at * len(f'{BROKEN},')}", BROKEN
 
 
 @dataclass
