@@ -50,7 +50,7 @@ def test_old_checkpoints_go_an_hour_after_the_start_and_then_daily_whatever_fail
 
 
 class Asked:
-    """Notes how `Service.catch_up` is called; a look at all hours takes `whole_s`."""
+    """Notes how `catch_up` is called; a look at all hours takes `whole_s`."""
 
     def __init__(self, clock: ManualClock, whole_s: float) -> None:
         self.clock, self.whole_s = clock, whole_s

@@ -90,8 +90,8 @@ def take_or_ring(  # noqa: PLR0913 - all that a claim depends on, injected
     `always_take_over`.
 
     Raises `AlreadyForwarded` if the version `etag` of the blob was read to its end and committed,
-    the owner of the claim. Raises `Contention` or a `StorageError`; then the event is not in
-    anybody's hands.
+    no matter which worker holds the claim. Raises `Contention` or a `StorageError`; then the event
+    is not in anybody's hands.
     """
     released = released or Released()
     timed = TimedStore(store, key, clock, owned_for_s, released)

@@ -68,8 +68,8 @@ for `flowlog status`, that they were."""
 _QUICK_S = 2
 
 
-class CatchUp(Protocol):
-    """`catch_up` of a service."""
+class CatchUpOfService(Protocol):
+    """`catch_up` of `operate`, for one service."""
 
     def __call__(
         self,
@@ -203,7 +203,7 @@ class Looks:
 
     def __init__(
         self,
-        catch_up: CatchUp,
+        catch_up: CatchUpOfService,
         stop: threading.Event,
         forward_since: datetime | None,
         clock: Clock | None = None,
@@ -231,7 +231,7 @@ class Looks:
                 self._stop,
                 self._since,
                 look_since=None if self.was_whole else datetime.now(UTC) - SETTLED_AFTER,
-                waits_after_failures=not is_first,  # the reader may just have repaired what failed
+                waits_after_failures=not is_first,  # somebody may have repaired it
                 is_noted=is_noted,
             )
         except FlowlogError as error:
