@@ -6,6 +6,7 @@ extras, and runs the first commands there. Prints what it did; exits with 1 at t
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ import venv
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+NOT_SOURCE = (".*", "build", "node_modules", "__pycache__", "*.egg-info")
 
 ENTRY = (
     '{"records":[{"time":"2018-11-13T12:00:35.3899262Z","systemId":"a","category":'
@@ -51,10 +53,12 @@ def check(distribution: Path, folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        # From a copy: building writes into the source folder, which `make lint` may be reading.
+        source = folder / "source"
+        shutil.copytree(PROJECT, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))
         # This environment has what building needs, and pip builds the sdist in one of its own.
-        run(
-            sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, PROJECT, cwd=folder
-        )
+        build = (sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, source)
+        run(*build, cwd=folder)
         distributions = sorted(path for path in folder.iterdir() if path.is_file())
         print(run(sys.executable, "-m", "twine", "check", "--strict", *distributions, cwd=folder))
         for distribution in distributions:
